@@ -1,0 +1,33 @@
+# make demo | test | quality | style | bench: each makes what it needs, the virtual environment included.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CODE := ddgs_hub builder_scripts benchmarks tests
+
+.PHONY: demo test quality style bench clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed  ## the whole method on real handwritten digits, in runs/digits
+	$(BIN)/ddgs-hub demo
+
+test: $(VENV)/.installed  ## all tests: offline, no GPU
+	$(BIN)/python -m pytest
+
+quality: $(VENV)/.installed  ## what CI checks besides the tests
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+
+style: $(VENV)/.installed  ## mend what can be mended mechanically
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(VENV)/.installed  ## speed against a plain implementation, in one run
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,27 @@
+"""What all tests share: the golden vectors and the real images, where this checkout has them beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _shared_path(relative: str) -> Path:
+    path = SHARED / relative
+    if not path.exists():
+        pytest.skip(f"../shared/{relative} is not beside this checkout")
+    return path
+
+
+@pytest.fixture
+def golden() -> Callable[[str], Path]:
+    """`golden("nets.json")` is the path of a golden file; the test is skipped where it is absent."""
+    return lambda name: _shared_path(f"golden/{name}")
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """`shared_data("imagenette224")` is the folder of a real dataset; the test is skipped where it is absent."""
+    return lambda name: _shared_path(f"data/{name}")
