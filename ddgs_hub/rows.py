@@ -1,0 +1,124 @@
+"""Rows on disk: how every box of the data flow is written, whole or not at all, and read again."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Dataset, Features, Image
+from PIL import Image as PILImage
+
+from ddgs_hub.errors import InputError
+
+ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
+
+
+@contextmanager
+def staged_folder(target: str | Path) -> Iterator[Path]:
+    """Yields a temporary sibling of `target` that takes its name when the block ends well, and is removed otherwise.
+
+    A killed process leaves `target` as it was; what it had begun is cleared by the next one that stages there.
+
+    Raises:
+        InputError: the parent folder cannot be written.
+    """
+    target = Path(target)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror}; choose another --output") from error
+    try:
+        yield partial
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def parquet_path(folder: str | Path, split: str = "train") -> Path:
+    """Where a folder in Hub layout keeps a split that is one file."""
+    return Path(folder) / "data" / f"{split}-00000-of-00001.parquet"
+
+
+def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> int:
+    """Writes Arrow tables one after the other as one Parquet file; returns the number of rows.
+
+    The schema carries datasets' own metadata, so `load_dataset` finds `Image` and `ClassLabel` again without a card.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = features.arrow_schema
+    count = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(table.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
+            count += len(table)
+    return count
+
+
+def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
+    """Writes a dataset as `folder/data/<split>-….parquet`, images embedded with the bytes they have."""
+    plain = rows.with_format("arrow")
+    tables = (plain[start : start + ROWS_PER_GROUP] for start in range(0, len(rows), ROWS_PER_GROUP))
+    write_tables(tables, rows.features, parquet_path(folder, split))
+
+
+def read_rows(folder: str | Path, split: str = "train") -> Dataset:
+    """Reads every Parquet file of a split in a folder of Hub layout.
+
+    Read with pyarrow, not `load_dataset`: nothing is copied into the cache, and rows that were rewritten are read anew.
+
+    Raises:
+        InputError: the folder holds no such split, or no datasets metadata.
+    """
+    files = sorted(Path(folder).glob(f"data/{split}-*.parquet"))
+    if not files:
+        raise InputError(f"{folder} holds no rows: there is no data/{split}-*.parquet in it")
+    table = pa.concat_tables(pq.read_table(file) for file in files)
+    return Dataset(table)
+
+
+def require_columns(rows: Dataset, *names: str, where: str = "the dataset") -> None:
+    """Raises an InputError that names the first column of `names` that `rows` lacks."""
+    for name in names:
+        if name not in rows.column_names:
+            raise InputError(f"{where} has no column '{name}': it has {', '.join(rows.column_names)}")
+
+
+def class_names(rows: Dataset) -> list[str]:
+    """Names of the classes of `label`, in label order.
+
+    Raises:
+        InputError: `label` is missing or is no `ClassLabel`.
+    """
+    require_columns(rows, "label")
+    feature = rows.features["label"]
+    if not isinstance(feature, ClassLabel):
+        raise InputError(f"column 'label' is {feature}, not a ClassLabel: cast it, so that the classes have names")
+    return list(feature.names)
+
+
+def undecoded(rows: Dataset) -> Dataset:
+    """The same rows with `image` as `{bytes, path}`: nothing is decoded, so nothing can be re-encoded."""
+    return rows.cast_column("image", Image(decode=False))
+
+
+def decode_image(image: Any, row: int | str) -> PILImage.Image:
+    """An `image` cell (`{bytes, path}` or a PIL image) as an RGB image.
+
+    Raises:
+        InputError: it cannot be decoded; the message names `row`.
+    """
+    try:
+        if isinstance(image, dict):
+            image = PILImage.open(BytesIO(image["bytes"]) if image["bytes"] is not None else image["path"])
+        return image.convert("RGB")
+    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error …
+        raise InputError(f"the image of row {row} cannot be decoded ({error}): remove or replace that row") from error
