@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.evaluation.protocol import Protocol
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -157,26 +159,6 @@ class Sample:
 
 
 @section
-class Evaluate:
-    """Classifiers trained from scratch on the distilled images, tested on the original's validation split."""
-
-    network: str = "resnetap10"  # convnet, convnet6, resnetap10 or resnet18
-    width: Count | None = None  # channels; None: the reference's
-    image_size: Count | None = 224  # px; None: the data's
-    epochs: Count | None = None  # None: by IPC as in the reference (2000 at IPC 10 … 500)
-    repeats: Count = 3
-    evaluations: Count = 100  # on the validation split, spread over the epochs; the best of them is reported
-    batch_size: Count = 64
-    learning_rate: Positive = 0.01  # SGD, × 0.2 at 2/3 and 5/6 of the epochs
-    momentum: Decay = 0.9
-    weight_decay: NonNegative = 5e-4
-    cutmix: Share = 1.0  # probability
-    crop_scale: Annotated[float, Field(gt=0, le=1)] = 0.5  # smallest area of the random resized crop
-    color_jitter: NonNegative = 0.4  # strength of brightness, contrast and saturation
-    lighting: NonNegative = 0.1  # standard deviation of the PCA lighting noise
-
-
-@section
 class Hub:
     """What is published, and how its cards name it."""
 
@@ -200,8 +182,12 @@ class Recipe:
     pool: Pool = dataclasses.field(default_factory=Pool)
     score: Score = dataclasses.field(default_factory=Score)
     sample: Sample = dataclasses.field(default_factory=Sample)
-    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    evaluate: Protocol = dataclasses.field(default_factory=Protocol)
     paper: dict[str, str] = dataclasses.field(default_factory=dict)  # what the paper reports for this recipe
+
+    def __post_init__(self) -> None:
+        if self.evaluate.flip and not self.data.flip:
+            raise ValueError("evaluate.flip is true and data.flip false: a mirrored image is as good, or it is not")
 
 
 def recipe_names() -> list[str]:
@@ -251,13 +237,13 @@ def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
         if first["type"] == "missing":
             raise InputError(f"{where}: the key '{key}' is missing") from error
         message = first["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-        raise InputError(f"{where}: {key}: {message[0].lower()}{message[1:]}{given}") from error
+        given = "" if isinstance(first["input"], dict | ArgsKwargs) else f", got {first['input']!r}"
+        raise InputError(f"{where}: {key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}") from error
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested dictionaries, every default written out."""
-    return dataclasses.asdict(recipe)  # type: ignore[call-overload, no-any-return]
+    return dataclasses.asdict(recipe)  # type: ignore[call-overload]
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

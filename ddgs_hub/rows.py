@@ -36,9 +36,12 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {target}: {error.strerror}; choose another --output") from error
     try:
         yield partial
+        old = target.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(old)  # not removed first: that takes time, in which a kill would leave neither
         partial.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 """Where an original dataset comes from: a Hub id, a folder in Hub layout, an image folder by class, or the digits."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, Valu
 from datasets.table import embed_table_storage
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, write_tables
+from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, read_rows, write_tables
 from ddgs_hub.subsets import Subset, get_subset
 
 BUILT_IN = "digits"
@@ -20,7 +20,7 @@ def write_original(
     source: str,
     folder: str | Path,
     *,
-    splits: Iterable[str] = ("train", "validation"),
+    splits: Mapping[str, str] | None = None,
     subset: str | None = None,
     config: str | None = None,
     revision: str | None = None,
@@ -33,7 +33,7 @@ def write_original(
     Args:
         source: a Hub dataset id, a local folder (Hub layout, or images in `<split>/<class>/`), or `digits`.
         folder: where to write.
-        splits: the splits to write, each under its own name.
+        splits: name to write → split of the source; None: train and validation under their own names.
         subset: a name of `subsets.SUBSETS`; its classes, in its order, become labels 0 … 9. None keeps all classes.
         config: the configuration of a Hub dataset that has several.
         revision: the revision of a Hub dataset.
@@ -46,15 +46,28 @@ def write_original(
     """
     chosen = get_subset(subset) if subset else None
     counts = {}
-    for split in splits:
+    for name, split in (splits or {"train": "train", "validation": "validation"}).items():
         stream = open_source(source, split, config=config, revision=revision)
         tables, features = _select(stream, chosen, f"{source} ({split})")
-        counts[split] = write_tables(tables, features, parquet_path(folder, split))
-        if not counts[split]:
-            raise InputError(
-                f"{source} ({split}) has no row of {subset or 'any class'}: check the source and the subset"
-            )
+        counts[name] = write_tables(tables, features, parquet_path(folder, name))
+        _check_every_class(read_rows(folder, name), f"{source} ({split})")
     return counts
+
+
+def load_rows(source: str | Path, split: str = "train", *, revision: str | None = None) -> Dataset:
+    """All rows of a split, with every column: of a local folder in Hub layout, or of a Hub dataset.
+
+    Raises:
+        InputError: there is no such source or split.
+    """
+    if Path(source).is_dir():
+        return read_rows(source, split)
+    if str(source).startswith((".", "/", "~")):
+        raise InputError(f"there is no folder {source}: give a folder in Hub layout or a Hub dataset id")
+    try:
+        return load_dataset(str(source), split=split, revision=revision)
+    except (ValueError, FileNotFoundError, ConnectionError) as error:
+        raise InputError(f"cannot load split '{split}' of {source}: {str(error).strip().splitlines()[0]}") from error
 
 
 def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> IterableDataset:
@@ -151,6 +164,13 @@ def _select(stream: IterableDataset, subset: Subset | None, where: str) -> tuple
                 yield pa.table(columns)
 
     return tables(), features
+
+
+def _check_every_class(rows: Dataset, where: str) -> None:
+    present = set(rows["label"])
+    missing = [name for k, name in enumerate(rows.features["label"].names) if k not in present]
+    if missing:
+        raise InputError(f"class '{missing[0]}' of {where} has no image: add images or drop the class from the labels")
 
 
 def _check_labels(labels: list[int | None], num_classes: int, first_row: int, where: str) -> None:

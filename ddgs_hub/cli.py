@@ -1,0 +1,292 @@
+"""The command line: one command per stage, which only parses and calls it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ddgs_hub import __version__
+from ddgs_hub.errors import InputError
+from ddgs_hub.recipe import Recipe, Sample, load_recipe
+
+app = typer.Typer(
+    name="ddgs-hub",
+    help="Difficulty-guided generative dataset distillation for the Hugging Face ecosystem.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+UsageError = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
+
+RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
+OutputOption = Annotated[Path, typer.Option("--output", help="Folder to write.")]
+OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
+RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE instead of the recipe's.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe of the package, or a .yaml file.")],
+    original: Annotated[str | None, typer.Option(help="Hub id or folder, instead of the recipe's.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<name>.")] = None,
+    seed: SeedOption = None,
+    values: SetOption = None,
+) -> None:
+    """All stages of a recipe in one run folder; finished ones are skipped.
+
+    Example: ddgs-hub run imagenette64 --original ./imagenette224 --set evaluate.epochs=100
+    """
+    from ddgs_hub.run import Run
+
+    chosen = _recipe(recipe, values, seed, original)
+    Run(chosen, output or Path("runs") / chosen.name)()
+
+
+@app.command()
+def demo() -> None:
+    """The whole method on real handwritten digits, in minutes on two CPU cores: `run digits`.
+
+    Example: ddgs-hub demo
+    """
+    run("digits")
+
+
+@app.command()
+def prepare(recipe: RecipeOption, output: OutputOption, values: SetOption = None) -> None:
+    """Take the original dataset of a recipe out of its source.
+
+    Example: ddgs-hub prepare --recipe imagewoof --output runs/imagewoof/original
+    """
+    from ddgs_hub import stages
+
+    print(stages.make_original(_recipe(recipe, values), output))
+
+
+@app.command("train-scorer")
+def train_scorer(
+    original: OriginalOption,
+    recipe: RecipeOption,
+    output: OutputOption,
+    seed: SeedOption = None,
+    values: SetOption = None,
+) -> None:
+    """Train a cross-fitted classifier to score difficulty with, for data that no public classifier knows.
+
+    Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
+    """
+    from ddgs_hub import stages
+
+    print(stages.make_scorer(_recipe(recipe, values, seed), original, output))
+
+
+@app.command()
+def pretrain(
+    original: OriginalOption,
+    recipe: RecipeOption,
+    output: OutputOption,
+    seed: SeedOption = None,
+    values: SetOption = None,
+) -> None:
+    """Train a DiT from scratch, with its autoencoder: the base for data that is not ImageNet.
+
+    Example: accelerate launch -m ddgs_hub pretrain --original runs/digits/original --recipe digits --output base
+    """
+    from ddgs_hub import stages
+
+    print(stages.make_base(_recipe(recipe, values, seed), original, output))
+
+
+@app.command()
+def finetune(
+    original: OriginalOption,
+    recipe: RecipeOption,
+    output: OutputOption,
+    base: Annotated[str | None, typer.Option(help="Hub id, folder or checkpoint, instead of the recipe's.")] = None,
+    revision: RevisionOption = None,
+    seed: SeedOption = None,
+    values: SetOption = None,
+) -> None:
+    """Fine-tune a DiT with DiffFit and the Minimax losses.
+
+    Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
+    """
+    from ddgs_hub import stages
+
+    chosen = _recipe(recipe, values, seed)
+    print(
+        stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision or chosen.model.revision)
+    )
+
+
+@app.command()
+def generate(
+    recipe: RecipeOption,
+    output: OutputOption,
+    dit: Annotated[str | None, typer.Option(help="Hub id, folder or checkpoint; default: the recipe's base.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Images a class; default n × IPC of the recipe.")] = None,
+    revision: RevisionOption = None,
+    seed: SeedOption = None,
+    values: SetOption = None,
+) -> None:
+    """Generate a pool of images.
+
+    Example: accelerate launch -m ddgs_hub generate --recipe digits --dit runs/digits/dit --output pool
+    """
+    from ddgs_hub import stages
+
+    chosen = _recipe(recipe, values, seed)
+    count = per_class or chosen.pool.size * chosen.sample.ipc
+    print(stages.make_pool(chosen, _base(chosen, dit), output, per_class=count, revision=revision))
+
+
+@app.command()
+def score(
+    data: Annotated[str, typer.Argument(help="Folder in Hub layout or Hub dataset id, with image and label.")],
+    scorer: Annotated[str, typer.Option(help="timm or transformers Hub id, or a folder of `train-scorer`.")],
+    output: OutputOption,
+    subset: Annotated[str | None, typer.Option(help="imagewoof, imagenette or imageidc, out of 1,000 classes.")] = None,
+    split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
+    revision: RevisionOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = 128,
+    as_json: JsonOption = False,
+) -> None:
+    """Add the column `difficulty`, 1 − p(true class), to a dataset; image bytes stay as they are.
+
+    Example: ddgs-hub score ./imagenette224 --scorer runs/imagenette64/scorer --output scored
+    """
+    from ddgs_hub import stages
+
+    result = stages.score_source(
+        data, scorer, output, subset=subset, split=split, revision=revision, batch_size=batch_size
+    )
+    _print(result, as_json)
+
+
+@app.command()
+def sample(
+    pool: Annotated[Path, typer.Option(help="Folder of the scored pool.")],
+    original: Annotated[Path, typer.Option(help="Folder of the scored original dataset.")],
+    output: OutputOption,
+    ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
+    distribution: Annotated[Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option()] = "scale",
+    divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = "paper",
+    weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+) -> None:
+    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); marks in the pool what was selected.
+
+    Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
+    """
+    from ddgs_hub import stages
+
+    settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight)
+    print(stages.make_distilled(settings, pool, original, output, seed=seed))
+
+
+@app.command()
+def baseline(
+    method: Annotated[Literal["random", "herding", "k-center"], typer.Argument(help="How to select.")],
+    original: OriginalOption,
+    output: OutputOption,
+    ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
+    scorer: Annotated[str | None, typer.Option(help="Whose features herding and k-center use.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random selection.")] = 0,
+) -> None:
+    """Select real images by a method that difficulty-guided sampling is compared with.
+
+    Example: ddgs-hub baseline herding --original runs/digits/original --scorer runs/digits/scorer --output herding
+    """
+    from ddgs_hub import stages
+
+    print(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
+
+
+@app.command()
+def evaluate(
+    data: Annotated[str, typer.Argument(help="Folder in Hub layout or Hub dataset id of training images.")],
+    validation: Annotated[Path, typer.Option(help="Folder of the original dataset, whose validation split is used.")],
+    recipe: RecipeOption,
+    revision: RevisionOption = None,
+    seed: SeedOption = None,
+    values: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train classifiers from scratch on a dataset and test them on real images.
+
+    Example: ddgs-hub evaluate runs/digits/distilled-ipc10 --validation runs/digits/original --recipe digits
+    """
+    from ddgs_hub import stages
+
+    _print(stages.evaluate_source(_recipe(recipe, values, seed), data, validation, revision=revision), as_json)
+
+
+@app.command()
+def figures(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    output: Annotated[Path | None, typer.Option(help="Folder to write; default RUN/figures.")] = None,
+    ipc: Annotated[int, typer.Option(min=1, help="Of the distilled dataset to show.")] = 10,
+) -> None:
+    """Draw the difficulty distributions (Fig. 2) and the image sheet (Fig. 3) of a run.
+
+    Example: ddgs-hub figures runs/digits
+    """
+    from ddgs_hub import stages
+
+    folders = run_folder / "original", run_folder / "pool", run_folder / f"distilled-ipc{ipc}"
+    print(stages.make_figures(*folders, output or run_folder / "figures"))
+
+
+@app.command()
+def version() -> None:
+    """Print the version.
+
+    Example: ddgs-hub version
+    """
+    print(__version__)
+
+
+def _recipe(name: str, values: list[str] | None, seed: int | None = None, original: str | None = None) -> Recipe:
+    """The recipe with what the command line gives in place of its values."""
+    overrides = list(values or [])
+    if seed is not None:
+        overrides.append(f"seed={seed}")
+    if original is not None:
+        overrides.append(f"data.original={json.dumps(original)}")
+    return load_recipe(name, overrides)
+
+
+def _base(recipe: Recipe, given: str | None) -> str:
+    from ddgs_hub import stages
+
+    name = given or recipe.model.base
+    if name is None:
+        raise InputError(f"recipe {recipe.name} has no pretrained base: give the DiT's folder")
+    return stages.base_path(name)
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    """A result as JSON, or its text."""
+    text = result.pop("text")
+    print(json.dumps(result, indent=1) if as_json else text)
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        # Without click's own handling: its usage errors are several lines.
+        sys.exit(typer.main.get_command(app).main(prog_name="ddgs-hub", standalone_mode=False))
+    except InputError as error:
+        message = str(error)
+    except UsageError as error:
+        message = error.format_message()
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    print(f"ddgs-hub: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

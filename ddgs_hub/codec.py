@@ -1,0 +1,174 @@
+"""Image ↔ latent: the autoencoders that the DiT works behind, and the crop that comes before them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from diffusers import AutoencoderKL, AutoencoderTiny
+from PIL import Image as PILImage
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.recipe import AutoencoderTraining
+from ddgs_hub.rows import decode_image, undecoded
+
+Autoencoder = AutoencoderKL | AutoencoderTiny
+CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+DETERMINISTIC_LOG_VARIANCE = -30.0  # an autoencoder without a posterior: its latents have no spread
+
+
+class Codec:
+    """Encodes images to latents in the DiT's scale, and decodes them.
+
+    Args:
+        encoder: the autoencoder whose latents the DiT is trained on.
+        decoder: the one that makes images of generated latents (the reference uses another); None: the same.
+    """
+
+    def __init__(self, encoder: Autoencoder, decoder: Autoencoder | None = None) -> None:
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.decoder = (decoder or encoder).eval().requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, encoder: str | Path, decoder: str | Path | None = None) -> "Codec":
+        """Loads the pair from Hub ids or folders, each of an autoencoder or of a pipeline with a `vae`.
+
+        Raises:
+            InputError: there is no autoencoder of that name.
+        """
+        return cls(load_autoencoder(encoder), load_autoencoder(decoder) if decoder else None)
+
+    def to(self, device: torch.device | str) -> "Codec":
+        """Moves both autoencoders."""
+        self.encoder.to(device)
+        self.decoder.to(device)
+        return self
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The posterior of the latents of `images` (B, 3, H, W), −1 … 1.
+
+        Returns:
+            Mean and log-variance, each `(B, C, h, w)`, of the latents times the autoencoder's scaling factor.
+        """
+        scale = self.encoder.config.scaling_factor
+        if isinstance(self.encoder, AutoencoderTiny):
+            mean = self.encoder.encode(images).latents * scale
+            return mean, torch.full_like(mean, DETERMINISTIC_LOG_VARIANCE)
+        posterior = self.encoder.encode(images).latent_dist
+        return posterior.mean * scale, posterior.logvar + 2 * float(np.log(scale))
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Images of `latents` (B, C, h, w): uint8, `(B, H, W, 3)`."""
+        images = self.decoder.decode(latents / self.decoder.config.scaling_factor).sample
+        return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def load_autoencoder(name_or_path: str | Path) -> Autoencoder:
+    """An autoencoder from a Hub id or folder, or the `vae` of a pipeline's folder or id.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(name_or_path)
+    subfolder = "vae" if (path / "vae").is_dir() else None
+    try:
+        config = AutoencoderKL.load_config(str(name_or_path), subfolder=subfolder)
+        kind = CLASSES.get(config.get("_class_name", ""))
+        if kind is None:
+            raise InputError(f"{name_or_path} is {config.get('_class_name')}: give one of {', '.join(CLASSES)}")
+        return kind.from_pretrained(str(name_or_path), subfolder=subfolder)
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"cannot load an autoencoder from {name_or_path}: {reason}") from error
+
+
+def center_crop(image: PILImage.Image, size: int) -> PILImage.Image:
+    """A square of `size` px from the middle of an image, as ADM and DiT crop (Dhariwal & Nichol 2021).
+
+    Halved with a box filter while more than twice too large, then resized bicubically to `size` on the shorter side.
+    """
+    while min(image.size) >= 2 * size:
+        image = image.resize((image.width // 2, image.height // 2), PILImage.Resampling.BOX)
+    scale = size / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), PILImage.Resampling.BICUBIC)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+def cropped_images(rows: Dataset, size: int) -> Tensor:
+    """All images of a dataset, center-cropped: uint8, `(N, 3, size, size)`.
+
+    Raises:
+        InputError: an image cannot be decoded; the message names its row.
+    """
+    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    cells = undecoded(rows.select_columns("image"))
+    for row, cell in enumerate(tqdm(cells, desc="decode", unit="image", leave=False, delay=2)):
+        images[row] = np.asarray(center_crop(decode_image(cell["image"], row), size))
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 images as float32, −1 … 1."""
+    return images.float() / 127.5 - 1
+
+
+def train_autoencoder(images: Tensor, training: AutoencoderTraining, *, flip: bool, seed: int = 0) -> AutoencoderKL:
+    """Trains an AutoencoderKL on images: mean squared error and a small KL to N(0, 1).
+
+    Its `scaling_factor` makes the latents' standard deviation 1, as Stable Diffusion's 0.18215 does for its own.
+
+    Args:
+        images: uint8, `(N, 3, S, S)`.
+        training: architecture and schedule.
+        flip: whether a mirrored image is as good.
+        seed: decides the initial weights and the batches.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vae = _new_autoencoder(images.shape[-1], training).to(device).train()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=training.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
+    progress = tqdm(range(training.steps), desc="autoencoder", unit="step", leave=False, delay=2)
+    for _ in progress:
+        chosen = torch.randint(len(images), (training.batch_size,), generator=generator)
+        batch = to_float(images[chosen]).to(device)
+        if flip and torch.rand((), generator=generator) < 0.5:
+            batch = batch.flip(-1)
+        posterior = vae.encode(batch).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
+        reconstruction = vae.decode(posterior.mean + posterior.std * noise).sample
+        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+        loss = F.mse_loss(reconstruction, batch) + training.kl_weight * kl
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        progress.set_postfix(loss=f"{loss.item():.4f}")
+    vae.eval()
+    with torch.inference_mode():
+        means = [vae.encode(to_float(part).to(device)).latent_dist.mean for part in images[:2048].split(256)]
+    vae.register_to_config(scaling_factor=1 / torch.cat(means).std().item())
+    return vae
+
+
+def _new_autoencoder(image_size: int, training: AutoencoderTraining) -> AutoencoderKL:
+    levels = len(training.block_out_channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=tuple(training.block_out_channels),
+        layers_per_block=training.layers_per_block,
+        latent_channels=training.latent_channels,
+        norm_num_groups=training.norm_groups,
+        sample_size=image_size,
+        mid_block_add_attention=False,
+    )

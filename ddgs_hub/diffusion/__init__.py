@@ -1,0 +1,30 @@
+"""Diffusion: the DiT, its fine-tuning with DiffFit and the Minimax losses, and the generation of the pool."""
+
+from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses, sample_latents
+from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit, load_adapter, save_adapter
+from ddgs_hub.diffusion.dit import convert_original_checkpoint, load_dit, save_pipeline
+from ddgs_hub.diffusion.finetune import finetune
+from ddgs_hub.diffusion.generate import PoolClasses, generate_pool, image_seed
+from ddgs_hub.diffusion.latents import LatentCache
+from ddgs_hub.diffusion.minimax import MinimaxCriterion
+from ddgs_hub.diffusion.pretrain import pretrain
+
+__all__ = [
+    "LatentCache",
+    "MinimaxCriterion",
+    "PoolClasses",
+    "Schedule",
+    "add_difffit",
+    "convert_original_checkpoint",
+    "diffusion_losses",
+    "finetune",
+    "fold_difffit",
+    "generate_pool",
+    "image_seed",
+    "load_adapter",
+    "load_dit",
+    "pretrain",
+    "sample_latents",
+    "save_adapter",
+    "save_pipeline",
+]

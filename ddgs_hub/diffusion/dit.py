@@ -1,0 +1,239 @@
+"""The DiT: diffusers' `DiTTransformer2DModel`, loaded, converted, tied, and saved as a stock pipeline."""
+
+import copy
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+from diffusers.models.embeddings import CombinedTimestepLabelEmbeddings
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
+from ddgs_hub.errors import InputError
+
+STOCK_NULL_CLASS = 1000  # DiTPipeline guides with this class, whatever the number of classes of its model
+HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}  # of the published sizes S, B, L and XL, by hidden size
+
+# Original name → diffusers name. The condition embedders are the first block's: `tie_condition_embedders` shares them.
+_EMBEDDER = "transformer_blocks.0.norm1.emb"
+_TOP_LEVEL = {
+    "x_embedder.proj": "pos_embed.proj",
+    "t_embedder.mlp.0": f"{_EMBEDDER}.timestep_embedder.linear_1",
+    "t_embedder.mlp.2": f"{_EMBEDDER}.timestep_embedder.linear_2",
+    "y_embedder.embedding_table": f"{_EMBEDDER}.class_embedder.embedding_table",
+    "final_layer.adaLN_modulation.1": "proj_out_1",
+    "final_layer.linear": "proj_out_2",
+}
+_IN_BLOCK = {
+    "adaLN_modulation.1": "norm1.linear",
+    "attn.proj": "attn1.to_out.0",
+    "mlp.fc1": "ff.net.0.proj",
+    "mlp.fc2": "ff.net.2",
+}
+_GAMMAS = {
+    "attn.gamma2": "attn1.to_out.0.gamma",
+    "gamma1": "attn1.to_out.0.branch_gamma",
+    "gamma2": "ff.net.2.branch_gamma",
+}
+_QKV = ("attn1.to_q", "attn1.to_k", "attn1.to_v")
+
+
+def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTransformer2DModel:
+    """A DiT from the Hub, a folder, or a checkpoint of the original code, with tied condition embedders, in eval mode.
+
+    Args:
+        name_or_path: a Hub id or folder of a DiT pipeline (`facebook/DiT-XL-2-256`), a folder of a saved
+            `DiTTransformer2DModel`, or a `.pt` / `.safetensors` file in the original format.
+        revision: of a Hub id.
+
+    Raises:
+        InputError: there is nothing of that name, or it is no DiT.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".pt", ".pth", ".safetensors"):
+        if not path.is_file():
+            raise InputError(f"there is no checkpoint {path}")
+        return convert_original_checkpoint(_read_checkpoint(path))
+    subfolder = None if path.is_dir() and not (path / "transformer").is_dir() else "transformer"
+    try:
+        dit = DiTTransformer2DModel.from_pretrained(str(name_or_path), subfolder=subfolder, revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot load a DiT from {name_or_path}: {str(error).strip().splitlines()[0]}") from error
+    return tie_condition_embedders(dit).eval()
+
+
+def new_dit(**config: Any) -> DiTTransformer2DModel:
+    """A DiT with random weights, initialised as the DiT paper does (adaLN-Zero): every block starts as the identity.
+
+    Drawn from torch's global generator. `config` goes to `DiTTransformer2DModel`; `out_channels` defaults to twice the
+    latent channels (noise and variance), `norm_eps` to the original's 1e-6.
+    """
+    config = {"out_channels": 2 * config.get("in_channels", 4), "norm_eps": 1e-6, **config}
+    dit = tie_condition_embedders(DiTTransformer2DModel(**config))
+    for module in dit.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight.flatten(1))
+            nn.init.zeros_(module.bias)
+    embedder = condition_embedder(dit)
+    for weight in (
+        embedder.class_embedder.embedding_table.weight,
+        embedder.timestep_embedder.linear_1.weight,
+        embedder.timestep_embedder.linear_2.weight,
+    ):
+        nn.init.normal_(weight, std=0.02)
+    for linear in (*(block.norm1.linear for block in dit.transformer_blocks), dit.proj_out_1, dit.proj_out_2):
+        nn.init.zeros_(linear.weight)
+    return dit
+
+
+def condition_embedder(dit: DiTTransformer2DModel) -> CombinedTimestepLabelEmbeddings:
+    """The embedder of (timestep, class) that all blocks share."""
+    return dit.transformer_blocks[0].norm1.emb
+
+
+def null_class(dit: DiTTransformer2DModel) -> int:
+    """The class index that stands for "no class": the last row of the class table."""
+    return condition_embedder(dit).class_embedder.num_classes
+
+
+def tie_condition_embedders(dit: DiTTransformer2DModel) -> DiTTransformer2DModel:
+    """Makes all blocks share the first one's embedder of (timestep, class), as in the original DiT; in place.
+
+    diffusers gives each block a copy (+75 M parameters for DiT-XL/2) that drops labels on its own in train mode, so that
+    an image is conditional in one block and unconditional in the next. Labels are dropped once, by the caller.
+    """
+    shared = condition_embedder(dit)
+    shared.class_embedder.dropout_prob = 0.0
+    for block in dit.transformer_blocks:
+        block.norm1.emb = shared
+    return dit
+
+
+def use_original_frequencies(dit: DiTTransformer2DModel) -> DiTTransformer2DModel:
+    """Switches to the original DiT's timestep frequencies (divided by half, not by half − 1); in place."""
+    condition_embedder(dit).time_proj.downscale_freq_shift = 0
+    return dit
+
+
+def convert_original_checkpoint(state_dict: dict[str, Any], num_heads: int | None = None) -> DiTTransformer2DModel:
+    """A checkpoint of the original DiT or Minimax code as a `DiTTransformer2DModel` that computes the same.
+
+    The timestep frequencies and the LayerNorm epsilon are the original's. DiffFit gammas, where there are any, become
+    those of `add_difffit`: fold them with `fold_difffit`.
+
+    Args:
+        state_dict: a plain state dict, or a checkpoint with `ema` (preferred) or `model` in it.
+        num_heads: attention heads; None infers them for the published sizes.
+
+    Raises:
+        InputError: it is no original-format DiT, or the heads cannot be inferred.
+    """
+    for key in ("ema", "model"):
+        if isinstance(state_dict.get(key), dict):
+            state_dict = state_dict[key]
+            break
+    if "x_embedder.proj.weight" not in state_dict:
+        raise InputError("this is not a checkpoint of the original DiT: it has no tensor 'x_embedder.proj.weight'")
+    config = _infer_config(state_dict, num_heads)
+    dit = use_original_frequencies(tie_condition_embedders(DiTTransformer2DModel(**config)))
+    gamma_blocks = sum(re.fullmatch(r"blocks\.\d+\.gamma1", name) is not None for name in state_dict)
+    if gamma_blocks:
+        add_difffit(dit, num_blocks=gamma_blocks)
+    renamed = {new: part for name, tensor in state_dict.items() for new, part in rename_original(name, tensor)}
+    # The tied copies appear under each block's name in diffusers' state dict; loading the first one fills all.
+    missing, unexpected = dit.load_state_dict(renamed, strict=False)
+    missing = [name for name in missing if ".norm1.emb." not in name]
+    if missing or unexpected:
+        raise InputError(f"this checkpoint does not fit a DiT: missing {missing[:3]}, unexpected {unexpected[:3]}")
+    return nn.Module.to(dit, state_dict["x_embedder.proj.weight"].dtype).eval()
+
+
+def rename_original(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
+    """The diffusers name and tensor of each part of an original tensor (qkv has three parts; pos_embed none)."""
+    if name == "pos_embed":  # fixed sines and cosines, which diffusers computes
+        return []
+    block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    if block is None:
+        module, kind = name.rsplit(".", 1)
+        return [(f"{_TOP_LEVEL.get(module, module)}.{kind}", tensor)]
+    prefix, inner = f"transformer_blocks.{block[1]}.", block[2]
+    if inner in _GAMMAS:
+        return [(prefix + _GAMMAS[inner], tensor)]
+    if inner == "attn.gamma1":
+        return [(f"{prefix}{to}.gamma", part) for to, part in zip(_QKV, tensor.chunk(3), strict=True)]
+    module, kind = inner.rsplit(".", 1)
+    if module == "attn.qkv":
+        return [(f"{prefix}{to}.{kind}", part) for to, part in zip(_QKV, tensor.chunk(3), strict=True)]
+    return [(f"{prefix}{_IN_BLOCK.get(module, module)}.{kind}", tensor)]
+
+
+def save_pipeline(
+    dit: DiTTransformer2DModel,
+    vae: AutoencoderKL | AutoencoderTiny,
+    folder: str | Path,
+    *,
+    id2label: dict[int, str],
+    num_classes: int = STOCK_NULL_CLASS,
+) -> None:
+    """Saves a DiT with its decoder as a pipeline that stock `DiTPipeline.from_pretrained(folder)` loads and runs.
+
+    DiffFit gammas are folded, the embedders untied, and the class table widened to `num_classes` rows with the null
+    class behind them: `DiTPipeline` guides with class 1000 even where the model has ten. `dit` itself is unchanged.
+
+    Args:
+        dit: the model.
+        vae: decodes its latents.
+        folder: where to write.
+        id2label: class index → name, for `DiTPipeline.get_label_ids`.
+        num_classes: classes of the saved model. Less than 1,000 saves space; such a model is for fine-tuning, it
+            cannot be guided by `DiTPipeline`.
+    """
+    # save_pretrained refuses tied tensors: a fresh model has a copy for each block.
+    stock = DiTTransformer2DModel.from_config({**dit.config, "num_embeds_ada_norm": num_classes})
+    state = folded_state_dict(dit)
+    classes = null_class(dit)
+    for name, table in state.items():
+        if name.endswith("embedding_table.weight") and classes != num_classes:
+            wide = table.new_zeros(num_classes + 1, table.shape[1])
+            wide[:classes], wide[num_classes] = table[:classes], table[classes]
+            state[name] = wide
+    stock.load_state_dict(state)
+    scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear", clip_sample=False)
+    pipeline = DiTPipeline(transformer=nn.Module.to(stock, dit.dtype), vae=vae, scheduler=scheduler)
+    pipeline.register_to_config(id2label={str(k): name for k, name in id2label.items()})
+    pipeline.save_pretrained(folder)
+
+
+def folded_state_dict(dit: DiTTransformer2DModel) -> dict[str, Tensor]:
+    """The state dict of a DiT with its DiffFit gammas folded into weights and biases; the model is left as it is."""
+    return fold_difffit(copy.deepcopy(dit)).state_dict()
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """Tensors of a checkpoint file; objects in it are never unpickled."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _infer_config(state_dict: dict[str, Tensor], num_heads: int | None) -> dict[str, Any]:
+    """The `DiTTransformer2DModel` configuration that fits the shapes of an original state dict."""
+    hidden, in_channels, patch, _ = state_dict["x_embedder.proj.weight"].shape
+    heads = num_heads or HEADS.get(hidden)
+    if heads is None:
+        raise InputError(f"cannot infer the attention heads of a DiT of hidden size {hidden}: give num_heads")
+    return {
+        "num_attention_heads": heads,
+        "attention_head_dim": hidden // heads,
+        "in_channels": in_channels,
+        "out_channels": state_dict["final_layer.linear.weight"].shape[0] // patch**2,
+        "num_layers": len({name.split(".")[1] for name in state_dict if name.startswith("blocks.")}),
+        "sample_size": math.isqrt(state_dict["pos_embed"].shape[1]) * patch,
+        "patch_size": patch,
+        "num_embeds_ada_norm": state_dict["y_embedder.embedding_table.weight"].shape[0] - 1,
+        "norm_eps": 1e-6,
+    }

@@ -1,0 +1,79 @@
+"""Pre-training: a DiT from scratch with the plain diffusion loss, the base for data that is not ImageNet."""
+
+import torch
+from accelerate import Accelerator
+from diffusers import DiTTransformer2DModel
+from diffusers.training_utils import EMAModel
+from tqdm.auto import tqdm
+
+from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
+from ddgs_hub.diffusion.dit import new_dit, null_class
+from ddgs_hub.diffusion.latents import LatentCache, draw_batch
+from ddgs_hub.recipe import Pretraining
+
+
+def pretrain(
+    cache: LatentCache,
+    num_classes: int,
+    training: Pretraining,
+    *,
+    seed: int = 0,
+    accelerator: Accelerator | None = None,
+) -> tuple[DiTTransformer2DModel, list[float]]:
+    """Trains all weights of a new DiT on the latents of a dataset (Eq. 1–2, with learned variance).
+
+    Args:
+        cache: latents and labels 0 … num_classes − 1.
+        num_classes: the null class is index num_classes.
+        training: architecture and schedule.
+        seed: decides the initial weights, the batches and the noise.
+        accelerator: of the launch; None makes one.
+
+    Returns:
+        The model with its EMA weights, in eval mode, and the loss of every step.
+    """
+    accelerator = accelerator or Accelerator()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        dit = new_dit(
+            num_attention_heads=training.num_heads,
+            attention_head_dim=training.hidden_size // training.num_heads,
+            num_layers=training.depth,
+            in_channels=cache.mean.shape[2],
+            sample_size=cache.mean.shape[-1],
+            patch_size=training.patch_size,
+            num_embeds_ada_norm=num_classes,
+        )
+    optimizer = torch.optim.AdamW(dit.parameters(), lr=training.learning_rate, weight_decay=0.0)
+    learning_rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
+    model, optimizer = accelerator.prepare(dit, optimizer)
+    ema = EMAModel(dit.parameters(), decay=training.ema_decay, foreach=True)  # with its warm-up
+    schedule = Schedule.linear()
+    losses = []
+    show = accelerator.is_main_process
+    progress = tqdm(range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=not show)
+    for step in progress:
+        batch = draw_batch(
+            cache,
+            step,
+            batch_size=training.batch_size,
+            label_dropout=training.label_dropout,
+            null_class=null_class(dit),
+            seed=seed,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        )
+        z_t = schedule.add_noise(batch.z, batch.noise, batch.steps)
+        output = model(z_t, batch.steps, batch.conditions, return_dict=False)[0]
+        mse, bound, _ = diffusion_losses(schedule, output, batch.z, z_t, batch.noise, batch.steps)
+        loss = (mse + bound).mean()
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        optimizer.step()
+        learning_rate.step()
+        ema.step(dit.parameters())
+        losses.append(loss.item())
+        if step % 20 == 0:
+            progress.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}")
+    ema.copy_to(dit.parameters())
+    return dit.eval(), losses

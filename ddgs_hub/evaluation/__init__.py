@@ -1,0 +1,45 @@
+"""Evaluation: the reference's networks and protocol, accuracies over repeats, tables and figures.
+
+The names below are imported when first used: a recipe imports `Protocol` and must load without torch and matplotlib.
+The function `evaluate` is in the module of its name: `from ddgs_hub.evaluation.evaluate import evaluate`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ddgs_hub.evaluation.protocol import Protocol
+
+if TYPE_CHECKING:
+    from ddgs_hub.evaluation.evaluate import Evaluation
+    from ddgs_hub.evaluation.figures import ClassDifficulties, Difficulties, SheetRow, difficulty_figure, image_sheet
+    from ddgs_hub.evaluation.networks import build_network
+    from ddgs_hub.evaluation.tables import accuracy_table
+
+__all__ = [
+    "ClassDifficulties",
+    "Difficulties",
+    "Evaluation",
+    "Protocol",
+    "SheetRow",
+    "accuracy_table",
+    "build_network",
+    "difficulty_figure",
+    "image_sheet",
+]
+
+_MODULES = {
+    "Evaluation": "evaluate",
+    "ClassDifficulties": "figures",
+    "Difficulties": "figures",
+    "SheetRow": "figures",
+    "difficulty_figure": "figures",
+    "image_sheet": "figures",
+    "build_network": "networks",
+    "accuracy_table": "tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,96 @@
+"""Rows of a dataset as tensors in memory: decoded once, for a distilled set is small and is seen thousands of times."""
+
+from collections.abc import Callable
+
+import torch
+from datasets import ClassLabel, Dataset
+from PIL.Image import Image
+from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import pil_to_tensor
+from tqdm import tqdm
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.evaluation.protocol import Protocol
+from ddgs_hub.rows import class_names, decode_image, require_columns, undecoded
+
+
+def to_tensors(
+    rows: Dataset, prepare: Callable[[Image], Image], *, where: str, device: torch.device | str = "cpu"
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Decodes the images and checks the labels of a dataset.
+
+    Args:
+        rows: columns `image` and `label` (ClassLabel); others are left alone.
+        prepare: what is done to each RGB image, once; `for_training` or `for_validation`.
+        where: what the rows are, for messages.
+        device: where the tensors are kept.
+
+    Returns:
+        The images, uint8 `(3, h, w)` each, and the labels, int64 `(N,)`.
+
+    Raises:
+        InputError: there are no rows, a column is missing, an image cannot be decoded, or a label is none of the
+            classes.
+    """
+    require_columns(rows, "image", "label", where=where)
+    if not len(rows):
+        raise InputError(f"{where}: there are no rows, so there is nothing to train or test on")
+    labels = _checked_labels(rows, where)
+    cells = undecoded(rows.select_columns("image"))
+    images = []
+    for row, cell in enumerate(tqdm(cells, desc=f"decode {where}", unit="image", leave=False, delay=2, disable=None)):
+        image = prepare(decode_image(cell["image"], f"{row} of {where}"))
+        images.append(pil_to_tensor(image).to(device))
+    return images, torch.tensor(labels, device=device)
+
+
+def for_training(protocol: Protocol) -> Callable[[Image], Image]:
+    """Limits the shorter side to what the smallest crop needs to fill the network's input; never enlarges.
+
+    That bounds the memory that large originals take (about 0.4 MB an image at 224 px) and costs no detail: the smallest
+    crop still has `image_size` pixels a side.
+    """
+    limit = round(protocol.image_size / protocol.crop_scale**0.5)
+    resize = v2.Resize(limit, interpolation=v2.InterpolationMode.BICUBIC)
+    return lambda image: resize(image) if min(image.size) > limit else image
+
+
+def for_validation(protocol: Protocol) -> Callable[[Image], Image]:
+    """Resizes the shorter side to `protocol.resize` and crops the center, `image_size` px square."""
+    return v2.Compose([v2.Resize(protocol.resize), v2.CenterCrop(protocol.image_size)])
+
+
+def same_classes(train: Dataset, validation: Dataset) -> list[str]:
+    """Names of the classes that both datasets share.
+
+    Raises:
+        InputError: `label` is missing or no `ClassLabel`, or the two name different classes or another order of them.
+    """
+    names, others = class_names(train), class_names(validation)
+    if names != others:
+        raise InputError(
+            f"the training images have the classes {_shortened(names)} and the validation images {_shortened(others)}: "
+            "a label must mean the same class in both"
+        )
+    return names
+
+
+def _checked_labels(rows: Dataset, where: str) -> list[int]:
+    feature = rows.features["label"]
+    if not isinstance(feature, ClassLabel):
+        raise InputError(
+            f"{where}: column 'label' is {feature}, not a ClassLabel: cast it, so that the classes have names"
+        )
+    labels = list(rows.with_format(None)["label"])
+    for row, label in enumerate(labels):
+        if label is None or not 0 <= label < feature.num_classes:
+            raise InputError(
+                f"{where}: the label of row {row} is {label}, outside the {feature.num_classes} classes "
+                f"0 … {feature.num_classes - 1}: mend or remove that row"
+            )
+    return labels
+
+
+def _shortened(names: list[str], most: int = 5) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" … ({rest} more)" if rest > 0 else "")

@@ -1,0 +1,228 @@
+"""Cards as data: a dataclass → front matter by huggingface_hub → text by a Jinja template of `model_cards/`.
+
+Nothing but the template is read here and nothing is written; `export` does that. A section without data disappears.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from datasets import DatasetInfo, Value
+from datasets.info import DatasetInfosDict
+from huggingface_hub import DatasetCardData, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ddgs_hub.recipe import Recipe
+from ddgs_hub.sources import BUILT_IN
+from ddgs_hub.subsets import SUBSETS
+
+# A wheel has the templates inside the package, a source checkout beside it.
+TEMPLATES = tuple(Path(__file__).resolve().parents[level] / "model_cards" for level in (1, 2))
+OWNER = "OWNER"  # stands for the account while there is none
+SIZE_CATEGORIES = (  # as the Hub names them, each a power of ten wide from 1,000 rows on
+    *("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"),
+    *("100M<n<1B", "1B<n<10B", "10B<n<100B", "100B<n<1T", "n>1T"),
+)
+CITATION = """\
+@article{li2025difficulty,
+  title   = {Task-Specific Generative Dataset Distillation with Difficulty-Guided Sampling},
+  author  = {Li, Mingzhuo and Li, Guang and Mao, Jiafeng and Ye, Linfeng and Ogawa, Takahiro and Haseyama, Miki},
+  journal = {arXiv preprint arXiv:2507.03331},
+  year    = {2025},
+}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSelection:
+    """How the images of one class were selected.
+
+    Attributes:
+        name: of the class.
+        bottom: b*, the rank of the pool's floor (Eq. 7).
+        top: t*, the rank of its ceiling, from the hard end.
+        objective: of Eq. 9 at b* and t*, in bits.
+        target_counts: images that each bin should give, easy to hard.
+        available: images of the pool in each bin.
+        shortfall: images that each bin lacked; the rest of the pool gave them.
+        mean_difficulty: of the selected images, 0 … 1, before the transformation.
+        smoothed: no finite objective was found, so histograms were smoothed with ε.
+    """
+
+    name: str
+    bottom: int
+    top: int
+    objective: float
+    target_counts: Sequence[int]
+    available: Sequence[int]
+    shortfall: Sequence[int]
+    mean_difficulty: float
+    smoothed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetCard:
+    """What the card of a distilled dataset says.
+
+    Attributes:
+        recipe: what made it, and how it is named.
+        owner: the account on the Hub; empty: not published yet, the text shows a placeholder.
+        source_datasets: Hub ids of the original images; see `export.hub_id`.
+        info: features, sizes and number of rows; `export_dataset` fills it in from the rows.
+        rows_sha256: of the Parquet file; `export_dataset` fills it in.
+        classes: how each class was selected, in label order.
+        figures: names of the pictures `figures/<name>.png`; `export_dataset` fills them in. `sheet` comes first in the
+            text, the others with the difficulties.
+        evaluation: the table of accuracies, Markdown.
+        reported: which accuracy that table puts first.
+        command: the command line that makes the dataset again.
+        versions: library → version.
+    """
+
+    recipe: Recipe
+    owner: str = ""
+    source_datasets: Sequence[str] = ()
+    info: DatasetInfo | None = None
+    rows_sha256: str = ""
+    classes: Sequence[ClassSelection] = ()
+    figures: Sequence[str] = ()
+    evaluation: str = ""
+    reported: Literal["best", "last"] = "best"
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def repo_id(self) -> str:
+        """Of the repository on the Hub, with a placeholder for an account that is not known."""
+        return f"{self.owner or OWNER}/{self.recipe.hub.dataset.replace('{ipc}', str(self.recipe.sample.ipc))}"
+
+    @property
+    def title(self) -> str:
+        """The dataset's name for people."""
+        ipc = self.recipe.sample.ipc
+        return f"{self.recipe.hub.pretty_name}, distilled to {ipc} image{'' if ipc == 1 else 's'} a class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What the card of a fine-tuned DiT says.
+
+    Attributes:
+        recipe: what made it.
+        name: of the repository.
+        owner: the account on the Hub; empty: not published yet, the text shows a placeholder.
+        license: of the base, which the fine-tuned model inherits.
+        base_model: Hub id of the base; None where it is local or was trained from scratch. See `export.hub_id`.
+        datasets: Hub ids of the original images.
+        class_ids: class name → class index of the DiT.
+        steps: optimiser steps that were made.
+        pipeline: the folder is a `DiTPipeline`; `write_model_card` looks.
+        adapter: the folder holds `adapter.safetensors`; `write_model_card` looks.
+        command: the command line that makes the model again.
+        versions: library → version.
+    """
+
+    recipe: Recipe
+    name: str
+    owner: str = ""
+    license: str = "other"
+    base_model: str | None = None
+    datasets: Sequence[str] = ()
+    class_ids: Mapping[str, int] = field(default_factory=dict)
+    steps: int | None = None
+    pipeline: bool = True
+    adapter: bool = False
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def repo_id(self) -> str:
+        """Of the repository on the Hub, with a placeholder for an account that is not known."""
+        return f"{self.owner or OWNER}/{self.name}"
+
+
+def render_card(card: DatasetCard | ModelCard) -> str:
+    """The whole text of a README.md: YAML front matter, then Markdown. The same card gives the same text."""
+    values: dict[str, Any] = {"card": card, "recipe": card.recipe, "citation": CITATION, "built_in": BUILT_IN}
+    values["subset"] = SUBSETS[card.recipe.data.subset] if card.recipe.data.subset else None
+    if isinstance(card, DatasetCard):
+        name, metadata = "distilled_dataset.md.jinja", _dataset_metadata(card)
+        values["columns"] = _columns(card.info)
+        values["num_rows"] = _num_rows(card)
+    else:
+        name, metadata = "dit.md.jinja", _model_metadata(card)
+    text = _environment().get_template(name).render(values)
+    return f"---\n{metadata.to_yaml()}\n---\n\n{text}"
+
+
+def size_category(num_rows: int) -> str:
+    """The Hub's name for a number of rows, such as `1K<n<10K`."""
+    return SIZE_CATEGORIES[bisect_right([10**power for power in range(3, 13)], num_rows)]
+
+
+def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
+    num_rows = _num_rows(card)
+    config = {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
+    if card.rows_sha256:
+        # load_dataset keys its cache of a local folder by the front matter and not by the files: without a mark of the
+        # rows in it, rows that were written anew into the same folder come back as the old ones.
+        config["description"] = f"rows sha256:{card.rows_sha256}"
+    metadata = DatasetCardData(
+        license=card.recipe.hub.license,
+        pretty_name=card.title,
+        size_categories=None if num_rows is None else [size_category(num_rows)],
+        task_categories=["image-classification"],
+        source_datasets=list(card.source_datasets) or None,
+        tags=["dataset-distillation", "ddgs", f"ipc-{card.recipe.sample.ipc}", "synthetic"],
+        configs=[config],
+    )
+    if card.info is not None:
+        DatasetInfosDict({"default": card.info}).to_dataset_card_data(metadata)
+    return metadata
+
+
+def _model_metadata(card: ModelCard) -> ModelCardData:
+    relation = {"base_model_relation": "finetune" if card.pipeline else "adapter"} if card.base_model else {}
+    return ModelCardData(
+        license=card.license,
+        library_name="diffusers",
+        pipeline_tag="unconditional-image-generation",  # of the Hub's tasks the one for class-conditional models
+        base_model=card.base_model,
+        datasets=list(card.datasets) or None,
+        tags=["dataset-distillation", "ddgs", "dit", "class-conditional"],
+        **relation,
+    )
+
+
+def _num_rows(card: DatasetCard) -> int | None:
+    """Rows of the split `train`; None where they are not known."""
+    return None if card.info is None or card.info.splits is None else card.info.splits["train"].num_examples
+
+
+def _columns(info: DatasetInfo | None) -> dict[str, str]:
+    """Column → type as a reader names it."""
+    features = {} if info is None or info.features is None else info.features
+    return {name: kind.dtype if isinstance(kind, Value) else type(kind).__name__ for name, kind in features.items()}
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "public": _public_name, "number": lambda value: f"{value:g}"}
+    return environment
+
+
+def _cell(text: str) -> str:
+    """The text as it can stand in a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _public_name(name: str) -> str:
+    """A Hub id as it is, of a local path the last part: a card does not tell where its author keeps files."""
+    return Path(name).name if name.startswith(("/", ".", "~")) else name

@@ -1,0 +1,214 @@
+"""A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from filelock import FileLock, Timeout
+
+from ddgs_hub import __version__, stages
+from ddgs_hub.baselines import random_selection
+from ddgs_hub.errors import InputError
+from ddgs_hub.recipe import Recipe, first_difference, recipe_to_dict
+from ddgs_hub.rows import read_rows
+
+LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
+RECIPE_FILE = "recipe.yaml"
+FINISHED_FILE = "stages.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run.
+
+    Attributes:
+        name: as printed.
+        output: the folder that must be there when it is finished.
+        work: makes it and returns a line that says what it made.
+        distributed: all processes of an `accelerate launch` work on it; else the first alone.
+    """
+
+    name: str
+    output: Path
+    work: Callable[[], str]
+    distributed: bool = False
+
+
+class Run:
+    """A run folder and the recipe that it belongs to.
+
+    Args:
+        recipe: what to make.
+        folder: where; it is made if it is not there.
+
+    Raises:
+        InputError: the folder belongs to another recipe, or cannot be written.
+    """
+
+    def __init__(self, recipe: Recipe, folder: str | Path) -> None:
+        self.recipe, self.folder = recipe, Path(folder)
+        self.original, self.scorer, self.base = self.folder / "original", self.folder / "scorer", self.folder / "base"
+        self.dit, self.pool, self.plain_pool = self.folder / "dit", self.folder / "pool", self.folder / "pool-dit"
+        self.distilled = self.folder / f"distilled-ipc{recipe.sample.ipc}"
+        self.evaluation, self.figures = self.folder / "evaluation", self.folder / "figures"
+        self.repository = self.folder / "hub" / recipe.hub.dataset.replace("{ipc}", str(recipe.sample.ipc))
+        self.main = os.environ.get("RANK", "0") == "0"
+
+    def stages(self) -> list[Stage]:
+        """What there is to do, in order."""
+        recipe, ipc = self.recipe, self.recipe.sample.ipc
+        base = stages.base_path(recipe.model.base) if recipe.model.base else self.base
+        scorer = recipe.score.scorer or self.scorer
+        first = [Stage("original", self.original, partial(stages.make_original, recipe, self.original))]
+        if recipe.score.scorer is None:
+            train = partial(stages.make_scorer, recipe, self.original, self.scorer)
+            first.append(Stage("train-scorer", self.scorer, train, distributed=True))
+        if recipe.model.base is None:
+            train = partial(stages.make_base, recipe, self.original, self.base)
+            first.append(Stage("pretrain", self.base, train, distributed=True))
+        revision = recipe.model.revision
+        return [
+            *first,
+            Stage(
+                "finetune",
+                self.dit,
+                partial(stages.make_dit, recipe, self.original, base, self.dit, base_revision=revision),
+                distributed=True,
+            ),
+            Stage(
+                "generate",
+                self.pool,
+                partial(stages.make_pool, recipe, self.dit, self.pool, per_class=recipe.pool.size * ipc),
+                distributed=True,
+            ),
+            Stage(
+                "generate (plain DiT)",
+                self.plain_pool,
+                partial(stages.make_pool, recipe, base, self.plain_pool, per_class=ipc, revision=revision),
+                distributed=True,
+            ),
+            Stage("score original", self.original, partial(self._score, scorer, self.original)),
+            Stage("score pool", self.pool, partial(self._score, scorer, self.pool)),
+            Stage("sample", self.distilled, self._sample),
+            Stage("evaluate", self.evaluation, self._evaluate),
+            Stage("figures", self.figures, self._figures),
+            Stage("hub folder", self.repository, self._export),
+        ]
+
+    def __call__(self) -> None:
+        """Carries out what is not finished, printing a line for each stage, and then what came of it."""
+        if not self.main:
+            self._carry_out()
+            return
+        self._claim()
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                self._carry_out()
+        except Timeout as error:
+            raise InputError(f"another run works in {self.folder}: wait for it, or choose another --output") from error
+        self._report()
+
+    def _carry_out(self) -> None:
+        finished, done = self._finished(), {}
+        unbroken = True  # what follows a stage that runs again was made of something else, and runs again too
+        for stage in self.stages():
+            if unbroken and stage.name in finished and stage.output.exists():
+                done[stage.name] = finished[stage.name]
+                self._say(f"{stage.name:<22}{done[stage.name]['made']}  (done before)")
+                continue
+            unbroken = False
+            start = time.perf_counter()
+            made = stage.work() if stage.distributed or self.main else ""
+            _wait_for_all()
+            done[stage.name] = {"made": made, "seconds": round(time.perf_counter() - start, 1)}
+            self._say(f"{stage.name:<22}{made}  ({done[stage.name]['seconds']} s)")
+            if self.main:
+                stages.write_json(self.folder / FINISHED_FILE, done)
+
+    def _claim(self) -> None:
+        """Makes the folder, or sees that it was made with this recipe."""
+        path = self.folder / RECIPE_FILE
+        if path.is_file():
+            difference = first_difference(yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"], self._values())
+            if difference:
+                key, old, new = difference
+                raise InputError(
+                    f"{self.folder} belongs to another recipe ({key} is {old} there, {new} here): "
+                    "choose another --output, or remove the folder"
+                )
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump(self.provenance(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {self.folder}: {error.strerror}; choose another --output") from error
+
+    def provenance(self) -> dict[str, Any]:
+        """The resolved recipe and the versions of the libraries that carry it out."""
+        versions = {"ddgs-hub": __version__, **{name: version(name) for name in LIBRARIES}}
+        return {"recipe": self._values(), "versions": versions}
+
+    def _values(self) -> dict[str, Any]:
+        return recipe_to_dict(self.recipe)
+
+    def _finished(self) -> dict[str, Any]:
+        path = self.folder / FINISHED_FILE
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def _say(self, line: str) -> None:
+        if self.main:
+            print(line, flush=True)
+
+    def _score(self, scorer: str | Path, folder: Path) -> str:
+        return stages.score_folder(self.recipe, scorer, folder, revision=self.recipe.score.revision)
+
+    def _sample(self) -> str:
+        sample, seed = self.recipe.sample, self.recipe.seed
+        return stages.make_distilled(sample, self.pool, self.original, self.distilled, seed=seed)
+
+    def _evaluate(self) -> str:
+        original, pool, ipc = read_rows(self.original), read_rows(self.pool), self.recipe.sample.ipc
+        methods = {
+            "Random (real images)": original.select(random_selection(original["label"], ipc, self.recipe.seed)),
+            "DiT": read_rows(self.plain_pool),
+            # What Minimax Diffusion would have generated for this IPC: the first images of each class.
+            "Minimax": pool.select(np.flatnonzero(np.asarray(pool["pool_index"]) < ipc)),
+            "Ours": read_rows(self.distilled),
+        }
+        return stages.evaluate_methods(self.recipe, methods, read_rows(self.original, "validation"), self.evaluation)
+
+    def _figures(self) -> str:
+        return stages.make_figures(self.original, self.pool, self.distilled, self.figures)
+
+    def _export(self) -> str:
+        return stages.make_repository(
+            self.recipe,
+            self.distilled,
+            self.dit,
+            self.repository,
+            provenance=self.provenance(),
+            evaluation=self.evaluation,
+            figures=self.figures,
+        )
+
+    def _report(self) -> None:
+        print(f"\n{stages.read_table(self.evaluation)}\n")
+        print(f"figures      {self.figures / 'difficulty.png'}, {self.figures / 'sheet.png'}")
+        print(f'model        DiTPipeline.from_pretrained("{self.dit}")')
+        print(f'dataset      load_dataset("{self.repository}", split="train")')
+
+
+def _wait_for_all() -> None:
+    """A barrier, where there are several processes."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()

@@ -1,0 +1,378 @@
+"""The stages as functions of a recipe and of folders: what one command and `run` share.
+
+Each reads the folders it is given, writes one folder, whole or not at all, and returns a line that says what it made.
+Heavy libraries are imported by the stage that needs them.
+"""
+
+import hashlib
+import json
+import resource
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from ddgs_hub.distill import distill
+from ddgs_hub.errors import InputError
+from ddgs_hub.recipe import Recipe, Sample
+from ddgs_hub.rows import class_names, decode_image, read_rows, staged_folder, undecoded, write_rows
+from ddgs_hub.sources import BUILT_IN, load_rows, write_original
+from ddgs_hub.subsets import SUBSETS
+
+BUILT_IN_BASES = Path(__file__).parent / "bases"
+SELECTIONS = "selections.json"
+
+
+def make_original(recipe: Recipe, output: Path) -> str:
+    """Takes the original dataset out of its source, splits `train` and `validation`."""
+    data = recipe.data
+    with staged_folder(output) as folder:
+        counts = write_original(
+            data.original,
+            folder,
+            splits={"train": data.train_split, "validation": data.validation_split},
+            subset=data.subset,
+            config=data.config,
+            revision=data.revision,
+        )
+    classes = len(class_names(read_rows(output)))
+    return f"{counts['train']:,} training and {counts['validation']:,} validation images of {classes} classes"
+
+
+def make_scorer(recipe: Recipe, original: Path, output: Path) -> str:
+    """Trains the cross-fitted scorer on the original images."""
+    from ddgs_hub.difficulty import train_scorer
+
+    training = recipe.score.training
+    if training is None:
+        raise InputError(f"recipe {recipe.name} has no score.training section: nothing says how to train a scorer")
+    result = train_scorer(read_rows(original), output, training, flip=recipe.data.flip, seed=recipe.seed)
+    return f"{training.folds} × {training.model}, {100 * result.accuracy:.1f} % right on images they did not see"
+
+
+def make_base(recipe: Recipe, original: Path, output: Path) -> str:
+    """Trains the autoencoder, unless a pretrained one is named, and the DiT, from scratch."""
+    from accelerate import Accelerator
+
+    from ddgs_hub.codec import Codec, cropped_images, train_autoencoder
+    from ddgs_hub.diffusion import LatentCache, PoolClasses, pretrain, save_pipeline
+
+    training = recipe.model.pretraining
+    if training is None:
+        raise InputError(f"recipe {recipe.name} has no model.pretraining section: nothing says how to train a base")
+    accelerator = Accelerator()
+    rows, data, classes = read_rows(original), recipe.data, PoolClasses.of(read_rows(original), "dataset")
+    if recipe.codec.encoder:
+        codec = Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
+    elif recipe.codec.training:
+        images = cropped_images(rows, data.image_size)
+        codec = Codec(train_autoencoder(images, recipe.codec.training, flip=data.flip, seed=recipe.seed))
+    else:
+        raise InputError(f"recipe {recipe.name} names no codec.encoder and has no codec.training section: give one")
+    codec.to(accelerator.device)
+    cache = LatentCache.encode(rows, codec, classes.dit_ids, image_size=data.image_size, flip=data.flip)
+    dit, losses = pretrain(cache, len(classes.names), training, seed=recipe.seed, accelerator=accelerator)
+    if accelerator.is_main_process:
+        with staged_folder(output) as folder:
+            # As many classes as there are, so that it stays small: `finetune` writes the one for DiTPipeline.
+            id2label = dict(enumerate(classes.names))
+            save_pipeline(dit.cpu(), codec.decoder, folder, id2label=id2label, num_classes=len(classes.names))
+            classes.write(folder)
+            write_json(folder / "losses.json", {"pretraining": [round(loss, 5) for loss in losses]})
+    accelerator.wait_for_everyone()
+    last = float(np.mean(losses[-100:]))
+    return f"{training.steps:,} steps, loss {last:.3f}, {sum(p.numel() for p in dit.parameters()):,} parameters"
+
+
+def make_dit(
+    recipe: Recipe, original: Path, base: str | Path, output: Path, *, base_revision: str | None = None
+) -> str:
+    """Fine-tunes the base with DiffFit and the Minimax losses; writes the pipeline and the adapter."""
+    from accelerate import Accelerator
+
+    from ddgs_hub.diffusion import LatentCache, PoolClasses, finetune, load_dit, save_adapter, save_pipeline
+
+    accelerator = Accelerator()
+    rows, data = read_rows(original), recipe.data
+    classes = PoolClasses.of(rows, recipe.model.label_space)
+    dit = load_dit(base, revision=base_revision).to(accelerator.device)
+    codec = load_codec(recipe, base).to(accelerator.device)
+    cache = LatentCache.encode(rows, codec, classes.dit_ids, image_size=data.image_size, flip=data.flip)
+    dit, log = finetune(dit, cache, recipe.finetune, seed=recipe.seed, accelerator=accelerator)
+    if accelerator.is_main_process:
+        dit = dit.cpu()
+        with staged_folder(output) as folder:
+            id2label = dict(zip(classes.dit_ids, classes.names, strict=True))
+            save_pipeline(dit, codec.decoder, folder, id2label=id2label)
+            save_adapter(
+                dit,
+                folder / "adapter.safetensors",
+                class_ids=classes.dit_ids,
+                base_model=recipe.model.base or "",
+                base_revision=base_revision or "",
+            )
+            classes.write(folder)
+            write_json(folder / "losses.json", {name: [round(step[name], 6) for step in log] for name in log[0]})
+    accelerator.wait_for_everyone()
+    trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
+    return f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"
+
+
+def make_pool(recipe: Recipe, dit: str | Path, output: Path, *, per_class: int, revision: str | None = None) -> str:
+    """Generates a pool of `per_class` images a class."""
+    from accelerate import PartialState
+
+    from ddgs_hub.diffusion import PoolClasses, generate_pool, load_dit
+
+    device = PartialState().device
+    subset = SUBSETS.get(recipe.data.subset or "")
+    if subset and recipe.model.label_space == "imagenet":
+        classes = PoolClasses(list(subset.class_names), list(subset.wnids), list(subset.imagenet_indices))
+    else:
+        classes = PoolClasses.read(dit)
+    count = generate_pool(
+        load_dit(dit, revision=revision).to(device),
+        load_codec(recipe, dit).to(device),
+        output,
+        classes,
+        per_class=per_class,
+        seed=recipe.seed,
+        num_steps=recipe.pool.num_steps,
+        guidance_scale=recipe.pool.guidance_scale,
+        batch_size=recipe.pool.batch_size,
+    )
+    return (
+        f"{count:,} images, {per_class} a class, {recipe.pool.num_steps} steps, guidance {recipe.pool.guidance_scale:g}"
+    )
+
+
+def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: str | None = None) -> str:
+    """Adds `difficulty` to the training split of a folder, in place; other splits stay as they are."""
+    from ddgs_hub.difficulty import Scorer, score
+
+    rows = read_rows(folder)
+    rows = rows.remove_columns([name for name in ("difficulty",) if name in rows.column_names])
+    scored = score(rows, Scorer.from_pretrained(scorer, revision=revision), batch_size=recipe.score.batch_size)
+    splits = {path.name.split("-")[0] for path in folder.glob("data/*.parquet")} - {"train"}
+    others = {split: read_rows(folder, split) for split in sorted(splits)}
+    with staged_folder(folder) as partial:
+        for split, split_rows in {"train": scored, **others}.items():
+            write_rows(split_rows, partial, split)
+    return _describe(np.asarray(scored["difficulty"]))
+
+
+def open_rows(source: str, split: str, *, subset: str | None = None, revision: str | None = None) -> Dataset:
+    """The rows of any dataset, or those of a subset of ImageNet in it, in the subset's class order."""
+    if subset is None:
+        return load_rows(source, split, revision=revision)
+    with TemporaryDirectory() as folder:
+        write_original(source, folder, splits={split: split}, subset=subset, revision=revision)
+        return read_rows(folder, split)
+
+
+def score_rows(rows: Dataset, scorer: str, output: Path, *, split: str, batch_size: int) -> dict[str, Any]:
+    """Scores rows and writes them with `difficulty`; the result has counts, a histogram, speed and memory."""
+    from ddgs_hub.difficulty import Scorer, score
+    from ddgs_hub.sampling import difficulty_histogram
+
+    classifier = Scorer.from_pretrained(scorer)
+    start = time.perf_counter()
+    scored = score(rows, classifier, batch_size=batch_size)
+    seconds = time.perf_counter() - start
+    with staged_folder(output) as folder:
+        write_rows(scored, folder, split)
+    difficulty = np.asarray(scored["difficulty"])
+    histogram = difficulty_histogram(difficulty, 10).tolist()
+    result = {
+        "images": len(scored),
+        "mean_difficulty": float(difficulty.mean()),
+        "histogram": histogram,
+        "images_per_second": len(scored) / seconds,
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+    speed = f"{result['images_per_second']:.0f} images/s, {result['peak_memory_gb']:.1f} GB at peak"
+    return {**result, "text": f"{_describe(difficulty)}\nimages in ten bins, easy to hard: {histogram}\n{speed}"}
+
+
+def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer: str | None, seed: int) -> str:
+    """Selects real images at random, or by herding or k-center on a scorer's features."""
+    from ddgs_hub.baselines import herding, k_center, random_selection
+
+    rows = read_rows(original)
+    names = class_names(rows)
+    if method == "random":
+        chosen = random_selection(rows["label"], ipc, seed, class_names=names)
+    elif scorer is None:
+        raise InputError(f"{method} needs the features of a classifier: give --scorer")
+    else:
+        from ddgs_hub.difficulty import Scorer, extract_features
+
+        features = extract_features(rows, Scorer.from_pretrained(scorer))
+        chosen = {"herding": herding, "k-center": k_center}[method](features, rows["label"], ipc, class_names=names)
+    with staged_folder(output) as folder:
+        write_rows(rows.select(chosen), folder)
+    return f"{len(chosen)} real images by {method}"
+
+
+def make_distilled(sample: Sample, pool: Path, original: Path, output: Path, *, seed: int) -> str:
+    """Samples the distilled dataset from the scored pool, and marks in the pool what was selected."""
+    result = distill(read_rows(pool), read_rows(original), sample, seed=seed)
+    with staged_folder(output) as folder:
+        write_rows(result.rows, folder)
+        write_json(folder / SELECTIONS, result.classes)
+    with staged_folder(pool) as folder:
+        write_rows(result.pool, folder)
+    lacked = sum(sum(selection["shortfall"]) for selection in result.classes)
+    mean = float(np.mean(result.rows["difficulty"]))
+    return f"{len(result.rows)} images, mean difficulty {mean:.3f}, {lacked} filled from other bins"
+
+
+def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> str:
+    """Trains the networks on each method's images, all under the same budget and seeds; writes `results.json`.
+
+    Each method's result is a file of its own as soon as it is there, so a killed evaluation goes on with the next.
+    """
+    from ddgs_hub.evaluation.evaluate import evaluate
+
+    output.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for k, (method, rows) in enumerate(methods.items()):
+        path = output / f"{k}-{method.split()[0].lower()}.json"
+        digest = rows_digest(rows)
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if known.get("rows_sha256") != digest:
+            result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
+            known = {"rows_sha256": digest, **result.to_dict()}
+            write_json(path, known)
+        results[method] = known
+    write_json(output / "results.json", results)
+    best = max(results, key=lambda method: results[method]["best_mean"])
+    return f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
+
+
+def evaluate_source(recipe: Recipe, source: str, validation: Path, *, revision: str | None = None) -> dict[str, Any]:
+    """Evaluates one dataset; the result is `Evaluation.to_dict` with the table as text."""
+    from ddgs_hub.evaluation import accuracy_table
+    from ddgs_hub.evaluation.evaluate import evaluate
+
+    rows = load_rows(source, revision=revision)
+    tests = read_rows(validation, "validation")
+    result = evaluate(rows, tests, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
+    return {**result.to_dict(), "text": accuracy_table({Path(source).name: result})}
+
+
+def rows_digest(rows: Dataset) -> str:
+    """SHA-256 of the images and labels of a dataset, in their order."""
+    digest = hashlib.sha256()
+    for row in undecoded(rows.select_columns(["image", "label"])):
+        digest.update(row["image"]["bytes"])
+        digest.update(str(row["label"]).encode())
+    return digest.hexdigest()
+
+
+def read_table(evaluation: Path) -> str:
+    """The accuracy table of an evaluation folder."""
+    from ddgs_hub.evaluation import Evaluation, accuracy_table
+
+    results = json.loads((evaluation / "results.json").read_text(encoding="utf-8"))
+    return accuracy_table({method: Evaluation.from_dict(values) for method, values in results.items()})
+
+
+def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> str:
+    """Draws the difficulty distributions (Fig. 2) and the sheet of distilled images (Fig. 3)."""
+    from ddgs_hub.evaluation import ClassDifficulties, Difficulties, SheetRow, difficulty_figure, image_sheet
+    from ddgs_hub.sampling import log_transform
+
+    rows = {name: read_rows(folder) for name, folder in (("o", original), ("p", pool), ("d", distilled))}
+    labels = {name: np.asarray(part["label"]) for name, part in rows.items()}
+    raw = {name: np.asarray(part["difficulty"]) for name, part in rows.items()}
+    log = {name: np.asarray(rows[name]["difficulty_log"]) for name in "pd"}
+    selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
+    # The two classes whose originals are easiest and hardest on average: what lies between looks like one of them.
+    means = [raw["o"][labels["o"] == k].mean() for k in range(len(selections))]
+    shown = []
+    for k in sorted({int(np.argmin(means)), int(np.argmax(means))}):
+        o, p, d = (raw[name][labels[name] == k] for name in "opd")
+        transformed = log_transform(o, selections[k]["bottom"], selections[k]["top"])
+        after = Difficulties(transformed, log["p"][labels["p"] == k], log["d"][labels["d"] == k])
+        shown.append(ClassDifficulties(selections[k]["name"], Difficulties(o, p, d), after))
+    images = [decode_image(cell["image"], row) for row, cell in enumerate(undecoded(rows["d"]))]
+    sheet = []
+    for k, selection in enumerate(selections):
+        own = np.flatnonzero(labels["d"] == k)
+        sheet.append(SheetRow(selection["name"], [images[i] for i in own], raw["d"][own].tolist()))
+    with staged_folder(output) as folder:
+        difficulty_figure(shown, folder / "difficulty.png")
+        image_sheet(sheet, folder / "sheet.png")
+    return f"{output.name}/difficulty.png and {output.name}/sheet.png"
+
+
+def make_repository(
+    recipe: Recipe,
+    distilled: Path,
+    dit: Path,
+    output: Path,
+    *,
+    provenance: Mapping[str, Any],
+    evaluation: Path,
+    figures: Path,
+) -> str:
+    """Writes the files of the Hub repository of a distilled dataset, and the card of its DiT."""
+    from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, export_dataset, hub_id, write_model_card
+
+    versions, command = provenance["versions"], f"ddgs-hub run {recipe.name}"
+    sources = [name for name in (hub_id(recipe.data.original),) if name]
+    selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
+    card = DatasetCard(
+        recipe=recipe,
+        source_datasets=sources,
+        classes=[ClassSelection(**selection) for selection in selections],
+        evaluation=read_table(evaluation),
+        command=command,
+        versions=versions,
+    )
+    pictures = {path.stem: path for path in sorted(figures.glob("*.png"))}
+    export_dataset(read_rows(distilled), output, card, provenance=provenance, figures=pictures)
+    classes = json.loads((dit / "classes.json").read_text(encoding="utf-8"))
+    model_card = ModelCard(
+        recipe=recipe,
+        name=f"{recipe.name}-ddgs-dit",
+        base_model=hub_id(recipe.model.base),
+        datasets=sources,
+        class_ids=dict(zip(classes["names"], classes["dit_ids"], strict=True)),
+        steps=len(json.loads((dit / "losses.json").read_text(encoding="utf-8"))["diffusion"]),
+        command=command,
+        versions=versions,
+    )
+    write_model_card(dit, model_card)
+    return f"{output}, with its card"
+
+
+def load_codec(recipe: Recipe, dit: str | Path) -> Any:
+    """The recipe's pretrained autoencoders, or the one that is in the DiT's own folder."""
+    from ddgs_hub.codec import Codec
+
+    if recipe.codec.encoder:
+        return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
+    return Codec.from_pretrained(dit)
+
+
+def base_path(name: str) -> str:
+    """The folder of a base that is shipped with the package; any other name as it is."""
+    return str(BUILT_IN_BASES / name) if name == BUILT_IN else name
+
+
+def _describe(difficulty: np.ndarray) -> str:
+    hard = 100 * (difficulty > 0.1).mean()
+    return f"{len(difficulty):,} images, mean difficulty {difficulty.mean():.3f}, {hard:.0f} % above 0.1"
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)

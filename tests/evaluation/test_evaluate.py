@@ -1,0 +1,143 @@
+import json
+from collections.abc import Iterator
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, Features, Image
+from PIL import Image as PILImage
+from sklearn.datasets import load_digits
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate
+from ddgs_hub.evaluation.protocol import Protocol
+
+SHORT = {
+    "network": "convnet",
+    "width": 16,
+    "image_size": 16,
+    "crop_pct": 1,
+    "flip": False,
+    "color_jitter": 0,
+    "lighting": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread, and lose much where other tests run beside them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Dataset, Dataset]:
+    """100 real handwritten digits for training and 200 others for validation, 8 px enlarged to 16."""
+    data = load_digits()
+    features = Features(image=Image(), label=ClassLabel(names=[str(k) for k in range(10)]))
+
+    def rows(indices: list[int]) -> Dataset:
+        cells = []
+        for index in indices:
+            buffer = BytesIO()
+            pixels = np.minimum(data.images[index] * 16, 255).astype(np.uint8)
+            PILImage.fromarray(pixels).resize((16, 16)).save(buffer, "PNG")
+            cells.append({"bytes": buffer.getvalue(), "path": None})
+        return Dataset.from_dict({"image": cells, "label": data.target[indices]}, features=features)
+
+    train = [index for label in range(10) for index in np.flatnonzero(data.target == label)[:10].tolist()]
+    validation = [index for index in range(1000, 1200) if index not in train]
+    return rows(train), rows(validation)
+
+
+def test_a_network_learns_real_digits(digits):
+    protocol = Protocol(**SHORT, epochs=25, evaluations=5, repeats=1)
+    result = evaluate(*digits, protocol, ipc=10, device="cpu")
+    assert result.last[0] > 50  # chance is 10
+    assert result.best[0] >= result.last[0]
+    assert result.accuracies[0][0] < result.best[0]
+    assert result.evaluation_epochs == [5, 10, 15, 20, 25]
+    assert (result.train_images, result.validation_images, result.num_classes) == (100, 200, 10)
+
+
+def test_a_seed_decides_everything_and_nothing_else_does(digits):
+    protocol = Protocol(**SHORT, epochs=3, evaluations=3, repeats=2)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    progress = []
+    first = evaluate(*digits, protocol, ipc=10, seed=1, device="cpu", on_progress=lambda *done: progress.append(done))
+    assert torch.equal(torch.rand(3), expected)  # the caller's generator is where it was
+    torch.manual_seed(99)
+    assert evaluate(*digits, protocol, ipc=10, seed=1, device="cpu") == first
+    assert progress == [(done, 6) for done in range(1, 7)]
+    assert first.accuracies[0] != first.accuracies[1]
+    other = evaluate(*digits, protocol, ipc=10, seed=2, device="cpu")
+    assert other.accuracies[0] == first.accuracies[1]  # repeat r is seed + r
+    assert other.accuracies[1] not in first.accuracies
+
+
+def test_the_reference_augmentations_train_every_network(digits):
+    train, validation = digits
+    for network in ("convnet3", "resnetap10", "resnet18"):
+        protocol = Protocol(network=network, width=4, image_size=16, epochs=1, repeats=1)
+        result = evaluate(train.select(range(0, 100, 10)), validation.select(range(20)), protocol, ipc=1)
+        assert len(result.accuracies[0]) == 1, network
+        assert 0 <= result.last[0] <= 100, network
+
+
+def test_best_last_and_spread():
+    result = an_evaluation([[10, 60, 50], [20, 40, 40]])
+    assert result.best == [60, 40]
+    assert result.last == [50, 40]
+    assert result.mean_std("best") == (50, 10)  # population: divided by the number of repeats
+    assert result.mean_std("last") == (45, 5)
+
+
+def test_json_keeps_everything_and_adds_the_summary():
+    result = an_evaluation([[10, 60, 50], [20, 40, 40]])
+    values = json.loads(json.dumps(result.to_dict()))
+    assert Evaluation.from_dict(values) == result
+    assert (values["best"], values["best_mean"], values["best_std"]) == ([60, 40], 50, 10)
+    assert (values["last"], values["last_mean"], values["last_std"]) == ([50, 40], 45, 5)
+    assert values["protocol"]["learning_rate"] == 0.01
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    brightest_channel = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten())
+    images = [torch.zeros(3, 4, 4, dtype=torch.uint8) for _ in range(5)]
+    for index, image in enumerate(images):
+        image[index % 3] = 255
+    assert accuracy(brightest_channel, (images, torch.tensor([0, 1, 2, 0, 1])), batch_size=2) == 100
+    assert accuracy(brightest_channel, (images, torch.tensor([0, 1, 1, 0, 0])), batch_size=2) == 60
+
+
+def test_mistakes_are_refused(digits):
+    train, validation = digits
+    protocol = Protocol(**SHORT)
+    with pytest.raises(InputError, match="ipc is 0"):
+        evaluate(train, validation, protocol, ipc=0)
+    with pytest.raises(InputError, match="the validation images: there are no rows"):
+        evaluate(train, validation.select([]), protocol, ipc=10)
+    with pytest.raises(InputError, match="no column 'label'"):
+        evaluate(train.remove_columns("label"), validation, protocol, ipc=10)
+    renamed = validation.cast_column("label", ClassLabel(names=list("abcdefghij")))
+    with pytest.raises(InputError, match="must mean the same class"):
+        evaluate(train, renamed, protocol, ipc=10)
+
+
+def an_evaluation(accuracies: list[list[float]]) -> Evaluation:
+    return Evaluation(
+        protocol=Protocol(epochs=3, repeats=2),
+        ipc=10,
+        seed=0,
+        epochs=3,
+        num_classes=10,
+        train_images=100,
+        validation_images=500,
+        evaluation_epochs=[1, 2, 3],
+        accuracies=accuracies,
+    )

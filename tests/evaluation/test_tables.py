@@ -1,0 +1,63 @@
+import dataclasses
+
+import pytest
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.evaluation.evaluate import Evaluation
+from ddgs_hub.evaluation.protocol import Protocol
+from ddgs_hub.evaluation.tables import accuracy_table
+
+RANDOM = Evaluation(
+    protocol=Protocol(network="convnet6", repeats=2),
+    ipc=10,
+    seed=0,
+    epochs=2000,
+    num_classes=10,
+    train_images=100,
+    validation_images=500,
+    evaluation_epochs=[1000, 2000],
+    accuracies=[[24.0, 22.0], [26.0, 23.0]],
+)
+OURS = dataclasses.replace(RANDOM, accuracies=[[35.0, 34.0], [36.0, 36.0]])
+
+TABLE = """\
+Top-1 accuracy, mean ± standard deviation over the repeats (network convnet6, image size 224 px, IPC 10, \
+training images 100, validation images 500, epochs 2000, evaluations 2, repeats 2, seed 0, chance 10 %).
+Best: the highest of a repeat's evaluations on the validation images; last: the evaluation after the last epoch.
+
+| method |       best (%) |   last (%) |
+| :----- | -------------: | ---------: |
+| Random |     25.0 ± 1.0 | 22.5 ± 0.5 |
+| ours   | **35.5 ± 0.5** | 35.0 ± 1.0 |"""
+
+
+def test_the_whole_table():
+    assert accuracy_table({"Random": RANDOM, "ours": OURS}) == TABLE
+
+
+def test_last_comes_first_when_asked_for():
+    lines = accuracy_table({"Random": OURS, "ours": RANDOM}, "last").splitlines()
+    assert lines[1].startswith("Last: ")
+    assert lines[3].split("|")[2:4] == ["       last (%) ", "   best (%) "]
+    assert "**35.0 ± 1.0** | 35.5 ± 0.5" in lines[5]
+
+
+def test_a_setting_that_differs_is_a_column():
+    full = dataclasses.replace(OURS, train_images=12454)
+    table = accuracy_table({"Random": RANDOM, "full": full})
+    assert "training images 100," not in table
+    assert "| Random |             100 |" in table
+    assert "| full   |           12454 |" in table
+
+
+def test_equal_means_are_both_bold_and_bars_are_escaped():
+    table = accuracy_table({"a|b": OURS, "c": OURS})
+    assert table.count("**") == 4
+    assert "a\\|b" in table
+
+
+def test_nothing_and_unknown_are_refused():
+    with pytest.raises(InputError, match="no evaluations"):
+        accuracy_table({})
+    with pytest.raises(InputError, match="which is 'mean': choose best or last"):
+        accuracy_table({"Random": RANDOM}, "mean")
