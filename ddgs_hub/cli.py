@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-UsageError = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
+UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder to write.")]
@@ -120,9 +120,8 @@ def finetune(
     from ddgs_hub import stages
 
     chosen = _recipe(recipe, values, seed)
-    print(
-        stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision or chosen.model.revision)
-    )
+    revision = revision or chosen.model.revision
+    print(stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision))
 
 
 @app.command()
@@ -163,10 +162,8 @@ def score(
     """
     from ddgs_hub import stages
 
-    result = stages.score_source(
-        data, scorer, output, subset=subset, split=split, revision=revision, batch_size=batch_size
-    )
-    _print(result, as_json)
+    rows = stages.open_rows(data, split, subset=subset, revision=revision)
+    _print(stages.score_rows(rows, scorer, output, split=split, batch_size=batch_size), as_json)
 
 
 @app.command()

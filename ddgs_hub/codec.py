@@ -1,6 +1,7 @@
 """Image ↔ latent: the autoencoders that the DiT works behind, and the crop that comes before them."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import AutoencoderTraining
 from ddgs_hub.rows import decode_image, undecoded
 
-Autoencoder = AutoencoderKL | AutoencoderTiny
+Autoencoder: TypeAlias = AutoencoderKL | AutoencoderTiny
 CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 DETERMINISTIC_LOG_VARIANCE = -30.0  # an autoencoder without a posterior: its latents have no spread
 

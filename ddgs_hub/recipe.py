@@ -23,10 +23,10 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
-section = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+FORBID = ConfigDict(extra="forbid")  # an unknown key is an error
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Data:
     """The original dataset."""
 
@@ -40,7 +40,7 @@ class Data:
     flip: bool = True  # horizontal flips are the same class (not so for digits)
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class AutoencoderTraining:
     """An AutoencoderKL of one's own, for data that Stable Diffusion's does not fit. A plain one: L2 and a little KL."""
 
@@ -54,7 +54,7 @@ class AutoencoderTraining:
     kl_weight: NonNegative = 1e-4  # KL to N(0, 1), nats per latent number, beside the mean squared error
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Codec:
     """Image ↔ latent: a pretrained pair, or one that `pretrain` trains on the original images."""
 
@@ -63,7 +63,7 @@ class Codec:
     training: AutoencoderTraining | None = None
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Pretraining:
     """A DiT from scratch with the plain diffusion loss: the base for data that is not ImageNet."""
 
@@ -82,7 +82,7 @@ class Pretraining:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Model:
     """The base DiT: a pretrained one, or what `pretraining` makes of the original images."""
 
@@ -96,7 +96,7 @@ class Model:
             raise ValueError("give a base or a pretraining section, so that there is a DiT to fine-tune")
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Finetune:
     """Fine-tuning with DiffFit and the Minimax losses (Eq. 2–4)."""
 
@@ -110,7 +110,7 @@ class Finetune:
     diversity_weight: NonNegative = 0.008  # λ_d, of Eq. 4
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Pool:
     """The images that the distilled ones are chosen from."""
 
@@ -120,7 +120,7 @@ class Pool:
     batch_size: Count = 50  # images that are denoised together
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class ScorerTraining:
     """A classifier of one's own, cross-fitted: for data that no public classifier knows."""
 
@@ -134,7 +134,7 @@ class ScorerTraining:
     crop_scale: Annotated[float, Field(gt=0, le=1)] = 0.6  # smallest area of the random resized crop
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Score:
     """Difficulty, 1 − p(true class) (Eq. 6)."""
 
@@ -148,7 +148,7 @@ class Score:
             raise ValueError("give a scorer or a training section, so that there is a classifier to score with")
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Sample:
     """Which images of the pool become the distilled dataset (Eq. 7–9)."""
 
@@ -158,7 +158,7 @@ class Sample:
     weight: Share = 0.5  # λ of Eq. 9: 1 keeps the pool's distribution, 0 makes it uniform
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Hub:
     """What is published, and how its cards name it."""
 
@@ -168,7 +168,7 @@ class Hub:
     note: str = ""  # a sentence on the terms of the original images, for the cards
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=FORBID)
 class Recipe:
     """Everything that decides what a run makes."""
 
@@ -243,7 +243,7 @@ def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested dictionaries, every default written out."""
-    return dataclasses.asdict(recipe)  # type: ignore[call-overload]
+    return dataclasses.asdict(recipe)
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

@@ -153,7 +153,7 @@ def _select(stream: IterableDataset, subset: Subset | None, where: str) -> tuple
             kept = [k for k, value in enumerate(new) if value is not None]
             if kept:
                 table = table.take(kept)
-                labels = [new[k] for k in kept]
+                labels = [value for value in new if value is not None]
                 wnids = [subset.wnids[v] for v in labels] if subset else table.column("wnid")
                 columns = {
                     "image": embed_table_storage(table.select(["image"]).cast(raw_image)).column("image"),

@@ -38,7 +38,7 @@ class ScaledLinear(nn.Linear):
 
     def scale(self) -> Tensor:
         """The product of all gammas, shape `(out_features,)`."""
-        product = self.get_parameter(self.gammas[0])
+        product: Tensor = self.get_parameter(self.gammas[0])
         for name in self.gammas[1:]:
             product = product * self.get_parameter(name)
         return product

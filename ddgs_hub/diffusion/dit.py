@@ -77,7 +77,8 @@ def new_dit(**config: Any) -> DiTTransformer2DModel:
     for module in dit.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(module.weight.flatten(1))
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     embedder = condition_embedder(dit)
     for weight in (
         embedder.class_embedder.embedding_table.weight,

@@ -147,13 +147,12 @@ def render_card(card: DatasetCard | ModelCard) -> str:
     values: dict[str, Any] = {"card": card, "recipe": card.recipe, "citation": CITATION, "built_in": BUILT_IN}
     values["subset"] = SUBSETS[card.recipe.data.subset] if card.recipe.data.subset else None
     if isinstance(card, DatasetCard):
-        name, metadata = "distilled_dataset.md.jinja", _dataset_metadata(card)
-        values["columns"] = _columns(card.info)
-        values["num_rows"] = _num_rows(card)
+        name, front_matter = "distilled_dataset.md.jinja", _dataset_metadata(card).to_yaml()
+        values |= {"columns": _columns(card.info), "num_rows": _num_rows(card)}
     else:
-        name, metadata = "dit.md.jinja", _model_metadata(card)
+        name, front_matter = "dit.md.jinja", _model_metadata(card).to_yaml()
     text = _environment().get_template(name).render(values)
-    return f"---\n{metadata.to_yaml()}\n---\n\n{text}"
+    return f"---\n{front_matter}\n---\n\n{text}"
 
 
 def size_category(num_rows: int) -> str:
@@ -183,16 +182,17 @@ def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
 
 
 def _model_metadata(card: ModelCard) -> ModelCardData:
-    relation = {"base_model_relation": "finetune" if card.pipeline else "adapter"} if card.base_model else {}
-    return ModelCardData(
+    metadata = ModelCardData(
         license=card.license,
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",  # of the Hub's tasks the one for class-conditional models
         base_model=card.base_model,
         datasets=list(card.datasets) or None,
         tags=["dataset-distillation", "ddgs", "dit", "class-conditional"],
-        **relation,
     )
+    if card.base_model:
+        metadata["base_model_relation"] = "finetune" if card.pipeline else "adapter"
+    return metadata
 
 
 def _num_rows(card: DatasetCard) -> int | None:

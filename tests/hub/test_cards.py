@@ -63,6 +63,7 @@ def from_scratch() -> Recipe:
             },
             "score": {"scorer": None, "training": {"model": "resnet18", "folds": 2}},
             "sample": {"ipc": 1, "distribution": "hill"},
+            "evaluate": {"flip": False},
         }
     )
 
@@ -204,3 +205,17 @@ def test_size_categories_are_those_of_datasets() -> None:
 def test_templates_are_found_in_a_wheel_and_in_a_source_checkout() -> None:
     package = Path(__file__).parents[2] / "ddgs_hub"
     assert (package / "model_cards", package.parent / "model_cards") == TEMPLATES
+
+
+def test_adapter_of_a_shipped_base_names_where_the_base_is() -> None:
+    recipe = parse_recipe(
+        {
+            "name": "d",
+            "data": {"original": "digits"},
+            "model": {"base": "digits"},
+            "hub": {"dataset": "d", "pretty_name": "D"},
+        }
+    )
+    text = render_card(ModelCard(recipe=recipe, name="x", adapter=True))
+    assert 'dit = load_dit(base_path("digits"))\n' in text
+    assert "BASE" not in text

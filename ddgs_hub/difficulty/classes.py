@@ -1,0 +1,132 @@
+"""Which class of a scorer each class of a dataset is."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddgs_hub.errors import InputError
+
+IMAGENET_SIZE = 1000
+PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where nobody gave names
+
+
+class ScorerClasses:
+    """The classes of a scorer, each under every name that it is known by: wnid, name, synonyms.
+
+    A scorer without class names is taken for an ImageNet classifier by its number of classes, as timm does (1000, 21841
+    …). One with ImageNet-1k's names in ImageNet-1k's order is found by wnid as well.
+
+    Args:
+        num_classes: size of the scorer's softmax.
+        names: one per class, in its order; synonyms are separated by commas. None, or `LABEL_0` …: unknown.
+        descriptions: further names of a class, by its name.
+    """
+
+    def __init__(
+        self, num_classes: int, names: Sequence[str] | None = None, descriptions: Mapping[str, str] | None = None
+    ) -> None:
+        self.num_classes = num_classes
+        if names is None or all(PLACEHOLDER.fullmatch(name) for name in names):
+            names, descriptions = _imagenet_names(num_classes)
+        descriptions = descriptions or {}
+        self.aliases = [_aliases(name) | _aliases(descriptions.get(name, name)) for name in names]
+        if is_imagenet_1k(names):
+            self.aliases = [known | {wnid} for known, wnid in zip(self.aliases, imagenet_wnids(), strict=True)]
+        self._by_alias: dict[str, list[int]] = {}
+        for index, known in enumerate(self.aliases):
+            for alias in known:
+                self._by_alias.setdefault(alias, []).append(index)
+
+    def indices(
+        self, names: Sequence[str], wnids: Sequence[str | None] | None = None, *, scorer: str = "the scorer"
+    ) -> NDArray[np.int64]:
+        """Index in the softmax of each class of a dataset, `(len(names),)`.
+
+        By wnid where the dataset and the scorer both have wnids, else by name, in any case, by any of its synonyms.
+
+        Args:
+            names: the dataset's class names, in label order.
+            wnids: the dataset's wnids, in label order, where it has them.
+            scorer: how messages name the scorer.
+
+        Raises:
+            InputError: the scorer has too few classes, or a class fits none of them, or several, or one that another
+                class fits too.
+        """
+        if len(names) > self.num_classes:
+            raise InputError(
+                f"{scorer} has {self.num_classes} classes, fewer than the {len(names)} of the dataset: "
+                "use a scorer that knows them all, or train one with train-scorer"
+            )
+        if wnids is None or any(wnid is None for wnid in wnids):
+            wnids = imagenet_wnids() if is_imagenet_1k(names) else None
+        if wnids is not None and any(wnid in self._by_alias for wnid in wnids if wnid):
+            found = [self._by_alias.get(wnid or "", []) for wnid in wnids]
+        else:
+            found = [self._by_name(name) for name in names]
+        for name, hits in zip(names, found, strict=True):
+            if len(hits) != 1:
+                how = "fits several" if hits else "is none"
+                raise InputError(
+                    f"class '{name}' {how} of the {self.num_classes} classes of {scorer}: "
+                    "use a scorer that knows it, or train one with train-scorer"
+                )
+        indices = np.array([hits[0] for hits in found], dtype=np.int64)
+        _refuse_shared(indices, names, scorer)
+        return indices
+
+    def _by_name(self, name: str) -> list[int]:
+        whole = self._by_alias.get(_normalised(name), [])
+        if len(whole) == 1:
+            return whole
+        return sorted({index for alias in _aliases(name) for index in self._by_alias.get(alias, [])})
+
+
+def is_imagenet_1k(names: Sequence[str]) -> bool:
+    """Whether these are ImageNet-1k's 1,000 classes in its order.
+
+    Half of the names must agree: published models spell some classes in their own way, but a list in another order
+    agrees hardly anywhere.
+    """
+    if len(names) != IMAGENET_SIZE:
+        return False
+    known, descriptions = _imagenet_names(IMAGENET_SIZE)
+    pairs = zip(names, known, strict=True)
+    return sum(bool(_aliases(name) & (_aliases(descriptions[wnid]) | {wnid})) for name, wnid in pairs) > len(names) / 2
+
+
+def imagenet_wnids() -> list[str]:
+    """ImageNet-1k's wnids, in the order of its classes."""
+    return _imagenet_names(IMAGENET_SIZE)[0]
+
+
+@lru_cache
+def _imagenet_names(num_classes: int) -> tuple[list[str], dict[str, str]]:
+    """Wnids and names of timm's ImageNet of that many classes; empty where there is none."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": num_classes})
+    if subset is None:
+        return [], {}
+    info = ImageNetInfo(subset)
+    return list(info.label_names()), dict(info.label_descriptions(as_dict=True))
+
+
+def _refuse_shared(indices: NDArray[np.int64], names: Sequence[str], scorer: str) -> None:
+    first: dict[int, str] = {}
+    for index, name in zip(indices.tolist(), names, strict=True):
+        if index in first:
+            raise InputError(f"classes '{first[index]}' and '{name}' are the same class of {scorer}: rename one")
+        first[index] = name
+
+
+def _normalised(name: str) -> str:
+    return name.replace("_", " ").strip().casefold()
+
+
+def _aliases(name: str) -> set[str]:
+    """A name as it is, and each of its synonyms between commas."""
+    return {_normalised(part) for part in [name, *name.split(",")]}

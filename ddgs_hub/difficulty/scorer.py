@@ -1,0 +1,207 @@
+"""Scorers: image classifiers whose confidence measures how difficult an image is (Eq. 6)."""
+
+import json
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from accelerate import PartialState
+from huggingface_hub import snapshot_download
+from numpy.typing import NDArray
+from PIL.Image import Image
+from safetensors import SafetensorError
+from timm.data import create_transform, resolve_model_data_config
+from torch import Tensor, nn
+
+from ddgs_hub.difficulty.classes import ScorerClasses
+from ddgs_hub.errors import InputError
+
+FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
+FILES = ["config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json", "fold*"]
+UNUSABLE = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)  # what a folder's content can raise
+
+Transform = Callable[[Image], Tensor]
+
+
+class Scorer:
+    """An image classifier with its own preprocessing, or the k of them that cross-fitting trained.
+
+    With k models, an image belongs to the one that `fold_of` names by the image's bytes. Model k was trained without
+    the images of fold k, so no image is scored by a model that was trained on it.
+
+    Args:
+        models: one, or one per fold; images `(B, 3, H, W)` → logits `(B, num_classes)`.
+        transform: an RGB image → the models' input, float32 `(3, H, W)`.
+        classes: what the logits stand for.
+        name: Hub id or folder, as messages and cards name it.
+        revision: the commit that was loaded from the Hub.
+        device: where the models run; None: the accelerator of this process, or the CPU.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        transform: Transform,
+        classes: ScorerClasses,
+        *,
+        name: str,
+        revision: str | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.device = torch.device(device) if device is not None else PartialState().device
+        self.models = [m.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last) for m in models]
+        self.transform = transform
+        self.classes = classes
+        self.name = name
+        self.revision = revision
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, revision: str | None = None, device: torch.device | str | None = None
+    ) -> "Scorer":
+        """Loads a scorer from safetensors weights and the config beside them.
+
+        Args:
+            name_or_path: a Hub id of a timm or a transformers image classifier (`timm/resnet50.tv_in1k`,
+                `microsoft/resnet-50`), a timm model name with weights (`resnet50.tv_in1k`), or a local folder of either
+                layout or written by `train_scorer`.
+            revision: commit, tag or branch of a Hub id.
+            device: see the class.
+
+        Raises:
+            InputError: there is no such model, the Hub cannot be reached, or its files are no classifier.
+        """
+        folder, name, commit = _fetch(str(name_or_path), revision)
+        if (folder / FOLDS_FILE).is_file():
+            count = _read_json(folder / FOLDS_FILE, name)["folds"]
+            loaded = [_load(folder / f"fold-{k}", f"{name}/fold-{k}") for k in range(count)]
+        else:
+            loaded = [_load(folder, name)]
+        models, transforms, classes = zip(*loaded, strict=True)
+        return cls(models, transforms[0], classes[0], name=name, revision=commit, device=device)
+
+    @property
+    def folds(self) -> int:
+        """Number of models; 1 where the scorer is not cross-fitted."""
+        return len(self.models)
+
+    def class_indices(self, names: Sequence[str], wnids: Sequence[str | None] | None = None) -> NDArray[np.int64]:
+        """Index in the softmax of each class of a dataset, `(len(names),)`; see `ScorerClasses.indices`.
+
+        Raises:
+            InputError: the classes do not fit.
+        """
+        return self.classes.indices(names, wnids, scorer=self.name)
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor, fold: int = 0, *, bfloat16: bool = False) -> Tensor:
+        """Logits of transformed images by the model of one fold: `(B, 3, H, W)` → float32 `(B, num_classes)`."""
+        images = images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            return self.models[fold](images).float()
+
+
+def fold_of(encoded: bytes, folds: int) -> int:
+    """The fold, 0 … folds − 1, of an image by its encoded bytes.
+
+    It depends on nothing else: neither on the row nor on the dataset, so duplicates of an image share a fold, and
+    no table of who was trained on what is needed.
+    """
+    return int.from_bytes(sha256(encoded).digest()[:8], "big") % folds
+
+
+class _Logits(nn.Module):
+    """A transformers classifier that returns its logits alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).logits
+
+
+class _Processor:
+    """A transformers image processor as a function of one image."""
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    def __call__(self, image: Image) -> Tensor:
+        return self.processor(image, return_tensors="pt")["pixel_values"][0]
+
+
+def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
+    """The folder of a model's files, its name, and the commit of what came from the Hub."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder, name, None
+    if name.startswith((".", "/", "~")):
+        raise InputError(f"the scorer {name} is not a folder: give a folder, a Hub id or a timm model name")
+    repo_id = name.removeprefix("hf-hub:")
+    if "/" not in repo_id and timm.is_model(repo_id):
+        # timm keeps the weights of its model names on the Hub; so they are loaded, and pinned, like any other.
+        if not timm.is_model_pretrained(repo_id):
+            raise InputError(f"timm has no weights for '{name}': give a name with a tag, such as resnet50.tv_in1k")
+        repo_id = timm.get_pretrained_cfg(repo_id).hf_hub_id or repo_id
+    try:
+        path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES))
+    except (OSError, ValueError) as error:  # the Hub's own errors derive from these
+        raise InputError(f"cannot get the scorer {repo_id} from the Hub: {_reason(error)}") from error
+    return path, repo_id, path.name
+
+
+def _load(folder: Path, name: str) -> tuple[nn.Module, Transform, ScorerClasses]:
+    config = _read_json(folder / "config.json", name)
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(f"the scorer {name} has no safetensors weights: convert them, pickled ones are not loaded")
+    try:
+        # transformers' wrapper of timm models has both keys, and its weights carry the wrapper's prefix.
+        if "model_type" in config:
+            return _load_transformers(folder, name)
+        if "architecture" in config:
+            return _load_timm(folder)
+    except InputError:
+        raise
+    except UNUSABLE as error:
+        raise InputError(f"cannot load the scorer {name}: {_reason(error)}") from error
+    raise InputError(f"the config.json of the scorer {name} is neither timm's nor transformers'")
+
+
+def _load_timm(folder: Path) -> tuple[nn.Module, Transform, ScorerClasses]:
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    config = model.pretrained_cfg
+    names = config.get("label_names")
+    if isinstance(names, dict):  # index → name, where a model has no name for some
+        names = [names.get(str(k), f"LABEL_{k}") for k in range(model.num_classes)]
+    classes = ScorerClasses(model.num_classes, names, config.get("label_descriptions"))
+    return model, create_transform(**resolve_model_data_config(model), is_training=False), classes
+
+
+def _load_transformers(folder: Path, name: str) -> tuple[nn.Module, Transform, ScorerClasses]:
+    # Imported here: it takes seconds, and timm's models do without.
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    model, report = AutoModelForImageClassification.from_pretrained(folder, output_loading_info=True)
+    if report["missing_keys"]:  # transformers fills them with random numbers and goes on
+        raise InputError(
+            f"the scorer {name} has no weights for {sorted(report['missing_keys'])[0]}: it is no trained classifier"
+        )
+    labels = model.config.id2label
+    classes = ScorerClasses(len(labels), [labels[k] for k in sorted(labels)])
+    return _Logits(model), _Processor(AutoImageProcessor.from_pretrained(folder)), classes
+
+
+def _read_json(path: Path, name: str) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"the scorer {name} has no readable {path.name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split("\n")[0].split())
