@@ -125,6 +125,7 @@ class ScorerTraining:
     """A classifier of one's own, cross-fitted: for data that no public classifier knows."""
 
     model: str = "resnet18"  # timm architecture
+    model_args: dict[str, Any] = dataclasses.field(default_factory=dict)  # of timm.create_model: channels, img_size …
     image_size: Count = 64  # px
     folds: Annotated[int, Field(ge=2)] = 5  # k models, each trained without one k-th of the images
     epochs: Count = 10

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
+from datasets.table import embed_table_storage
 from PIL import Image as PILImage
 
 from ddgs_hub.errors import InputError
@@ -67,9 +68,15 @@ def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> 
 
 
 def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
-    """Writes a dataset as `folder/data/<split>-….parquet`, images embedded with the bytes they have."""
+    """Writes a dataset as `folder/data/<split>-….parquet`, with the bytes of every image in it.
+
+    Images that are given by path are read from there, and no folder names of this machine are kept.
+    """
+    if isinstance(rows.features.get("image"), Image):
+        rows = rows.cast_column("image", Image())  # an undecoded column would be written as such
     plain = rows.with_format("arrow")
-    tables = (plain[start : start + ROWS_PER_GROUP] for start in range(0, len(rows), ROWS_PER_GROUP))
+    starts = range(0, len(rows), ROWS_PER_GROUP)
+    tables = (embed_table_storage(plain[start : start + ROWS_PER_GROUP]) for start in starts)
     write_tables(tables, rows.features, parquet_path(folder, split))
 
 

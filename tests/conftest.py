@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ddgs_hub.sources import write_original
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -25,3 +27,11 @@ def golden() -> Callable[[str], Path]:
 def shared_data() -> Callable[[str], Path]:
     """`shared_data("imagenette224")` is the folder of a real dataset; the test is skipped where it is absent."""
     return lambda name: _shared_path(f"data/{name}")
+
+
+@pytest.fixture(scope="session")
+def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in digits as an original dataset, in Hub layout."""
+    folder = tmp_path_factory.mktemp("digits")
+    write_original("digits", folder)
+    return folder

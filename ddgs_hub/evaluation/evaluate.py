@@ -102,20 +102,7 @@ def evaluate(
     examples = to_tensors(train, for_training(protocol), where="the training images", device=device)
     tests = to_tensors(validation, for_validation(protocol), where="the validation images", device=device)
     epochs = protocol.epochs_for(ipc)
-    total = protocol.repeats * epochs
-    accuracies: list[list[float]] = []
-    with tqdm(total=total, desc=f"train {protocol.network}", unit="epoch", leave=False, delay=2, disable=None) as bar:
-
-        def after_epoch(epoch: int) -> None:
-            bar.update()
-            if on_progress:
-                on_progress(len(accuracies) * epochs + epoch, total)
-
-        for repeat in range(protocol.repeats):
-            # Only torch's CPU generator draws anything, on every device: it is lent, and given back as it was.
-            with torch.random.fork_rng(devices=[]), _deterministic(device):
-                torch.default_generator.manual_seed(seed + repeat)
-                accuracies.append(_train(examples, tests, protocol, len(classes), epochs, after_epoch))
+    accuracies = _train_repeats(examples, tests, protocol, len(classes), epochs, seed, on_progress)
     return Evaluation(
         protocol=protocol,
         ipc=ipc,
@@ -127,6 +114,33 @@ def evaluate(
         evaluation_epochs=protocol.evaluation_epochs(epochs),
         accuracies=accuracies,
     )
+
+
+def _train_repeats(
+    examples: Examples,
+    tests: Examples,
+    protocol: Protocol,
+    num_classes: int,
+    epochs: int,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[list[float]]:
+    """Trains every repeat's network, one after the other; returns the accuracies of each."""
+    total = protocol.repeats * epochs
+    accuracies: list[list[float]] = []
+    with tqdm(total=total, desc=f"train {protocol.network}", unit="epoch", leave=False, delay=2, disable=None) as bar:
+
+        def after_epoch(epoch: int) -> None:
+            bar.update()
+            if on_progress:
+                on_progress(len(accuracies) * epochs + epoch, total)
+
+        for repeat in range(protocol.repeats):
+            # Only torch's CPU generator draws anything, on every device: it is lent, and given back as it was.
+            with torch.random.fork_rng(devices=[]), _deterministic(examples[1].device):
+                torch.default_generator.manual_seed(seed + repeat)
+                accuracies.append(_train(examples, tests, protocol, num_classes, epochs, after_epoch))
+    return accuracies
 
 
 def _train(

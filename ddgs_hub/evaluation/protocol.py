@@ -75,7 +75,7 @@ class Protocol:
 
     def milestones(self, epochs: int) -> tuple[int, int]:
         """Finished epochs after which the learning rate is multiplied by `lr_decay`: 2/3 and 5/6 of `epochs`."""
-        return 2 * epochs // 3, 5 * epochs // 6
+        return max(1, 2 * epochs // 3), max(1, 5 * epochs // 6)
 
     def evaluation_epochs(self, epochs: int) -> list[int]:
         """Finished epochs after which the network is tested: `evaluations` of them at most, and always the last."""

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetInfo, Image, SplitDict, SplitInfo
-from datasets.table import embed_table_storage
+from datasets import Dataset, DatasetInfo, SplitDict, SplitInfo
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.hub.cards import DatasetCard, ModelCard, render_card
-from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, staged_folder, write_tables
+from ddgs_hub.rows import parquet_path, staged_folder, write_rows
 
 CARD = "README.md"
 PROVENANCE = "provenance.json"
@@ -48,7 +47,7 @@ def export_dataset(
     """
     folder = Path(folder)
     with staged_folder(folder) as partial:
-        _write_embedded(rows, partial)
+        write_rows(rows, partial)
         card = replace(
             card,
             info=_info(partial),
@@ -90,17 +89,6 @@ def hub_id(name: str | None) -> str | None:
     except HFValidationError:
         return None
     return name
-
-
-def _write_embedded(rows: Dataset, folder: Path) -> None:
-    """Writes the rows with the bytes of every image in them and no folder names of this machine."""
-    if isinstance(rows.features.get("image"), Image):
-        rows = rows.cast_column("image", Image())  # an undecoded column would be published as such
-    plain = rows.with_format("arrow")
-    tables = (
-        embed_table_storage(plain[start : start + ROWS_PER_GROUP]) for start in range(0, len(rows), ROWS_PER_GROUP)
-    )
-    write_tables(tables, rows.features, parquet_path(folder))
 
 
 def _info(folder: Path) -> DatasetInfo:

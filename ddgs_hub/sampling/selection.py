@@ -82,14 +82,13 @@ def difficulty_guided_sample(
     """Selects `ipc` images of one class from its pool by difficulty: Eq. 7–9 and the draw.
 
     The ranks b*, t* are searched on the pool, over IPC // 2 ranks at each end (at least one) as in the published code;
-    they transform the pool and, by count, the original, each with its own floor and ceiling. `distribution` then says
-    how many images each of the ten bins should give.
+    they transform the pool and, by count, the original, each with its own floor and ceiling.
 
     Args:
         pool: difficulties of the generated images, shape (N,), N ≥ ipc, in 0…1.
         original: difficulties of the real images of the class, shape (M,), M ≥ 1, in 0…1.
         ipc: images per class, ≥ 1.
-        distribution: "scale" follows the original; "hill", "ground", "slope" and "cliff" are the paper's presets.
+        distribution: of the draw over ten bins: "scale" as the original, or "hill", "ground", "slope" or "cliff".
         weight: λ of Eq. 9, in 0…1.
         divergence: "paper" or "reference", as in `search_thresholds`.
         seed: of the draw; the same arguments and seed give the same selection.
@@ -102,13 +101,11 @@ def difficulty_guided_sample(
     """
     pool = as_difficulties(pool, "pool difficulty")
     original = as_difficulties(original, "original difficulty")
-    ipc = as_count(ipc, "ipc", 1)
-    seed = as_count(seed, "seed", 0)
+    ipc, seed = as_count(ipc, "ipc", 1), as_count(seed, "seed", 0)
     if distribution not in DISTRIBUTIONS:
         raise InputError(f"distribution is {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
     if pool.size < ipc:
         raise InputError(f"the pool has {pool.size} images, fewer than IPC {ipc}; generate more or lower the IPC")
-
     thresholds = search_thresholds(pool, max(ipc // 2, 1), weight, divergence=divergence)
     transformed = log_transform(pool, thresholds.bottom, thresholds.top)
     counts = DISTRIBUTIONS[distribution](log_transform(original, thresholds.bottom, thresholds.top), ipc)

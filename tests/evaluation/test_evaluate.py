@@ -64,7 +64,7 @@ def test_a_network_learns_real_digits(digits):
 
 
 def test_a_seed_decides_everything_and_nothing_else_does(digits):
-    protocol = Protocol(**SHORT, epochs=3, evaluations=3, repeats=2)
+    protocol = Protocol(**SHORT, epochs=3, evaluations=3, repeats=2, learning_rate=0.04)
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -78,6 +78,33 @@ def test_a_seed_decides_everything_and_nothing_else_does(digits):
     other = evaluate(*digits, protocol, ipc=10, seed=2, device="cpu")
     assert other.accuracies[0] == first.accuracies[1]  # repeat r is seed + r
     assert other.accuracies[1] not in first.accuracies
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 0.02},
+        {"lr_decay": 1},
+        {"momentum": 0},
+        {"weight_decay": 0.5},
+        {"batch_size": 32},
+        {"cutmix": 0},
+        {"cutmix_beta": 0.1},
+        {"crop_scale": 0.9},
+        {"crop_pct": 0.7},
+        {"flip": True},
+        {"color_jitter": 0.9},
+        {"lighting": 5},
+        {"width": 17},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_part_of_the_protocol_is_in_use(digits, change):
+    kept = {"epochs": 6, "evaluations": 3, "repeats": 1, "learning_rate": 0.04}
+    plain, changed = (
+        evaluate(*digits, Protocol(**(SHORT | kept | extra)), ipc=10, device="cpu").accuracies for extra in ({}, change)
+    )
+    assert plain != changed
 
 
 def test_the_reference_augmentations_train_every_network(digits):

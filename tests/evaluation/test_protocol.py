@@ -37,6 +37,11 @@ def test_epochs_by_ipc(ipc, epochs):
     assert Protocol(epochs=7).epochs_for(ipc) == 7
 
 
+def test_a_single_epoch_has_the_full_learning_rate():
+    assert Protocol().milestones(1) == (1, 1)
+    assert Protocol().milestones(60) == (40, 50)
+
+
 @pytest.mark.parametrize(("epochs", "evaluations"), [(1, 100), (7, 3), (60, 10), (150, 100), (100, 100)])
 def test_evaluations_are_spread_over_the_epochs_and_end_with_the_last(epochs, evaluations):
     tested = Protocol(evaluations=evaluations).evaluation_epochs(epochs)

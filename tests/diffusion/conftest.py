@@ -1,0 +1,57 @@
+"""The tiny original-format DiT of the golden vectors, and a tiny one of our own."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DiTTransformer2DModel
+
+from ddgs_hub.codec import Codec
+from ddgs_hub.diffusion.dit import new_dit
+
+
+@pytest.fixture
+def golden_minimax(golden: Callable[[str], Path]) -> dict[str, Any]:
+    """Arrays and log of golden/minimax: `arrays`, `state_dict` (float64) and `log` (of the float64 run)."""
+    arrays = np.load(golden("minimax.npz"))
+    state_dict = {k[3:]: torch.from_numpy(arrays[k]).double() for k in arrays.files if k.startswith("sd/")}
+    log = json.loads(golden("minimax.json").read_text())["runs"]["A64"]["log"]
+    return {"arrays": arrays, "state_dict": state_dict, "log": log}
+
+
+@pytest.fixture
+def tiny_dit() -> DiTTransformer2DModel:
+    """Three classes, 4 × 4 × 4 latents, two blocks of width 16, with weights that are not zero anywhere."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        dit = new_dit(
+            num_attention_heads=2,
+            attention_head_dim=8,
+            num_layers=2,
+            in_channels=4,
+            sample_size=4,
+            num_embeds_ada_norm=3,
+        )
+        for parameter in dit.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return dit.eval()
+
+
+@pytest.fixture
+def tiny_codec() -> Codec:
+    """A random AutoencoderKL: 8 px images, 4 × 4 × 4 latents."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(8, 8),
+            norm_num_groups=4,
+            sample_size=8,
+            scaling_factor=0.5,
+        )
+    return Codec(vae)

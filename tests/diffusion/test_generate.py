@@ -1,0 +1,92 @@
+import pytest
+
+from ddgs_hub.diffusion import PoolClasses, generate_pool, image_seed, sample_latents
+from ddgs_hub.errors import InputError
+from ddgs_hub.rows import read_rows, undecoded
+
+CLASSES = PoolClasses(names=["a", "b", "c"], wnids=["n1", None, "n3"], dit_ids=[2, 0, 1])
+SETTINGS = {"per_class": 3, "seed": 4, "num_steps": 3, "batch_size": 4}
+
+
+@pytest.fixture
+def pool(tiny_dit, tiny_codec, tmp_path):
+    generate_pool(tiny_dit, tiny_codec, tmp_path / "pool", CLASSES, **SETTINGS)
+    return undecoded(read_rows(tmp_path / "pool"))
+
+
+def test_pool_has_the_columns_and_rows_of_the_house(pool):
+    assert pool.column_names == ["image", "label", "wnid", "pool_index", "seed"]
+    assert pool["label"][:] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert pool["wnid"][:] == ["n1"] * 3 + [None] * 3 + ["n3"] * 3
+    assert pool["pool_index"][:] == [0, 1, 2] * 3
+    assert pool["seed"][:] == [image_seed(4, label, index) for label in range(3) for index in range(3)]
+    assert all(image["bytes"].startswith(b"\x89PNG") for image in pool["image"])
+
+
+def test_seed_column_alone_makes_an_image_again(pool, tiny_dit, tiny_codec):
+    from io import BytesIO
+
+    import numpy as np
+    from PIL import Image
+
+    row = pool[4]
+    latents = sample_latents(tiny_dit, [CLASSES.dit_ids[row["label"]]], [row["seed"]], num_steps=3)
+    again = tiny_codec.decode(latents)[0].astype(int)
+    assert abs(again - np.asarray(Image.open(BytesIO(row["image"]["bytes"])))).max() <= 1
+
+
+def test_seeds_differ_between_runs_classes_and_images_and_fit_the_column():
+    seeds = {image_seed(run, label, index) for run in range(5) for label in range(20) for index in range(20)}
+    assert len(seeds) == 2000
+    assert min(seeds) >= 0
+    assert max(seeds) < 2**63
+
+
+def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_dit, tiny_codec, tmp_path, monkeypatch):
+    from ddgs_hub.diffusion import generate
+
+    calls = []
+
+    def stop_at_the_third(dit, class_labels, *rest):
+        calls.append(class_labels)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return sample_latents(dit, class_labels, *rest)
+
+    monkeypatch.setattr(generate, "sample_latents", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        generate_pool(tiny_dit, tiny_codec, tmp_path / "again", CLASSES, **SETTINGS)
+    assert not (tmp_path / "again").exists()
+    generate_pool(tiny_dit, tiny_codec, tmp_path / "again", CLASSES, **SETTINGS)
+    assert len(calls) == 4  # the third batch once more, and no other
+    assert read_rows(tmp_path / "again").data.table.equals(read_rows(tmp_path / "pool").data.table)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "pool"]
+
+
+def test_batches_of_another_model_are_not_taken_over(pool, tiny_dit, tiny_codec, tmp_path, monkeypatch):
+    from ddgs_hub.diffusion import generate
+
+    def fail(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "staged_folder", fail)
+        with pytest.raises(KeyboardInterrupt):
+            generate_pool(tiny_dit, tiny_codec, tmp_path / "again", CLASSES, **SETTINGS)
+    tiny_dit.proj_out_2.bias.data += 0.5
+    generate_pool(tiny_dit, tiny_codec, tmp_path / "again", CLASSES, **SETTINGS)
+    ours, other = (undecoded(read_rows(tmp_path / name))["image"][:] for name in ("again", "pool"))
+    assert all(a["bytes"] != b["bytes"] for a, b in zip(ours, other, strict=True))
+
+
+def test_classes_are_found_by_wnid_for_imagenet_and_travel_with_the_model(digits_folder, tmp_path):
+    rows = read_rows(digits_folder)
+    assert PoolClasses.of(rows, "dataset").dit_ids == list(range(10))
+    with pytest.raises(InputError, match="class '0' has no wnid"):
+        PoolClasses.of(rows, "imagenet")
+    wnids = rows.remove_columns("wnid").add_column("wnid", ["n02086240"] * len(rows))
+    assert PoolClasses.of(wnids, "imagenet").dit_ids == [155] * 10
+    CLASSES.write(tmp_path)
+    assert PoolClasses.read(tmp_path) == CLASSES
+    with pytest.raises(InputError, match=r"has no classes.json"):
+        PoolClasses.read(tmp_path / "gone")
