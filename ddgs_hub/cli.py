@@ -14,7 +14,6 @@ from ddgs_hub.recipe import Recipe, Sample, load_recipe
 app = typer.Typer(
     name="ddgs-hub",
     help="Difficulty-guided generative dataset distillation for the Hugging Face ecosystem.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -22,19 +21,30 @@ app = typer.Typer(
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
 
+
+def _new_folder(path: Path | None) -> Path | None:
+    """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
+    if path is not None and path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path} is not empty: choose another --output, or remove it")
+    return path
+
+
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
-OutputOption = Annotated[Path, typer.Option("--output", help="Folder to write.")]
+OutputOption = Annotated[Path, typer.Option("--output", callback=_new_folder, help="Folder to write, new or empty.")]
 OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
+SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE instead of the recipe's.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe of the package, or a .yaml file.")],
-    original: Annotated[str | None, typer.Option(help="Hub id or folder, instead of the recipe's.")] = None,
+    original: SourceOption = None,
     output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<name>.")] = None,
     seed: SeedOption = None,
     values: SetOption = None,
@@ -59,14 +69,16 @@ def demo() -> None:
 
 
 @app.command()
-def prepare(recipe: RecipeOption, output: OutputOption, values: SetOption = None) -> None:
+def prepare(
+    recipe: RecipeOption, output: OutputOption, original: SourceOption = None, values: SetOption = None
+) -> None:
     """Take the original dataset of a recipe out of its source.
 
     Example: ddgs-hub prepare --recipe imagewoof --output runs/imagewoof/original
     """
     from ddgs_hub import stages
 
-    print(stages.make_original(_recipe(recipe, values), output))
+    print(stages.make_original(_recipe(recipe, values, original=original), output))
 
 
 @app.command("train-scorer")
@@ -129,7 +141,7 @@ def generate(
     recipe: RecipeOption,
     output: OutputOption,
     dit: Annotated[str | None, typer.Option(help="Hub id, folder or checkpoint; default: the recipe's base.")] = None,
-    per_class: Annotated[int | None, typer.Option(help="Images a class; default n × IPC of the recipe.")] = None,
+    per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
@@ -172,7 +184,9 @@ def sample(
     original: Annotated[Path, typer.Option(help="Folder of the scored original dataset.")],
     output: OutputOption,
     ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
-    distribution: Annotated[Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option()] = "scale",
+    distribution: Annotated[
+        Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option(help="Target, by difficulty.")
+    ] = "scale",
     divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = "paper",
     weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = 0.5,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
@@ -227,10 +241,10 @@ def evaluate(
 @app.command()
 def figures(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    output: Annotated[Path | None, typer.Option(help="Folder to write; default RUN/figures.")] = None,
+    output: Annotated[Path | None, typer.Option(callback=_new_folder, help="Default RUN/figures.")] = None,
     ipc: Annotated[int, typer.Option(min=1, help="Of the distilled dataset to show.")] = 10,
 ) -> None:
-    """Draw the difficulty distributions (Fig. 2) and the image sheet (Fig. 3) of a run.
+    """Draw the paper's Figures 2 and 3 of a run: difficulty distributions, and distilled images with theirs.
 
     Example: ddgs-hub figures runs/digits
     """
@@ -255,7 +269,9 @@ def _recipe(name: str, values: list[str] | None, seed: int | None = None, origin
     if seed is not None:
         overrides.append(f"seed={seed}")
     if original is not None:
-        overrides.append(f"data.original={json.dumps(original)}")
+        # Configuration and revision are those of the recipe's own source; `--set`, which comes after, can give others.
+        source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
+        overrides = [*source, *overrides]
     return load_recipe(name, overrides)
 
 
@@ -278,7 +294,8 @@ def main() -> None:
     """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
     try:
         # Without click's own handling: its usage errors are several lines.
-        sys.exit(typer.main.get_command(app).main(prog_name="ddgs-hub", standalone_mode=False))
+        arguments = sys.argv[1:] or ["--help"]
+        sys.exit(typer.main.get_command(app).main(arguments, prog_name="ddgs-hub", standalone_mode=False))
     except InputError as error:
         message = str(error)
     except UsageError as error:

@@ -109,7 +109,7 @@ def cropped_images(rows: Dataset, size: int) -> Tensor:
     """
     images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     cells = undecoded(rows.select_columns("image"))
-    for row, cell in enumerate(tqdm(cells, desc="decode", unit="image", leave=False, delay=2)):
+    for row, cell in enumerate(tqdm(cells, desc="decode", unit="image", leave=False, delay=2, disable=None)):
         images[row] = np.asarray(center_crop(decode_image(cell["image"], row), size))
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
@@ -119,7 +119,9 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def train_autoencoder(images: Tensor, training: AutoencoderTraining, *, flip: bool, seed: int = 0) -> AutoencoderKL:
+def train_autoencoder(
+    images: Tensor, training: AutoencoderTraining, *, flip: bool, seed: int = 0
+) -> tuple[AutoencoderKL, list[float]]:
     """Trains an AutoencoderKL on images: mean squared error and a small KL to N(0, 1).
 
     Its `scaling_factor` makes the latents' standard deviation 1, as Stable Diffusion's 0.18215 does for its own.
@@ -129,6 +131,9 @@ def train_autoencoder(images: Tensor, training: AutoencoderTraining, *, flip: bo
         training: architecture and schedule.
         flip: whether a mirrored image is as good.
         seed: decides the initial weights and the batches.
+
+    Returns:
+        The autoencoder in eval mode, and the loss of every step.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng():
@@ -137,8 +142,9 @@ def train_autoencoder(images: Tensor, training: AutoencoderTraining, *, flip: bo
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=training.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
-    progress = tqdm(range(training.steps), desc="autoencoder", unit="step", leave=False, delay=2)
-    for _ in progress:
+    progress = tqdm(range(training.steps), desc="autoencoder", unit="step", leave=False, delay=2, disable=None)
+    losses = []
+    for step in progress:
         chosen = torch.randint(len(images), (training.batch_size,), generator=generator)
         batch = to_float(images[chosen]).to(device)
         if flip and torch.rand((), generator=generator) < 0.5:
@@ -153,12 +159,14 @@ def train_autoencoder(images: Tensor, training: AutoencoderTraining, *, flip: bo
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        progress.set_postfix(loss=f"{loss.item():.4f}")
+        losses.append(loss.item())
+        if step % 20 == 0:
+            progress.set_postfix(loss=f"{losses[-1]:.4f}")
     vae.eval()
     with torch.inference_mode():
         means = [vae.encode(to_float(part).to(device)).latent_dist.mean for part in images[:2048].split(256)]
     vae.register_to_config(scaling_factor=1 / torch.cat(means).std().item())
-    return vae
+    return vae, losses
 
 
 def _new_autoencoder(image_size: int, training: AutoencoderTraining) -> AutoencoderKL:

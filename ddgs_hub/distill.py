@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, Value
+from numpy.typing import NDArray
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Sample
-from ddgs_hub.rows import class_names, require_columns
+from ddgs_hub.rows import checked_labels, class_names, require_columns
 from ddgs_hub.sampling import difficulty_guided_sample
 
 MARKS = {"selected": "bool", "difficulty_log": "float32", "difficulty_bin": "int64"}
@@ -39,15 +40,17 @@ def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) 
         seed: of the draw; class k draws from (seed, k).
 
     Raises:
-        InputError: a column is missing, the classes differ, or a class has too few images in the pool.
+        InputError: a column is missing, the classes differ, a label is outside them, a difficulty is no number in
+            0 … 1, or a class has no original image or too few images in the pool.
     """
-    for rows, where in ((pool, "the pool"), (original, "the original dataset")):
-        require_columns(rows, "label", "difficulty", where=where)
+    require_columns(pool, "image", "label", "difficulty", where="the pool")
+    require_columns(original, "label", "difficulty", where="the original dataset")
     names = class_names(pool)
     if names != class_names(original):
         raise InputError("the pool and the original dataset have different classes: score and sample the same ones")
-    labels, difficulty = np.asarray(pool["label"]), np.asarray(pool["difficulty"], dtype=np.float32)
-    original_labels, original_difficulty = np.asarray(original["label"]), np.asarray(original["difficulty"])
+    labels, difficulty = checked_labels(pool, "the pool"), _difficulties(pool, "the pool")
+    original_labels = checked_labels(original, "the original dataset")
+    original_difficulty = _difficulties(original, "the original dataset")
     marks = {"selected": np.zeros(len(pool), bool), "difficulty_log": np.zeros(len(pool)), "difficulty_bin": labels * 0}
     classes = []
     for k, name in enumerate(names):
@@ -56,6 +59,8 @@ def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) 
             raise InputError(
                 f"class '{name}' has {len(own)} images in the pool, fewer than IPC {sample.ipc}: enlarge the pool"
             )
+        if k not in original_labels:
+            raise InputError(f"class '{name}' has no image in the original dataset: add images, or drop the class")
         selection = difficulty_guided_sample(
             difficulty[own],
             original_difficulty[original_labels == k],
@@ -85,3 +90,12 @@ def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) 
     order = np.flatnonzero(marks["selected"])
     order = order[np.argsort(labels[order], kind="stable")]
     return Distillation(marked.select(order).remove_columns("selected"), marked, classes)
+
+
+def _difficulties(rows: Dataset, where: str) -> NDArray[np.float32]:
+    """The column `difficulty`, `(N,)`, checked here: a class's own array knows nothing of the row."""
+    cells = list(rows.with_format(None)["difficulty"])
+    for row, value in enumerate(cells):
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise InputError(f"row {row} of {where} has difficulty {value}, not a number in 0 … 1: score it again")
+    return np.array(cells, dtype=np.float32)

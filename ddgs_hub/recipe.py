@@ -18,10 +18,11 @@ from ddgs_hub.evaluation.protocol import Protocol
 RECIPES = Path(__file__).parent / "recipes"
 
 Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$")]  # what a folder or a repository can be called
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
 FORBID = ConfigDict(extra="forbid")  # an unknown key is an error
 
@@ -44,7 +45,7 @@ class Data:
 class AutoencoderTraining:
     """An AutoencoderKL of one's own, for data that Stable Diffusion's does not fit. A plain one: L2 and a little KL."""
 
-    block_out_channels: list[Count]  # widths; each after the first halves the resolution
+    block_out_channels: Annotated[list[Count], Field(min_length=1)]  # widths; each after the first halves
     layers_per_block: Count = 1
     latent_channels: Count = 4
     norm_groups: Count = 8
@@ -52,6 +53,11 @@ class AutoencoderTraining:
     batch_size: Count = 64
     learning_rate: Positive = 2e-3  # peak, one-cycle
     kl_weight: NonNegative = 1e-4  # KL to N(0, 1), nats per latent number, beside the mean squared error
+
+    def __post_init__(self) -> None:
+        for width in self.block_out_channels:
+            if width % self.norm_groups:
+                raise ValueError(f"block_out_channels {width} is not a multiple of norm_groups {self.norm_groups}")
 
 
 @dataclass(frozen=True, kw_only=True, config=FORBID)
@@ -163,7 +169,7 @@ class Sample:
 class Hub:
     """What is published, and how its cards name it."""
 
-    dataset: str  # repository name; `{ipc}` stands for the images per class
+    dataset: FileName  # repository name; `{ipc}` stands for the images per class
     pretty_name: str
     license: str = "other"
     note: str = ""  # a sentence on the terms of the original images, for the cards
@@ -173,10 +179,10 @@ class Hub:
 class Recipe:
     """Everything that decides what a run makes."""
 
-    name: str
+    name: FileName  # of the run folder, too
     data: Data
     hub: Hub
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     codec: Codec = dataclasses.field(default_factory=Codec)
     model: Model = dataclasses.field(default_factory=Model)
     finetune: Finetune = dataclasses.field(default_factory=Finetune)
@@ -189,6 +195,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.evaluate.flip and not self.data.flip:
             raise ValueError("evaluate.flip is true and data.flip false: a mirrored image is as good, or it is not")
+        training, pretraining = self.codec.training, self.model.pretraining
+        if training and not self.codec.encoder:
+            patch = pretraining.patch_size if pretraining else 1
+            step = 2 ** (len(training.block_out_channels) - 1) * patch
+            if self.data.image_size % step:
+                raise ValueError(
+                    f"data.image_size {self.data.image_size} is not a multiple of {step} px, what a patch of {patch} "
+                    f"latent pixels covers behind an autoencoder of {len(training.block_out_channels)} widths"
+                )
 
 
 def recipe_names() -> list[str]:
@@ -214,7 +229,7 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
                 f"unknown recipe '{name_or_path}': choose one of {', '.join(recipe_names())}, or give a .yaml file"
             )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read recipe {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
@@ -271,10 +286,15 @@ def _set(values: dict[str, Any], override: str) -> None:
         raise InputError(f"--set takes SECTION.KEY=VALUE, such as finetune.epochs=2, got '{override}'")
     *sections, last = key.split(".")
     for name in sections:
-        values = values.setdefault(name, {})
+        if values.get(name) is None:  # left out, or null: a section that the recipe goes without
+            values[name] = {}
+        values = values[name]
         if not isinstance(values, dict):
             raise InputError(f"--set {override}: '{name}' is a value, not a section")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {override}: '{text}' is not valid YAML; quote it, as in '\"{text}\"'") from error
 
 
 def _known_keys(location: tuple[int | str, ...]) -> str:

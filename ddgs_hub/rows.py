@@ -7,11 +7,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
 from datasets.table import embed_table_storage
+from numpy.typing import NDArray
 from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
 
 from ddgs_hub.errors import InputError
 
@@ -25,16 +28,18 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
     A killed process leaves `target` as it was; what it had begun is cleared by the next one that stages there.
 
     Raises:
-        InputError: the parent folder cannot be written.
+        InputError: the parent folder cannot be written, or `target` is a file.
     """
-    target = Path(target)
+    named, target = target, Path(target).resolve()  # behind a link lies the folder that is to be replaced
+    if target.is_file():
+        raise InputError(f"cannot write {named}: it is a file; choose another --output")
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}; choose another --output") from error
+        raise InputError(f"cannot write {named}: {error.strerror}; choose another --output") from error
     try:
         yield partial
         old = target.with_name(f".{target.name}.old")
@@ -86,13 +91,18 @@ def read_rows(folder: str | Path, split: str = "train") -> Dataset:
     Read with pyarrow, not `load_dataset`: nothing is copied into the cache, and rows that were rewritten are read anew.
 
     Raises:
-        InputError: the folder holds no such split, or no datasets metadata.
+        InputError: the folder holds no such split, or its files cannot be read.
     """
     files = sorted(Path(folder).glob(f"data/{split}-*.parquet"))
     if not files:
-        raise InputError(f"{folder} holds no rows: there is no data/{split}-*.parquet in it")
-    table = pa.concat_tables(pq.read_table(file) for file in files)
-    return Dataset(table)
+        raise InputError(
+            f"{folder} has no split '{split}': there is no data/{split}-*.parquet in it; "
+            "give a folder in Hub layout, such as `ddgs-hub prepare` writes"
+        )
+    try:
+        return Dataset(pa.concat_tables(pq.read_table(file) for file in files))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"cannot read split '{split}' of {folder}: {error}; write it again") from error
 
 
 def require_columns(rows: Dataset, *names: str, where: str = "the dataset") -> None:
@@ -115,6 +125,22 @@ def class_names(rows: Dataset) -> list[str]:
     return list(feature.names)
 
 
+def checked_labels(rows: Dataset, where: str = "the dataset") -> NDArray[np.int64]:
+    """The column `label`, `(N,)`, each 0 … classes − 1.
+
+    Raises:
+        InputError: `label` is missing or is no `ClassLabel`, there are no rows, or a label is outside the classes.
+    """
+    count = len(class_names(rows))
+    labels = list(rows.with_format(None)["label"])
+    if not labels:
+        raise InputError(f"{where} has no rows: give one with at least one image")
+    for row, label in enumerate(labels):
+        if label is None or not 0 <= label < count:
+            raise InputError(f"row {row} of {where} has label {label}, outside its {count} classes: mend that row")
+    return np.array(labels, dtype=np.int64)
+
+
 def undecoded(rows: Dataset) -> Dataset:
     """The same rows with `image` as `{bytes, path}`: nothing is decoded, so nothing can be re-encoded."""
     return rows.cast_column("image", Image(decode=False))
@@ -131,4 +157,7 @@ def decode_image(image: Any, row: int | str) -> PILImage.Image:
             image = PILImage.open(BytesIO(image["bytes"]) if image["bytes"] is not None else image["path"])
         return image.convert("RGB")
     except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error …
-        raise InputError(f"the image of row {row} cannot be decoded ({error}): remove or replace that row") from error
+        # Pillow's own words for an unknown format, and Python's for an empty cell, name objects and not what is wrong.
+        unknown = isinstance(error, UnidentifiedImageError | AttributeError)
+        reason = "no image that Pillow knows" if unknown else error
+        raise InputError(f"the image of row {row} cannot be decoded ({reason}): remove or replace that row") from error

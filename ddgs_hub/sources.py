@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, Value, load_dataset
 from datasets.table import embed_table_storage
 
@@ -50,7 +51,9 @@ def write_original(
         stream = open_source(source, split, config=config, revision=revision)
         tables, features = _select(stream, chosen, f"{source} ({split})")
         counts[name] = write_tables(tables, features, parquet_path(folder, name))
-        _check_every_class(read_rows(folder, name), f"{source} ({split})")
+        # The labels alone: the images of a whole ImageNet do not fit into memory.
+        present = pq.read_table(parquet_path(folder, name), columns=["label"]).column("label").unique().to_pylist()
+        _check_every_class(present, features["label"].names, f"{source} ({split})")
     return counts
 
 
@@ -60,8 +63,9 @@ def load_rows(source: str | Path, split: str = "train", *, revision: str | None 
     Raises:
         InputError: there is no such source or split.
     """
-    if Path(source).is_dir():
-        return read_rows(source, split)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return read_rows(folder, split)
     if str(source).startswith((".", "/", "~")):
         raise InputError(f"there is no folder {source}: give a folder in Hub layout or a Hub dataset id")
     try:
@@ -78,14 +82,15 @@ def open_source(source: str, split: str, *, config: str | None = None, revision:
     """
     if source == BUILT_IN:
         return digits(split).to_iterable_dataset().cast_column("image", Image(decode=False))
-    where = Path(source)
-    if source.startswith((".", "/", "~")) and not where.expanduser().is_dir():
+    where = Path(source).expanduser()
+    if source.startswith((".", "/", "~")) and not where.is_dir():
         raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
+    name = str(where) if where.is_dir() else source
     try:
         if where.is_dir() and not any(where.rglob("*.parquet")):
-            stream = load_dataset("imagefolder", data_dir=source, split=split, streaming=True)
+            stream = load_dataset("imagefolder", data_dir=name, split=split, streaming=True)
         else:
-            stream = load_dataset(source, config, split=split, revision=revision, streaming=True)
+            stream = load_dataset(name, config, split=split, revision=revision, streaming=True)
     except (ValueError, FileNotFoundError, ConnectionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"cannot open split '{split}' of {source}: {reason}") from error
@@ -166,9 +171,8 @@ def _select(stream: IterableDataset, subset: Subset | None, where: str) -> tuple
     return tables(), features
 
 
-def _check_every_class(rows: Dataset, where: str) -> None:
-    present = set(rows["label"])
-    missing = [name for k, name in enumerate(rows.features["label"].names) if k not in present]
+def _check_every_class(present: list[int], names: list[str], where: str) -> None:
+    missing = [name for k, name in enumerate(names) if k not in present]
     if missing:
         raise InputError(f"class '{missing[0]}' of {where} has no image: add images or drop the class from the labels")
 

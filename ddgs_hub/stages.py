@@ -8,7 +8,8 @@ import hashlib
 import json
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from ddgs_hub.subsets import SUBSETS
 
 BUILT_IN_BASES = Path(__file__).parent / "bases"
 SELECTIONS = "selections.json"
+LOSSES = "losses.json"
 
 
 def make_original(recipe: Recipe, output: Path) -> str:
@@ -66,11 +68,13 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
         raise InputError(f"recipe {recipe.name} has no model.pretraining section: nothing says how to train a base")
     accelerator = Accelerator()
     rows, data, classes = read_rows(original), recipe.data, PoolClasses.of(read_rows(original), "dataset")
+    autoencoder_losses: list[float] = []
     if recipe.codec.encoder:
         codec = Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
     elif recipe.codec.training:
         images = cropped_images(rows, data.image_size)
-        codec = Codec(train_autoencoder(images, recipe.codec.training, flip=data.flip, seed=recipe.seed))
+        vae, autoencoder_losses = train_autoencoder(images, recipe.codec.training, flip=data.flip, seed=recipe.seed)
+        codec = Codec(vae)
     else:
         raise InputError(f"recipe {recipe.name} names no codec.encoder and has no codec.training section: give one")
     codec.to(accelerator.device)
@@ -82,7 +86,9 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
             id2label = dict(enumerate(classes.names))
             save_pipeline(dit.cpu(), codec.decoder, folder, id2label=id2label, num_classes=len(classes.names))
             classes.write(folder)
-            write_json(folder / "losses.json", {"pretraining": [round(loss, 5) for loss in losses]})
+            write_losses(folder, {"autoencoder": autoencoder_losses, "pretraining": losses})
+            made_with = {"seed": recipe.seed, "codec": asdict(recipe.codec), "pretraining": asdict(training)}
+            write_json(folder / "recipe.json", made_with)
     accelerator.wait_for_everyone()
     last = float(np.mean(losses[-100:]))
     return f"{training.steps:,} steps, loss {last:.3f}, {sum(p.numel() for p in dit.parameters()):,} parameters"
@@ -116,7 +122,7 @@ def make_dit(
                 base_revision=base_revision or "",
             )
             classes.write(folder)
-            write_json(folder / "losses.json", {name: [round(step[name], 6) for step in log] for name in log[0]})
+            write_losses(folder, {name: [step[name] for step in log] for name in log[0]})
     accelerator.wait_for_everyone()
     trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
     return f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"
@@ -344,7 +350,7 @@ def make_repository(
         base_model=hub_id(recipe.model.base),
         datasets=sources,
         class_ids=dict(zip(classes["names"], classes["dit_ids"], strict=True)),
-        steps=len(json.loads((dit / "losses.json").read_text(encoding="utf-8"))["diffusion"]),
+        steps=len(json.loads((dit / LOSSES).read_text(encoding="utf-8"))["diffusion"]),
         command=command,
         versions=versions,
     )
@@ -364,6 +370,11 @@ def load_codec(recipe: Recipe, dit: str | Path) -> Any:
 def base_path(name: str) -> str:
     """The folder of a base that is shipped with the package; any other name as it is."""
     return str(BUILT_IN_BASES / name) if name == BUILT_IN else name
+
+
+def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:
+    """Writes `losses.json`: for each loss its value at every step."""
+    write_json(folder / LOSSES, {name: [round(value, 6) for value in values] for name, values in losses.items()})
 
 
 def _describe(difficulty: np.ndarray) -> str:

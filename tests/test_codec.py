@@ -28,7 +28,8 @@ def test_trained_autoencoder_reconstructs_with_unit_latents(digits_folder, tmp_p
     training = AutoencoderTraining(
         block_out_channels=[8, 8], norm_groups=4, steps=60, batch_size=16, learning_rate=5e-3
     )
-    vae = train_autoencoder(images, training, flip=False)
+    vae, losses = train_autoencoder(images, training, flip=False)
+    assert len(losses) == 60
     codec = Codec(vae)
     mean, log_variance = codec.encode(to_float(images))
     assert mean.shape == log_variance.shape == (64, 4, 8, 8)

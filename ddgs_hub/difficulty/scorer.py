@@ -22,7 +22,14 @@ from ddgs_hub.errors import InputError
 
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
 FILES = ["config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json", "fold*"]
-UNUSABLE = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)  # what a folder's content can raise
+UNUSABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    KeyError,
+    SafetensorError,
+)  # what a folder's content can raise
 
 Transform = Callable[[Image], Tensor]
 
@@ -53,7 +60,9 @@ class Scorer:
         device: torch.device | str | None = None,
     ) -> None:
         self.device = torch.device(device) if device is not None else PartialState().device
-        self.models = [m.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last) for m in models]
+        self.models = [
+            m.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last) for m in models
+        ]
         self.transform = transform
         self.classes = classes
         self.name = name

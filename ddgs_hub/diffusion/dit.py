@@ -104,8 +104,8 @@ def null_class(dit: DiTTransformer2DModel) -> int:
 def tie_condition_embedders(dit: DiTTransformer2DModel) -> DiTTransformer2DModel:
     """Makes all blocks share the first one's embedder of (timestep, class), as in the original DiT; in place.
 
-    diffusers gives each block a copy (+75 M parameters for DiT-XL/2) that drops labels on its own in train mode, so that
-    an image is conditional in one block and unconditional in the next. Labels are dropped once, by the caller.
+    diffusers gives each block a copy (+75 M parameters for DiT-XL/2) that drops labels on its own in train mode, so
+    that an image is conditional in one block and unconditional in the next. The caller drops labels, once.
     """
     shared = condition_embedder(dit)
     shared.class_embedder.dropout_prob = 0.0

@@ -57,7 +57,7 @@ def finetune(
     log = []
     steps = max(int(recipe.epochs * steps_per_epoch(cache, recipe.batch_size)), 1)
     show = accelerator.is_main_process
-    progress = tqdm(range(steps), desc="finetune", unit="step", leave=False, delay=2, disable=not show)
+    progress = tqdm(range(steps), desc="finetune", unit="step", leave=False, delay=2, disable=None if show else True)
     for step in progress:
         batch = draw_batch(
             cache,

@@ -67,7 +67,9 @@ class PoolClasses:
         """
         path = Path(folder) / CLASSES_FILE
         if not path.is_file():
-            raise InputError(f"{folder} has no {CLASSES_FILE}: give the recipe of a subset, or a DiT that ddgs-hub made")
+            raise InputError(
+                f"{folder} has no {CLASSES_FILE}: give the recipe of a subset, or a DiT that ddgs-hub made"
+            )
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
     def write(self, folder: str | Path) -> None:
@@ -135,7 +137,9 @@ def generate_pool(
     state.wait_for_everyone()
     todo = [k for k in range(len(batches)) if not (parts / f"{k}.parquet").exists()]
     mine = todo[state.process_index :: state.num_processes]
-    for k in tqdm(mine, desc="generate", unit="batch", leave=False, delay=2, disable=not state.is_main_process):
+    for k in tqdm(
+        mine, desc="generate", unit="batch", leave=False, delay=2, disable=None if state.is_main_process else True
+    ):
         labels, indices = (list(column) for column in zip(*batches[k], strict=True))
         seeds = [image_seed(seed, label, index) for label, index in batches[k]]
         dit_ids = [classes.dit_ids[label] for label in labels]

@@ -43,7 +43,7 @@ class LatentCache:
         images = cropped_images(rows, image_size)
         views = []
         for mirrored in (False, True) if flip else (False,):
-            batches = tqdm(images.split(64), desc="encode", unit="batch", leave=False, delay=2)
+            batches = tqdm(images.split(64), desc="encode", unit="batch", leave=False, delay=2, disable=None)
             parts = [codec.encode(to_float(b.flip(-1) if mirrored else b).to(device)) for b in batches]
             views.append([torch.cat(tensors) for tensors in zip(*parts, strict=True)])
         mean, log_variance = (torch.stack(tensors).clone() for tensors in zip(*views, strict=True))

@@ -51,7 +51,9 @@ def pretrain(
     schedule = Schedule.linear()
     losses = []
     show = accelerator.is_main_process
-    progress = tqdm(range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=not show)
+    progress = tqdm(
+        range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=None if show else True
+    )
     for step in progress:
         batch = draw_batch(
             cache,
