@@ -24,8 +24,12 @@ UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click
 
 def _new_folder(path: Path | None) -> Path | None:
     """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
-    if path is not None and path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{path} is not empty: choose another --output, or remove it")
+    if path is not None:
+        from ddgs_hub.rows import refuse_unwritable
+
+        refuse_unwritable(path)
+        if path.is_dir() and any(path.iterdir()):
+            raise InputError(f"{path} is not empty: choose another --output, or remove it")
     return path
 
 
@@ -53,9 +57,9 @@ def run(
 
     Example: ddgs-hub run imagenette64 --original ./imagenette224 --set evaluate.epochs=100
     """
+    chosen = _recipe(recipe, values, seed, original)
     from ddgs_hub.run import Run
 
-    chosen = _recipe(recipe, values, seed, original)
     Run(chosen, output or Path("runs") / chosen.name)()
 
 

@@ -82,7 +82,7 @@ def load_autoencoder(name_or_path: str | Path) -> Autoencoder:
         kind = CLASSES.get(config.get("_class_name", ""))
         if kind is None:
             raise InputError(f"{name_or_path} is {config.get('_class_name')}: give one of {', '.join(CLASSES)}")
-        return kind.from_pretrained(str(name_or_path), subfolder=subfolder)
+        return kind.from_pretrained(str(name_or_path), subfolder=subfolder, torch_dtype=torch.float32)
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"cannot load an autoencoder from {name_or_path}: {reason}") from error

@@ -246,7 +246,8 @@ def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
     try:
         return TypeAdapter(Recipe).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key first: what it was meant for may be missing because of it.
+        first = min(error.errors(), key=lambda found: found["type"] != "unexpected_keyword_argument")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "unexpected_keyword_argument":
             raise InputError(f"{where}: unknown key '{key}'; {_known_keys(first['loc'])}") from error

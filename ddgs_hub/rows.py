@@ -1,5 +1,6 @@
 """Rows on disk: how every box of the data flow is written, whole or not at all, and read again."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,18 @@ from ddgs_hub.errors import InputError
 ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
 
 
+def refuse_unwritable(folder: str | Path) -> None:
+    """Raises an InputError where `folder` cannot be made or replaced: before the work rather than after it."""
+    path = Path(folder).resolve()
+    if path.is_file():
+        raise InputError(f"cannot write {folder}: it is a file; choose another --output")
+    nearest = next(parent for parent in path.parents if parent.exists())
+    if not nearest.is_dir():
+        raise InputError(f"cannot write {folder}: {nearest} is a file; choose another --output")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"cannot write {folder}: no permission to write in {nearest}; choose another --output")
+
+
 @contextmanager
 def staged_folder(target: str | Path) -> Iterator[Path]:
     """Yields a temporary sibling of `target` that takes its name when the block ends well, and is removed otherwise.
@@ -30,9 +43,8 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
     Raises:
         InputError: the parent folder cannot be written, or `target` is a file.
     """
+    refuse_unwritable(target)
     named, target = target, Path(target).resolve()  # behind a link lies the folder that is to be replaced
-    if target.is_file():
-        raise InputError(f"cannot write {named}: it is a file; choose another --output")
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

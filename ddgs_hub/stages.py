@@ -58,6 +58,7 @@ def make_scorer(recipe: Recipe, original: Path, output: Path) -> str:
 
 def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     """Trains the autoencoder, unless a pretrained one is named, and the DiT, from scratch."""
+    import torch
     from accelerate import Accelerator
 
     from ddgs_hub.codec import Codec, cropped_images, train_autoencoder
@@ -82,9 +83,10 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     dit, losses = pretrain(cache, len(classes.names), training, seed=recipe.seed, accelerator=accelerator)
     if accelerator.is_main_process:
         with staged_folder(output) as folder:
-            # As many classes as there are, so that it stays small: `finetune` writes the one for DiTPipeline.
-            id2label = dict(enumerate(classes.names))
-            save_pipeline(dit.cpu(), codec.decoder, folder, id2label=id2label, num_classes=len(classes.names))
+            # Small: in half precision, and with as many classes as there are; `finetune` writes the one to publish.
+            id2label, half = dict(enumerate(classes.names)), torch.float16
+            dit, vae = torch.nn.Module.to(dit, "cpu", half), torch.nn.Module.to(codec.decoder, "cpu", half)
+            save_pipeline(dit, vae, folder, id2label=id2label, num_classes=len(classes.names))
             classes.write(folder)
             write_losses(folder, {"autoencoder": autoencoder_losses, "pretraining": losses})
             made_with = {"seed": recipe.seed, "codec": asdict(recipe.codec), "pretraining": asdict(training)}

@@ -77,7 +77,7 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
 def test_distilled_folder_loads_as_a_dataset(unbroken, tmp_path):
     folder, _ = unbroken
     rows = load_dataset(str(folder / "hub/digits-ddgs-ipc3"), split="train", cache_dir=str(tmp_path))
-    expected = "image label wnid pool_index seed difficulty difficulty_log difficulty_bin".split()
+    expected = ["image", "label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin"]
     assert rows.column_names == expected
     assert [rows["label"][:].count(k) for k in range(10)] == [3] * 10
     assert rows.features["label"].names == [str(k) for k in range(10)]

@@ -22,14 +22,8 @@ from ddgs_hub.errors import InputError
 
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
 FILES = ["config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json", "fold*"]
-UNUSABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    TypeError,
-    KeyError,
-    SafetensorError,
-)  # what a folder's content can raise
+# What the content of a folder can raise while a model is made of it.
+UNUSABLE = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)
 
 Transform = Callable[[Image], Tensor]
 
@@ -37,7 +31,7 @@ Transform = Callable[[Image], Tensor]
 class Scorer:
     """An image classifier with its own preprocessing, or the k of them that cross-fitting trained.
 
-    With k models, an image belongs to the one that `fold_of` names by the image's bytes. Model k was trained without
+    With k models, an image belongs to the one that `fold_of` names by the bytes. Model k was trained without
     the images of fold k, so no image is scored by a model that was trained on it.
 
     Args:
@@ -60,9 +54,9 @@ class Scorer:
         device: torch.device | str | None = None,
     ) -> None:
         self.device = torch.device(device) if device is not None else PartialState().device
-        self.models = [
-            m.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last) for m in models
-        ]
+        self.models = [model.eval().requires_grad_(False).to(self.device) for model in models]
+        for model in self.models:
+            model.to(memory_format=torch.channels_last)
         self.transform = transform
         self.classes = classes
         self.name = name
@@ -106,21 +100,50 @@ class Scorer:
         """
         return self.classes.indices(names, wnids, scorer=self.name)
 
+    def to_device(self, images: Tensor) -> Tensor:
+        """Transformed images where and as the models want them."""
+        return images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+
     @torch.inference_mode()
     def logits(self, images: Tensor, fold: int = 0, *, bfloat16: bool = False) -> Tensor:
         """Logits of transformed images by the model of one fold: `(B, 3, H, W)` → float32 `(B, num_classes)`."""
-        images = images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            return self.models[fold](images).float()
+            return self.models[fold](self.to_device(images)).float()
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """What the first model's classifier is given: `(B, 3, H, W)` → float32 `(B, D)`.
+
+        Always of the same model: the features of two models have nothing to do with each other.
+
+        Raises:
+            InputError: the model does not end in a linear classifier.
+        """
+        heads = [m for m in self.models[0].modules() if isinstance(m, nn.Linear)]
+        heads = [m for m in heads if m.out_features == self.classes.num_classes]
+        if not heads:
+            raise InputError(f"the scorer {self.name} does not end in a linear classifier: take another for features")
+        seen: list[Tensor] = []
+        hook = heads[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self.models[0](self.to_device(images))
+        finally:
+            hook.remove()
+        return seen[0].flatten(1).float()
 
 
-def fold_of(encoded: bytes, folds: int) -> int:
-    """The fold, 0 … folds − 1, of an image by its encoded bytes.
+def image_digest(encoded: bytes) -> bytes:
+    """SHA-256 of an image's encoded bytes."""
+    return sha256(encoded).digest()
+
+
+def fold_of(digest: bytes, folds: int) -> int:
+    """The fold, 0 … folds − 1, of an image by the digest of its encoded bytes.
 
     It depends on nothing else: neither on the row nor on the dataset, so duplicates of an image share a fold, and
     no table of who was trained on what is needed.
     """
-    return int.from_bytes(sha256(encoded).digest()[:8], "big") % folds
+    return int.from_bytes(digest[:8], "big") % folds
 
 
 class _Logits(nn.Module):

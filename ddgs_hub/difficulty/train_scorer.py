@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ddgs_hub.difficulty.images import checked_labels, encoded_images
-from ddgs_hub.difficulty.scorer import FOLDS_FILE, fold_of
+from ddgs_hub.difficulty.scorer import FOLDS_FILE, fold_of, image_digest
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import ScorerTraining
 from ddgs_hub.rows import class_names, decode_image, staged_folder
@@ -240,7 +240,7 @@ def _decode(rows: Dataset, training: ScorerTraining, hidden: bool) -> tuple[NDAr
     bar = tqdm(encoded_images(rows), "decode", len(rows), unit="image", leave=False, delay=2, disable=hidden)
     for row, encoded in enumerate(bar):
         images[row] = transform(decode_image({"bytes": encoded}, row)).numpy()
-        folds[row] = fold_of(encoded, training.folds)
+        folds[row] = fold_of(image_digest(encoded), training.folds)
     return images, folds
 
 

@@ -60,7 +60,9 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
         return convert_original_checkpoint(_read_checkpoint(path))
     subfolder = None if path.is_dir() and not (path / "transformer").is_dir() else "transformer"
     try:
-        dit = DiTTransformer2DModel.from_pretrained(str(name_or_path), subfolder=subfolder, revision=revision)
+        dit = DiTTransformer2DModel.from_pretrained(
+            str(name_or_path), subfolder=subfolder, revision=revision, torch_dtype=torch.float32
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load a DiT from {name_or_path}: {str(error).strip().splitlines()[0]}") from error
     return tie_condition_embedders(dit).eval()
@@ -194,7 +196,9 @@ def save_pipeline(
             cannot be guided by `DiTPipeline`.
     """
     # save_pretrained refuses tied tensors: a fresh model has a copy for each block.
-    stock = DiTTransformer2DModel.from_config({**dit.config, "num_embeds_ada_norm": num_classes})
+    config = {name: value for name, value in dit.config.items() if not name.startswith("_")}
+    stock = DiTTransformer2DModel.from_config({**config, "num_embeds_ada_norm": num_classes})
+    vae.register_to_config(_name_or_path="")  # where this machine keeps it concerns nobody
     state = folded_state_dict(dit)
     classes = null_class(dit)
     for name, table in state.items():

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from ddgs_hub.codec import Codec, cropped_images, to_float
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS
+from ddgs_hub.rows import checked_labels
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class LatentCache:
             flip: whether to encode the mirrored images too.
 
         Raises:
-            InputError: an image cannot be decoded; the message names its row.
+            InputError: a label is outside the classes or an image cannot be decoded; the message names the row.
         """
+        known = torch.from_numpy(checked_labels(rows))
         device = next(codec.encoder.parameters()).device
         images = cropped_images(rows, image_size)
         views = []
@@ -47,7 +49,7 @@ class LatentCache:
             parts = [codec.encode(to_float(b.flip(-1) if mirrored else b).to(device)) for b in batches]
             views.append([torch.cat(tensors) for tensors in zip(*parts, strict=True)])
         mean, log_variance = (torch.stack(tensors).clone() for tensors in zip(*views, strict=True))
-        labels = torch.tensor(class_ids, device=device)[torch.tensor(rows["label"][:], device=device)]
+        labels = torch.tensor(class_ids, device=device)[known.to(device)]
         return cls(mean, log_variance, labels)
 
     def __len__(self) -> int:
@@ -86,8 +88,8 @@ def draw_batch(
     label_dropout: float,
     null_class: int,
     seed: int,
-    rank: int,
-    world: int,
+    rank: int = 0,
+    world: int = 1,
 ) -> Batch:
     """The part of step `step`'s batch that process `rank` of `world` works on.
 

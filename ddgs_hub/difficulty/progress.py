@@ -1,0 +1,48 @@
+"""What is scored already, on disk, so that a killed scoring goes on from there."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddgs_hub.difficulty.scorer import Scorer
+from ddgs_hub.errors import InputError
+
+KEY_BYTES = 32
+
+
+def progress_key(digests: Sequence[bytes], targets: NDArray[np.int64], scorer: Scorer, batch_size: int) -> bytes:
+    """A digest of everything that decides the difficulties: images, their classes, weights, batches."""
+    key = sha256(f"{batch_size} {scorer.transform} {scorer.device.type}".encode())
+    for digest in digests:
+        key.update(digest)
+    key.update(targets.tobytes())
+    for model in scorer.models:
+        for tensor in model.state_dict().values():
+            key.update(tensor.cpu().contiguous().numpy().tobytes())
+    return key.digest()
+
+
+def open_progress(path: str | Path, key: bytes, count: int) -> NDArray[np.float32]:
+    """The difficulties in the file, `(count,)`, NaN where none is known yet; what is assigned is in the file at once.
+
+    A file that belongs to other images or to another scorer is begun anew.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file() or path.stat().st_size != KEY_BYTES + 4 * count or _key_of(path) != key:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(key + np.full(count, np.nan, dtype=np.float32).tobytes())
+        return np.memmap(path, dtype=np.float32, mode="r+", offset=KEY_BYTES, shape=(count,))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+
+
+def _key_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(KEY_BYTES)

@@ -1,0 +1,224 @@
+"""Rows on disk: whole or not at all, with the bytes and the features that they had."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset
+from PIL import Image as PILImage
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.rows import (
+    ROWS_PER_GROUP,
+    checked_labels,
+    class_names,
+    decode_image,
+    parquet_path,
+    read_rows,
+    require_columns,
+    staged_folder,
+    undecoded,
+    write_rows,
+)
+
+FEATURES = Features(image=Image(), label=ClassLabel(names=["zero", "one"]), note=Value("string"))
+
+
+def encoded(seed: int, kind: str = "PNG") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    PILImage.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def make_rows(count: int = 4) -> Dataset:
+    columns = {
+        "image": [{"bytes": encoded(k, "JPEG"), "path": None} for k in range(count)],
+        "label": [k % 2 for k in range(count)],
+        "note": [None if k == 1 else f"row {k}" for k in range(count)],
+    }
+    return Dataset.from_dict(columns, features=FEATURES)
+
+
+def image_bytes(rows: Dataset) -> list[bytes]:
+    return [row["image"]["bytes"] for row in undecoded(rows)]
+
+
+def labelled(labels: list[int | None]) -> Dataset:
+    """Rows whose labels nothing has checked, as another program's Parquet can hold them."""
+    features = Features(label=ClassLabel(names=["zero", "one"]))
+    return Dataset(pa.table({"label": pa.array(labels, pa.int64())}, schema=features.arrow_schema))
+
+
+class TestStagedFolder:
+    def test_takes_the_name_when_whole(self, tmp_path: Path) -> None:
+        target = tmp_path / "deep" / "rows"
+        with staged_folder(target) as folder:
+            (folder / "a.txt").write_text("new")
+            assert not target.exists()
+        assert [path.name for path in target.parent.iterdir()] == ["rows"]
+        assert (target / "a.txt").read_text() == "new"
+
+    def test_leaves_what_was_there_when_the_work_fails(self, tmp_path: Path) -> None:
+        target = tmp_path / "rows"
+        target.mkdir()
+        (target / "a.txt").write_text("old")
+
+        def fail() -> None:
+            with staged_folder(target) as folder:
+                (folder / "a.txt").write_text("new")
+                raise RuntimeError("in the midst of it")
+
+        with pytest.raises(RuntimeError, match="in the midst"):
+            fail()
+        assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+        assert (target / "a.txt").read_text() == "old"
+
+    def test_replaces_the_whole_folder(self, tmp_path: Path) -> None:
+        target = tmp_path / "rows"
+        target.mkdir()
+        (target / "stale.txt").write_text("old")
+        with staged_folder(target) as folder:
+            (folder / "a.txt").write_text("new")
+        assert [path.name for path in target.iterdir()] == ["a.txt"]
+        assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+
+    def test_clears_what_a_killed_process_began(self, tmp_path: Path) -> None:
+        (tmp_path / ".rows.partial").mkdir()
+        (tmp_path / ".rows.partial" / "half.parquet").write_text("half")
+        with staged_folder(tmp_path / "rows") as folder:
+            assert list(folder.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+
+    def test_replaces_the_folder_behind_a_link_and_not_the_link(self, tmp_path: Path) -> None:
+        (tmp_path / "disk" / "rows").mkdir(parents=True)
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path / "disk" / "rows")
+        with staged_folder(link) as folder:
+            (folder / "a.txt").write_text("new")
+        assert link.is_symlink()
+        assert (tmp_path / "disk" / "rows" / "a.txt").read_text() == "new"
+
+    def test_refuses_a_file(self, tmp_path: Path) -> None:
+        target = tmp_path / "notes.txt"
+        target.write_text("precious")
+        with pytest.raises(InputError, match=r"cannot write .*notes\.txt: it is a file; choose another --output"):
+            staged_folder(target).__enter__()
+        assert target.read_text() == "precious"
+        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+    def test_refuses_a_path_below_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(InputError, match=r"cannot write .*; choose another --output"):
+            staged_folder(tmp_path / "file" / "rows").__enter__()
+
+
+class TestWriteAndRead:
+    def test_round_trip_keeps_bytes_and_features(self, tmp_path: Path) -> None:
+        rows = make_rows()
+        write_rows(rows, tmp_path)
+        again = read_rows(tmp_path)
+        assert again.features == FEATURES
+        assert image_bytes(again) == [encoded(k, "JPEG") for k in range(4)]
+        assert again["label"][:] == [0, 1, 0, 1]
+        assert again["note"][:] == ["row 0", None, "row 2", "row 3"]
+
+    def test_files_are_embedded(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(encoded(7))
+        features = Features(image=Image())
+        rows = Dataset.from_dict({"image": [{"bytes": None, "path": str(tmp_path / "a.png")}]}, features=features)
+        write_rows(rows, tmp_path / "rows")
+        (tmp_path / "a.png").unlink()
+        assert image_bytes(read_rows(tmp_path / "rows")) == [encoded(7)]
+
+    def test_load_dataset_finds_features_without_a_card(self, tmp_path: Path) -> None:
+        write_rows(make_rows(), tmp_path / "rows")
+        stock = load_dataset(str(tmp_path / "rows"), split="train", cache_dir=str(tmp_path / "cache"))
+        assert stock.features == FEATURES
+        assert stock[2]["image"].size == (4, 6)
+
+    def test_row_groups_are_bounded(self, tmp_path: Path) -> None:
+        write_rows(make_rows(ROWS_PER_GROUP + 10), tmp_path)
+        meta = pq.ParquetFile(parquet_path(tmp_path)).metadata
+        assert [meta.row_group(k).num_rows for k in range(meta.num_row_groups)] == [ROWS_PER_GROUP, 10]
+
+    def test_splits_are_apart_and_shards_in_order(self, tmp_path: Path) -> None:
+        write_rows(make_rows().select([0]), tmp_path, "validation")
+        (tmp_path / "data").mkdir(exist_ok=True)
+        table = make_rows().with_format("arrow")[:]
+        for k, part in enumerate((table.slice(0, 3), table.slice(3))):
+            pq.write_table(part, tmp_path / "data" / f"train-0000{k}-of-00002.parquet")
+        assert read_rows(tmp_path)["note"][:] == ["row 0", None, "row 2", "row 3"]
+        assert len(read_rows(tmp_path, "validation")) == 1
+
+    def test_no_such_split(self, tmp_path: Path) -> None:
+        write_rows(make_rows(), tmp_path)
+        with pytest.raises(InputError, match="has no split 'test': there is no data/test-"):
+            read_rows(tmp_path, "test")
+
+    def test_damaged_file(self, tmp_path: Path) -> None:
+        path = parquet_path(tmp_path)
+        path.parent.mkdir()
+        path.write_bytes(b"PAR1 and then something else")
+        with pytest.raises(InputError, match="cannot read split 'train' of"):
+            read_rows(tmp_path)
+
+
+class TestChecks:
+    def test_missing_column_is_named(self) -> None:
+        with pytest.raises(InputError, match="the pool has no column 'difficulty': it has image, label, note"):
+            require_columns(make_rows(), "image", "difficulty", where="the pool")
+
+    def test_class_names(self) -> None:
+        assert class_names(make_rows()) == ["zero", "one"]
+
+    def test_class_names_need_a_class_label(self) -> None:
+        with pytest.raises(InputError, match=r"column 'label' is Value.* not a ClassLabel"):
+            class_names(Dataset.from_dict({"label": [0, 1]}))
+
+    def test_labels(self) -> None:
+        labels = checked_labels(make_rows())
+        assert labels.dtype == np.int64
+        np.testing.assert_array_equal(labels, [0, 1, 0, 1])
+
+    @pytest.mark.parametrize("bad", [-1, 2, None])
+    def test_label_outside_the_classes(self, bad: int | None) -> None:
+        with pytest.raises(InputError, match=rf"row 2 of the pool has label {bad}, outside its 2 classes"):
+            checked_labels(labelled([0, 1, bad]), "the pool")
+
+    def test_no_rows(self) -> None:
+        with pytest.raises(InputError, match="the dataset has no rows"):
+            checked_labels(labelled([]))
+
+
+class TestDecodeImage:
+    @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])
+    def test_every_mode_becomes_rgb(self, mode: str) -> None:
+        buffer = io.BytesIO()
+        PILImage.new("RGB", (3, 2), (255, 255, 255)).convert(mode).save(buffer, "TIFF")
+        image = decode_image({"bytes": buffer.getvalue(), "path": None}, 0)
+        assert (image.mode, image.size, image.getpixel((1, 1))) == ("RGB", (3, 2), (255, 255, 255))
+
+    def test_from_a_path_and_from_a_picture(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(encoded(1))
+        from_path = decode_image({"bytes": None, "path": str(tmp_path / "a.png")}, 0)
+        from_picture = decode_image(PILImage.open(tmp_path / "a.png"), 0)
+        np.testing.assert_array_equal(np.asarray(from_path), np.asarray(from_picture))
+
+    @pytest.mark.parametrize(
+        ("cell", "reason"),
+        [
+            ({"bytes": b"no image at all", "path": None}, "no image that Pillow knows"),
+            ({"bytes": encoded(0)[:-40], "path": None}, ""),
+            ({"bytes": None, "path": None}, "no image that Pillow knows"),
+            ({"bytes": None, "path": "nowhere.png"}, "No such file"),
+            (None, "no image that Pillow knows"),
+        ],
+        ids=["text", "cut short", "empty", "lost file", "null"],
+    )
+    def test_a_bad_image_is_named_by_its_row(self, cell: dict | None, reason: str) -> None:
+        with pytest.raises(InputError, match=rf"the image of row 12 cannot be decoded \(.*{reason}.*\): remove or rep"):
+            decode_image(cell, 12)
