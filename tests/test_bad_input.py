@@ -51,7 +51,7 @@ def encoded(seed: int) -> bytes:
 
 def write(folder: Path, *, split: str = "train", names: list[str] = NAMES, drop: str = "", **changed: list) -> None:
     """Eight rows in Hub layout, some columns changed; nothing checks the values."""
-    columns = {
+    columns: dict[str, list] = {
         "image": [{"bytes": encoded(k), "path": None} for k in range(8)],
         "label": [k % 2 for k in range(8)],
         "difficulty": [k / 8 for k in range(8)],

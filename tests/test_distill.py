@@ -51,10 +51,9 @@ def pool() -> Dataset:
     return make_rows([k % 3 for k in range(3 * PER_CLASS)], rng.beta(0.2, 3, 3 * PER_CLASS).tolist())
 
 
-def selected(pool: Dataset, original: Dataset, **settings: object) -> list[int]:
+def selected(pool: Dataset, original: Dataset, seed: int = 0) -> list[int]:
     """Which rows of the pool come out, by `pool_index`, in their order."""
-    seed = settings.pop("seed", 0)
-    return distill(pool, original, Sample(ipc=IPC, **settings), seed=seed).rows["pool_index"][:]
+    return distill(pool, original, Sample(ipc=IPC), seed=seed).rows["pool_index"][:]
 
 
 class TestResult:

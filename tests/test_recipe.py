@@ -24,7 +24,11 @@ from ddgs_hub.recipe import (
 )
 from ddgs_hub.subsets import SUBSETS
 
-MINIMAL: dict[str, Any] = {"name": "tiny", "data": {"original": "digits"}, "hub": {"dataset": "tiny-ipc{ipc}", "pretty_name": "Tiny"}}
+MINIMAL: dict[str, Any] = {
+    "name": "tiny",
+    "data": {"original": "digits"},
+    "hub": {"dataset": "tiny-ipc{ipc}", "pretty_name": "Tiny"},
+}
 
 
 def nested(keys: str, value: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,7 @@ def image_bytes(rows: Dataset) -> list[bytes]:
 
 
 def write_source(
-    folder: Path, images: list[bytes], labels: list, label: object, split: str = "train", **more: list
+    folder: Path, images: list[bytes], labels: list, label: object, split: str = "train", **more: Any
 ) -> Path:
     """A folder in Hub layout, written as another program would: nothing checks the values."""
     extra = {name: Value("string" if isinstance(values[0], str) else "int64") for name, values in more.items()}
@@ -107,7 +108,7 @@ class TestHubLayout:
         assert rows["source_index"][:] == list(range(count))
 
     def test_what_is_known_is_kept_and_the_rest_dropped(self, tmp_path: Path) -> None:
-        more: dict[str, list] = {"wnid": ["n01", "n02"], "source_index": [70, 90], "file_name": ["a.jpg", "b.jpg"]}
+        more: dict[str, Any] = {"wnid": ["n01", "n02"], "source_index": [70, 90], "file_name": ["a.jpg", "b.jpg"]}
         label = ClassLabel(names=["a", "b"])
         source = write_source(tmp_path / "in", [encoded(0), encoded(1)], [0, 1], label, **more)
         write_original(str(source), tmp_path / "out", splits=TRAIN)
