@@ -1,6 +1,7 @@
 """The command line: one command per stage, which only parses and calls it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -82,7 +83,7 @@ def prepare(
     """
     from ddgs_hub import stages
 
-    print(stages.make_original(_recipe(recipe, values, original=original), output))
+    _say(stages.make_original(_recipe(recipe, values, original=original), output))
 
 
 @app.command("train-scorer")
@@ -99,7 +100,7 @@ def train_scorer(
     """
     from ddgs_hub import stages
 
-    print(stages.make_scorer(_recipe(recipe, values, seed), original, output))
+    _say(stages.make_scorer(_recipe(recipe, values, seed), original, output))
 
 
 @app.command()
@@ -116,7 +117,7 @@ def pretrain(
     """
     from ddgs_hub import stages
 
-    print(stages.make_base(_recipe(recipe, values, seed), original, output))
+    _say(stages.make_base(_recipe(recipe, values, seed), original, output))
 
 
 @app.command()
@@ -137,7 +138,7 @@ def finetune(
 
     chosen = _recipe(recipe, values, seed)
     revision = revision or chosen.model.revision
-    print(stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision))
+    _say(stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision))
 
 
 @app.command()
@@ -158,7 +159,7 @@ def generate(
 
     chosen = _recipe(recipe, values, seed)
     count = per_class or chosen.pool.size * chosen.sample.ipc
-    print(stages.make_pool(chosen, _base(chosen, dit), output, per_class=count, revision=revision))
+    _say(stages.make_pool(chosen, _base(chosen, dit), output, per_class=count, revision=revision))
 
 
 @app.command()
@@ -194,15 +195,16 @@ def sample(
     divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = "paper",
     weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = 0.5,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
-    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); marks in the pool what was selected.
+    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9).
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
     """
     from ddgs_hub import stages
 
     settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight)
-    print(stages.make_distilled(settings, pool, original, output, seed=seed))
+    _print(stages.make_distilled(settings, pool, original, output, seed=seed), as_json)
 
 
 @app.command()
@@ -220,7 +222,7 @@ def baseline(
     """
     from ddgs_hub import stages
 
-    print(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
+    _say(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
 
 
 @app.command()
@@ -255,7 +257,7 @@ def figures(
     from ddgs_hub import stages
 
     folders = run_folder / "original", run_folder / "pool", run_folder / f"distilled-ipc{ipc}"
-    print(stages.make_figures(*folders, output or run_folder / "figures"))
+    _say(stages.make_figures(*folders, output or run_folder / "figures"))
 
 
 @app.command()
@@ -288,15 +290,31 @@ def _base(recipe: Recipe, given: str | None) -> str:
     return stages.base_path(name)
 
 
+def _say(line: str) -> None:
+    """Prints a line, once where there are several processes."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line)
+
+
 def _print(result: dict[str, Any], as_json: bool) -> None:
     """A result as JSON, or its text."""
     text = result.pop("text")
-    print(json.dumps(result, indent=1) if as_json else text)
+    _say(json.dumps(result, indent=1) if as_json else text)
+
+
+def _join_processes() -> None:
+    """Meets the other processes of a launch, with gloo where there is no GPU: accelerate alone would see but one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.accelerator.is_available())
 
 
 def main() -> None:
     """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
     try:
+        _join_processes()
         # Without click's own handling: its usage errors are several lines.
         arguments = sys.argv[1:] or ["--help"]
         sys.exit(typer.main.get_command(app).main(arguments, prog_name="ddgs-hub", standalone_mode=False))

@@ -136,7 +136,7 @@ class Run:
     def _claim(self) -> None:
         """Makes the folder, or sees that it was made with this recipe."""
         path = self.folder / RECIPE_FILE
-        if path.is_file():
+        if path.is_file() and self._finished():  # a folder in which nothing was finished is nobody's
             difference = first_difference(yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"], self._values())
             if difference:
                 key, old, new = difference
@@ -172,7 +172,8 @@ class Run:
 
     def _sample(self) -> str:
         sample, seed = self.recipe.sample, self.recipe.seed
-        return stages.make_distilled(sample, self.pool, self.original, self.distilled, seed=seed)
+        made = stages.make_distilled(sample, self.pool, self.original, self.distilled, seed=seed, mark_pool=True)
+        return str(made["text"])
 
     def _evaluate(self) -> str:
         original, pool, ipc = read_rows(self.original), read_rows(self.pool), self.recipe.sample.ipc

@@ -226,17 +226,21 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
     return f"{len(chosen)} real images by {method}"
 
 
-def make_distilled(sample: Sample, pool: Path, original: Path, output: Path, *, seed: int) -> str:
-    """Samples the distilled dataset from the scored pool, and marks in the pool what was selected."""
+def make_distilled(
+    sample: Sample, pool: Path, original: Path, output: Path, *, seed: int, mark_pool: bool = False
+) -> dict[str, Any]:
+    """Samples the distilled dataset from the scored pool; `mark_pool` writes in the pool what was selected."""
     result = distill(read_rows(pool), read_rows(original), sample, seed=seed)
     with staged_folder(output) as folder:
         write_rows(result.rows, folder)
         write_json(folder / SELECTIONS, result.classes)
-    with staged_folder(pool) as folder:
-        write_rows(result.pool, folder)
+    if mark_pool:
+        with staged_folder(pool) as folder:
+            write_rows(result.pool, folder)
     lacked = sum(sum(selection["shortfall"]) for selection in result.classes)
     mean = float(np.mean(result.rows["difficulty"]))
-    return f"{len(result.rows)} images, mean difficulty {mean:.3f}, {lacked} filled from other bins"
+    text = f"{len(result.rows)} images, mean difficulty {mean:.3f}, {lacked} filled from other bins"
+    return {"images": len(result.rows), "mean_difficulty": mean, "classes": result.classes, "text": text}
 
 
 def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> str:

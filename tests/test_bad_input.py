@@ -281,7 +281,7 @@ class TestOtherStages:
             ("evaluate pool --validation odd/corrupt --recipe tiny.yaml", "row 5 of the validation images cannot be"),
             ("evaluate pool --validation odd/other-classes --recipe tiny.yaml", "must mean the same class in both"),
             ("evaluate pool --validation pool --recipe tiny.yaml", "pool has no split 'validation'"),
-            ("evaluate odd/label --validation original --recipe tiny.yaml", "the label of row 3 is 7"),
+            ("evaluate odd/label --validation original --recipe tiny.yaml", "row 3 of the training images has label 7"),
             ("train-scorer --original odd/empty-class --recipe tiny.yaml --output out", "class 'dog'"),
             ("train-scorer --original odd/corrupt --recipe tiny.yaml --output out", "the image of row 5 cannot be"),
             ("pretrain --original odd/corrupt --recipe tiny.yaml --output out", "the image of row 5 cannot be decoded"),

@@ -166,6 +166,9 @@ class _Processor:
     def __call__(self, image: Image) -> Tensor:
         return self.processor(image, return_tensors="pt")["pixel_values"][0]
 
+    def __repr__(self) -> str:
+        return repr(self.processor)
+
 
 def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
     """The folder of a model's files, its name, and the commit of what came from the Hub."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from datasets import ClassLabel, Dataset
+from datasets import Dataset
 from PIL.Image import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pil_to_tensor
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation.protocol import Protocol
-from ddgs_hub.rows import class_names, decode_image, require_columns, undecoded
+from ddgs_hub.rows import checked_labels, class_names, decode_image, require_columns, undecoded
 
 
 def to_tensors(
@@ -33,15 +33,13 @@ def to_tensors(
             classes.
     """
     require_columns(rows, "image", "label", where=where)
-    if not len(rows):
-        raise InputError(f"{where}: there are no rows, so there is nothing to train or test on")
-    labels = _checked_labels(rows, where)
+    labels = checked_labels(rows, where)
     cells = undecoded(rows.select_columns("image"))
     images = []
     for row, cell in enumerate(tqdm(cells, desc=f"decode {where}", unit="image", leave=False, delay=2, disable=None)):
         image = prepare(decode_image(cell["image"], f"{row} of {where}"))
         images.append(pil_to_tensor(image).to(device))
-    return images, torch.tensor(labels, device=device)
+    return images, torch.from_numpy(labels).to(device)
 
 
 def for_training(protocol: Protocol) -> Callable[[Image], Image]:
@@ -73,22 +71,6 @@ def same_classes(train: Dataset, validation: Dataset) -> list[str]:
             "a label must mean the same class in both"
         )
     return names
-
-
-def _checked_labels(rows: Dataset, where: str) -> list[int]:
-    feature = rows.features["label"]
-    if not isinstance(feature, ClassLabel):
-        raise InputError(
-            f"{where}: column 'label' is {feature}, not a ClassLabel: cast it, so that the classes have names"
-        )
-    labels = list(rows.with_format(None)["label"])
-    for row, label in enumerate(labels):
-        if label is None or not 0 <= label < feature.num_classes:
-            raise InputError(
-                f"{where}: the label of row {row} is {label}, outside the {feature.num_classes} classes "
-                f"0 … {feature.num_classes - 1}: mend or remove that row"
-            )
-    return labels
 
 
 def _shortened(names: list[str], most: int = 5) -> str:

@@ -64,7 +64,7 @@ def test_a_corrupt_image_is_named_by_its_row(broken):
 @pytest.mark.parametrize("label", [None, -1, 2])
 def test_a_label_outside_the_classes_is_named_by_its_row(label):
     rows = rows_of(png(16, 16), png(16, 16), labels=[0, label])
-    with pytest.raises(InputError, match=f"the pool: the label of row 1 is {label}, outside the 2 classes"):
+    with pytest.raises(InputError, match=f"row 1 of the pool has label {label}, outside its 2 classes"):
         to_tensors(rows, for_training(Protocol()), where="the pool")
 
 
@@ -73,7 +73,7 @@ def test_missing_columns_rows_and_classes_are_named():
     prepare = for_training(Protocol())
     with pytest.raises(InputError, match="the pool has no column 'image'"):
         to_tensors(rows.remove_columns("image"), prepare, where="the pool")
-    with pytest.raises(InputError, match="the pool: there are no rows"):
+    with pytest.raises(InputError, match="the pool has no rows"):
         to_tensors(rows.select([]), prepare, where="the pool")
     with pytest.raises(InputError, match="not a ClassLabel"):
         to_tensors(rows.cast_column("label", Value("int64")), prepare, where="the pool")

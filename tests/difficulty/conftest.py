@@ -1,0 +1,66 @@
+"""Tiny real scorers, and real handwritten digits to train and to score."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from datasets import Dataset
+from timm.models import save_for_hf
+
+from ddgs_hub.difficulty import train_scorer
+from ddgs_hub.recipe import ScorerTraining
+from ddgs_hub.sources import digits
+
+TINY = ScorerTraining(
+    model="resnet10t",
+    model_args={"channels": [8, 8, 16, 32], "stem_width": 8},
+    image_size=16,
+    folds=2,
+    epochs=3,
+    batch_size=32,
+    learning_rate=5e-3,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread, and lose much where other tests run beside them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ScorerTraining:
+    """Two small models, trained in a second or two."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def rows() -> Dataset:
+    """200 real handwritten digits, 16 px."""
+    return digits("train").select(range(200))
+
+
+@pytest.fixture(scope="session")
+def trained(rows: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cross-fitted scorer of two models, trained on `rows`."""
+    folder = tmp_path_factory.mktemp("trained") / "scorer"
+    train_scorer(rows, folder, TINY)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A timm classifier of ten classes with random weights, in timm's layout."""
+    folder = tmp_path_factory.mktemp("timm")
+    torch.manual_seed(0)
+    overlay = {"input_size": (3, 32, 32), "crop_pct": 0.9, "interpolation": "bicubic", "mean": (0.4, 0.5, 0.6)}
+    model = timm.create_model("test_resnet", num_classes=10, pretrained_cfg_overlay=overlay)
+    # Random weights are all but indifferent: a head this strong makes some images easy and some hard.
+    torch.nn.init.normal_(model.get_classifier().weight, std=2.0)
+    save_for_hf(model, folder, model_config={"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
+    return folder

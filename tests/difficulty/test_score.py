@@ -1,0 +1,159 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, Image, Value
+
+from ddgs_hub.difficulty import Scorer, score
+from ddgs_hub.difficulty.score import Margins, margin
+from ddgs_hub.errors import InputError
+from ddgs_hub.rows import undecoded
+
+
+@pytest.fixture
+def scorer(timm_folder) -> Scorer:
+    return Scorer.from_pretrained(timm_folder)
+
+
+def image_bytes(rows: Dataset) -> list[bytes]:
+    return [cell["bytes"] for cell in undecoded(rows)["image"]]
+
+
+def with_image(rows: Dataset, row: int, encoded: bytes) -> Dataset:
+    """The rows with other bytes as the image of one."""
+    cells = list(undecoded(rows)["image"])
+    cells[row] = {"bytes": encoded, "path": None}
+    return rows.remove_columns("image").add_column("image", cells).cast_column("image", Image())
+
+
+def test_rows_gain_difficulty_and_keep_everything_else(scorer, rows):
+    scored = score(rows, scorer)
+    assert scored.column_names == [*rows.column_names, "difficulty"]
+    assert scored.features["difficulty"] == Value("float32")
+    assert scored.features["image"] == rows.features["image"]
+    assert image_bytes(scored) == image_bytes(rows)
+    difficulty = np.asarray(scored["difficulty"])
+    assert difficulty.min() >= 0
+    assert difficulty.max() <= 1
+    again = score(scored, scorer)  # replaced, not added twice
+    assert again.column_names == scored.column_names
+    np.testing.assert_array_equal(again["difficulty"], difficulty)
+
+
+def test_neither_batches_nor_workers_nor_a_selection_change_it(scorer, rows):
+    expected = np.asarray(score(rows, scorer)["difficulty"])
+    np.testing.assert_allclose(score(rows, scorer, batch_size=7)["difficulty"], expected, atol=1e-6)
+    np.testing.assert_array_equal(score(rows, scorer, num_workers=2)["difficulty"], expected)
+    chosen = [150, 3, 77]
+    np.testing.assert_allclose(score(rows.select(chosen), scorer)["difficulty"], expected[chosen], atol=1e-6)
+
+
+def test_difficulty_is_exact_where_one_minus_p_is_rounded_away():
+    logits = torch.tensor([[0.0, 60.0, 1.0], [0.0, -60.0, 1.0], [2.0, 2.0, 2.0]])
+    difficulty = margin(logits, torch.tensor([1, 1, 1])).sigmoid()
+    exact = torch.tensor([(1 + np.e) / (1 + np.e + np.exp(60.0)), 1.0, 2 / 3])
+    torch.testing.assert_close(difficulty, exact.float(), rtol=1e-5, atol=0)
+    assert (1 - logits[0].softmax(0)[1]).item() == 0
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_corrupt_image_is_named_by_its_row(scorer, rows, num_workers):
+    broken = with_image(rows, 131, image_bytes(rows)[131][:60])
+    with pytest.raises(InputError, match=r"^the image of row 131 cannot be decoded") as error:
+        score(broken, scorer, num_workers=num_workers)
+    assert "\n" not in str(error.value)
+
+
+def test_unusable_rows_are_refused(scorer, rows):
+    with pytest.raises(InputError, match="no column 'label'"):
+        score(rows.remove_columns("label"), scorer)
+    with pytest.raises(InputError, match="no column 'image'"):
+        score(rows.remove_columns("image"), scorer)
+    with pytest.raises(InputError, match="not a ClassLabel"):
+        score(rows.cast_column("label", Value("int64")), scorer)
+    with pytest.raises(InputError, match="no rows"):
+        score(rows.select([]), scorer)
+    outside = rows.remove_columns("label").add_column("label", [*range(10)] * 19 + [0] * 9 + [-1])
+    with pytest.raises(InputError, match="row 199 has label -1, outside its 10 classes"):
+        score(outside.cast(rows.features), scorer)
+    mixed = rows.add_column("wnid", ["n01440764"] * 200).cast_column("wnid", Value("string"))
+    other = [f"n0144076{k % 7}" for k in range(200)]
+    with pytest.raises(InputError, match="others of its class have"):
+        score(mixed.remove_columns("wnid").add_column("wnid", other), scorer)
+
+
+def test_broken_weights_are_refused(scorer, rows):
+    scorer.models[0].get_classifier().bias.fill_(torch.nan)
+    with pytest.raises(InputError, match="returns no number for row 0"):
+        score(rows, scorer)
+
+
+class TestBfloat16:
+    """CPUs without bfloat16 emulate it with the same rounding, so its exactness can be tested anywhere."""
+
+    @pytest.fixture(autouse=True)
+    def hardware_with_bfloat16(self, monkeypatch):
+        monkeypatch.setattr("ddgs_hub.difficulty.score.has_bfloat16", lambda device: True)
+
+    def margins(self, scorer: Scorer, temperature: float, rows: Dataset) -> tuple[np.ndarray, np.ndarray, Margins]:
+        """Difficulties of all rows in float32 and by `Margins`, batch by batch, and the latter."""
+        scorer.models[0].get_classifier().weight.mul_(temperature)
+        images = torch.stack([scorer.transform(row["image"].convert("RGB")) for row in rows])
+        targets = torch.tensor(rows["label"])
+        margins = Margins(scorer, 0)
+        mixed = torch.cat([margins(i, t) for i, t in zip(images.split(50), targets.split(50), strict=True)])
+        return margin(scorer.logits(images), targets).sigmoid().numpy(), mixed.sigmoid().numpy(), margins
+
+    def test_a_confident_scorer_is_within_a_thousandth_and_mostly_in_bfloat16(self, scorer, rows):
+        exact, mixed, margins = self.margins(scorer, 4.0, rows)
+        assert 0 < margins.error < torch.inf
+        assert np.abs(mixed - exact).max() < 1e-3
+        assert (mixed[50:] != exact[50:]).mean() > 0.3  # these were not scored again
+        assert ((exact > 0.1) & (exact < 0.9)).any()  # and some had to be
+
+    def test_an_undecided_scorer_is_left_in_float32(self, scorer, rows):
+        exact, mixed, margins = self.margins(scorer, 0.1, rows)
+        assert margins.error == torch.inf
+        np.testing.assert_allclose(mixed, exact, atol=1e-6)
+
+    def test_too_few_images_to_judge_are_left_in_float32(self, scorer, rows):
+        _, _, margins = self.margins(scorer, 4.0, rows.select(range(20)))
+        assert margins.error == torch.inf
+
+
+def test_a_killed_scoring_goes_on_where_it_was(scorer, rows, tmp_path):
+    """Difficulties that are in the file are not computed again, and the end is the same."""
+    expected = score(rows, scorer, batch_size=20)["difficulty"]
+    file = tmp_path / "progress.bin"
+    transform, seen = scorer.transform, []
+
+    def counted(image, stop_after=130):
+        seen.append(image)
+        if len(seen) > stop_after:
+            raise KeyboardInterrupt
+        return transform(image)
+
+    scorer.transform = counted
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, scorer, batch_size=20, progress=file)
+    seen.clear()
+    resumed = score(rows, scorer, batch_size=20, progress=file)
+    assert len(seen) == 200 - 120 + 20  # the first batch is always scored
+    np.testing.assert_array_equal(resumed["difficulty"], expected)
+
+
+def test_progress_of_other_images_or_weights_is_not_used(scorer, rows, tmp_path):
+    file = tmp_path / "deep" / "progress.bin"
+    first = score(rows, scorer, batch_size=50, progress=file)
+    other_rows = rows.select(range(199, -1, -1))
+    np.testing.assert_allclose(
+        score(other_rows, scorer, batch_size=50, progress=file)["difficulty"], first["difficulty"][::-1], atol=1e-6
+    )
+    other = copy.copy(scorer)
+    other.models = [copy.deepcopy(scorer.models[0])]
+    other.models[0].get_classifier().weight.mul_(0.5)
+    expected = score(other_rows, other, batch_size=50)["difficulty"]
+    np.testing.assert_array_equal(score(other_rows, other, batch_size=50, progress=file)["difficulty"], expected)
+    with pytest.raises(InputError, match="cannot write"):
+        score(rows, scorer, progress=file / "below a file")
