@@ -57,7 +57,8 @@ def test_two_processes_tune_the_same_model_and_generate_the_same_pool(alone, dig
     ours, expected = (load_file(folder / "dit/adapter.safetensors") for folder in (tmp_path, alone))
     assert set(ours) == set(expected)
     for name, tensor in expected.items():
-        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+        # Eight steps of Adam, each of 1e-3: sums in another order move a few of them by a little.
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-4)
     assert read_rows(tmp_path / "pool").data.table.equals(read_rows(alone / "pool").data.table)
 
 
