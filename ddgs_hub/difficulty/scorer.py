@@ -199,7 +199,7 @@ def _load(folder: Path, name: str) -> tuple[nn.Module, Transform, ScorerClasses]
         if "model_type" in config:
             return _load_transformers(folder, name)
         if "architecture" in config:
-            return _load_timm(folder)
+            return _load_timm(folder, name)
     except InputError:
         raise
     except UNUSABLE as error:
@@ -207,9 +207,11 @@ def _load(folder: Path, name: str) -> tuple[nn.Module, Transform, ScorerClasses]
     raise InputError(f"the config.json of the scorer {name} is neither timm's nor transformers'")
 
 
-def _load_timm(folder: Path) -> tuple[nn.Module, Transform, ScorerClasses]:
+def _load_timm(folder: Path, name: str) -> tuple[nn.Module, Transform, ScorerClasses]:
     model = timm.create_model(f"local-dir:{folder}", pretrained=True)
     config = model.pretrained_cfg
+    if config.get("num_classes", model.num_classes) != model.num_classes:  # timm gives it a random classifier
+        raise InputError(f"config.json of the scorer {name} has two numbers of classes: mend it")
     names = config.get("label_names")
     if isinstance(names, dict):  # index → name, where a model has no name for some
         names = [names.get(str(k), f"LABEL_{k}") for k in range(model.num_classes)]

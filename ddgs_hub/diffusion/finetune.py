@@ -12,10 +12,12 @@ from tqdm.auto import tqdm
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
 from ddgs_hub.diffusion.difffit import add_difffit, trained_parameters
 from ddgs_hub.diffusion.dit import null_class
-from ddgs_hub.diffusion.latents import LatentCache, draw_batch, steps_per_epoch
+from ddgs_hub.diffusion.latents import BatchSource, LatentCache
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Finetune
+
+LOSSES = ("diffusion", "representativeness", "diversity")  # of every step, in the log
 
 
 def finetune(
@@ -53,44 +55,34 @@ def finetune(
     # The same decay from the first step on, as Minimax has it: min_decay switches off diffusers' warm-up.
     ema = EMAModel(trained, decay=recipe.ema_decay, min_decay=recipe.ema_decay, update_after_step=-1, foreach=True)
     criterion = MinimaxCriterion(recipe.memory_size, recipe.representativeness_weight, recipe.diversity_weight)
-    schedule = Schedule.linear()
-    log = []
-    steps = max(int(recipe.epochs * steps_per_epoch(cache, recipe.batch_size)), 1)
-    show = accelerator.is_main_process
-    progress = tqdm(range(steps), desc="finetune", unit="step", leave=False, delay=2, disable=None if show else True)
-    for step in progress:
-        batch = draw_batch(
-            cache,
-            step,
-            batch_size=recipe.batch_size,
-            label_dropout=recipe.label_dropout,
-            null_class=null_class(dit),
-            seed=seed,
-            rank=accelerator.process_index,
-            world=world,
-        )
+    batches = BatchSource(
+        cache=cache,
+        batch_size=recipe.batch_size,
+        label_dropout=recipe.label_dropout,
+        null_class=null_class(dit),
+        seed=seed,
+        rank=accelerator.process_index,
+        world=world,
+    )
+    schedule, gather, log = Schedule.linear(), accelerator.gather, []
+    steps = max(int(recipe.epochs * batches.steps_per_epoch), 1)
+    hidden = None if accelerator.is_main_process else True
+    for step in tqdm(range(steps), desc="finetune", unit="step", leave=False, delay=2, disable=hidden):
+        batch = batches.draw(step)
         z_t = schedule.add_noise(batch.z, batch.noise, batch.steps)
         output = model(z_t, batch.steps, batch.conditions, return_dict=False)[0]
         mse, bound, z_hat = diffusion_losses(schedule, output, batch.z, z_t, batch.noise, batch.steps)
-        gather = accelerator.gather
-        representativeness, diversity = criterion(
-            gather_with_gradient(z_hat, gather, accelerator.process_index), gather(batch.z), gather(batch.labels)
-        )
+        diffusion = (mse + bound).mean()
+        z_hat = gather_with_gradient(z_hat, gather, accelerator.process_index)
+        representativeness, diversity = criterion(z_hat, gather(batch.z), gather(batch.labels))
         # Each process holds the gradient of its own rows of the Minimax losses; × world undoes the averaging.
-        loss = (mse + bound).mean() + world * (representativeness + diversity)
+        loss = diffusion + world * (representativeness + diversity)
         optimizer.zero_grad()
         accelerator.backward(loss)
         optimizer.step()
         ema.step(trained)
-        log.append(
-            {
-                "diffusion": accelerator.reduce((mse + bound).mean().detach(), "mean").item(),
-                "representativeness": representativeness.item(),
-                "diversity": diversity.item(),
-            }
-        )
-        if step % 20 == 0:
-            progress.set_postfix({name: f"{value:.4f}" for name, value in log[-1].items()})
+        values = accelerator.reduce(diffusion.detach(), "mean"), representativeness, diversity
+        log.append(dict(zip(LOSSES, (value.item() for value in values), strict=True)))
     ema.copy_to(trained)
     return dit.eval(), log
 

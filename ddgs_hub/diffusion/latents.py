@@ -58,7 +58,7 @@ class LatentCache:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step draws at random: everything is decided by (seed, step), not by the number of processes.
+    """What a training step draws at random.
 
     Attributes:
         z: clean latents, `(B, C, h, w)`.
@@ -75,40 +75,52 @@ class Batch:
     conditions: Tensor
 
 
-def steps_per_epoch(cache: LatentCache, batch_size: int) -> int:
-    """Full batches in a pass over the data; the images that are left over wait for the next pass."""
-    return max(len(cache) // batch_size, 1)
+@dataclass(frozen=True, kw_only=True)
+class BatchSource:
+    """Draws the batches of a training: step t's is decided by (seed, t) alone, so a training can go on anywhere.
 
-
-def draw_batch(
-    cache: LatentCache,
-    step: int,
-    *,
-    batch_size: int,
-    label_dropout: float,
-    null_class: int,
-    seed: int,
-    rank: int = 0,
-    world: int = 1,
-) -> Batch:
-    """The part of step `step`'s batch that process `rank` of `world` works on.
-
-    The whole batch is drawn everywhere and then cut, so N processes see what one would.
+    Attributes:
+        cache: what to draw from.
+        batch_size: over all processes.
+        label_dropout: share of the labels that become the null class.
+        null_class: of the DiT.
+        seed: of the training.
+        rank: of this process.
+        world: number of processes.
     """
-    epoch, position = divmod(step, steps_per_epoch(cache, batch_size))
-    order = np.random.default_rng([seed, 0, epoch]).permutation(len(cache))
-    chosen = torch.from_numpy(order[position * batch_size : (position + 1) * batch_size])
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 1, step]).generate_state(1)[0]))
-    shape = (2, len(chosen), *cache.mean.shape[2:])
-    flips = torch.randint(cache.mean.shape[0], (len(chosen),), generator=generator)
-    spread, noise = torch.randn(shape, generator=generator)
-    steps = torch.randint(TRAIN_STEPS, (len(chosen),), generator=generator)
-    dropped = torch.rand(len(chosen), generator=generator) < label_dropout
-    mine = slice(rank * len(chosen) // world, (rank + 1) * len(chosen) // world)
-    device = cache.mean.device
-    chosen, flips, spread, noise, steps, dropped = (
-        tensor[mine].to(device) for tensor in (chosen, flips, spread, noise, steps, dropped)
-    )
-    z = cache.mean[flips, chosen] + (cache.log_variance[flips, chosen] / 2).exp() * spread
-    labels = cache.labels[chosen]
-    return Batch(z, noise, steps, labels, torch.where(dropped, null_class, labels))
+
+    cache: LatentCache
+    batch_size: int
+    label_dropout: float
+    null_class: int
+    seed: int
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in a pass over the data; the images that are left over wait for the next pass."""
+        return max(len(self.cache) // self.batch_size, 1)
+
+    def draw(self, step: int) -> Batch:
+        """The part of step `step`'s batch that this process works on.
+
+        The whole batch is drawn everywhere and then cut, so N processes see what one would.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.cache))
+        chosen = torch.from_numpy(order[position * self.batch_size : (position + 1) * self.batch_size])
+        state = np.random.SeedSequence([self.seed, 1, step]).generate_state(1)
+        generator, count = torch.Generator().manual_seed(int(state[0])), len(chosen)
+        mean, log_variance = self.cache.mean, self.cache.log_variance
+        flips = torch.randint(mean.shape[0], (count,), generator=generator)
+        spread, noise = torch.randn((2, count, *mean.shape[2:]), generator=generator)
+        steps = torch.randint(TRAIN_STEPS, (count,), generator=generator)
+        dropped = torch.rand(count, generator=generator) < self.label_dropout
+        mine = slice(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+        chosen, flips, spread, noise, steps, dropped = (
+            tensor[mine].to(mean.device) for tensor in (chosen, flips, spread, noise, steps, dropped)
+        )
+        z = mean[flips, chosen] + (log_variance[flips, chosen] / 2).exp() * spread
+        labels = self.cache.labels[chosen]
+        return Batch(z, noise, steps, labels, torch.where(dropped, self.null_class, labels))

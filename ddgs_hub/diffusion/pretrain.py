@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
 from ddgs_hub.diffusion.dit import new_dit, null_class
-from ddgs_hub.diffusion.latents import LatentCache, draw_batch
+from ddgs_hub.diffusion.latents import BatchSource, LatentCache
 from ddgs_hub.recipe import Pretraining
 
 
@@ -48,6 +48,15 @@ def pretrain(
     learning_rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
     model, optimizer = accelerator.prepare(dit, optimizer)
     ema = EMAModel(dit.parameters(), decay=training.ema_decay, foreach=True)  # with its warm-up
+    batches = BatchSource(
+        cache=cache,
+        batch_size=training.batch_size,
+        label_dropout=training.label_dropout,
+        null_class=null_class(dit),
+        seed=seed,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
     schedule = Schedule.linear()
     losses = []
     show = accelerator.is_main_process
@@ -55,16 +64,7 @@ def pretrain(
         range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=None if show else True
     )
     for step in progress:
-        batch = draw_batch(
-            cache,
-            step,
-            batch_size=training.batch_size,
-            label_dropout=training.label_dropout,
-            null_class=null_class(dit),
-            seed=seed,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-        )
+        batch = batches.draw(step)
         z_t = schedule.add_noise(batch.z, batch.noise, batch.steps)
         output = model(z_t, batch.steps, batch.conditions, return_dict=False)[0]
         mse, bound, _ = diffusion_losses(schedule, output, batch.z, z_t, batch.noise, batch.steps)

@@ -48,43 +48,43 @@ def test_a_model_has_not_seen_the_images_of_its_fold(rows, short, tmp_path):
     assert not same(weights(tmp_path / "true", 1), weights(tmp_path / "false", 1))
 
 
-def test_every_image_is_scored_by_the_model_of_its_fold(rows, trained):
+@pytest.fixture(scope="module")
+def by_fold(rows, trained) -> list[np.ndarray]:
+    """Difficulties of all rows under each of the two models alone."""
+    singles = [Scorer.from_pretrained(trained.folder / f"fold-{k}") for k in (0, 1)]
+    return [np.asarray(score(rows, single)["difficulty"]) for single in singles]
+
+
+def test_every_image_is_scored_by_the_model_of_its_fold(rows, trained, by_fold):
     """In any order, in any selection: nothing but the image's bytes decides."""
-    singles = [np.asarray(score(rows, Scorer.from_pretrained(trained / f"fold-{k}"))["difficulty"]) for k in (0, 1)]
-    folds = folds_of(rows, 2)
-    expected = np.where(folds == 0, singles[0], singles[1])
-    assert np.abs(singles[0] - singles[1]).max() > 0.1
-    scorer = Scorer.from_pretrained(trained)
+    expected = np.where(folds_of(rows, 2) == 0, *by_fold)
+    assert np.abs(by_fold[0] - by_fold[1]).max() > 0.5
+    scorer = Scorer.from_pretrained(trained.folder)
     assert scorer.folds == 2
     np.testing.assert_allclose(score(rows, scorer)["difficulty"], expected, atol=1e-5)
     order = np.random.default_rng(0).permutation(200)[:90]
-    np.testing.assert_allclose(
-        score(rows.select(order), scorer, batch_size=16)["difficulty"], expected[order], atol=1e-5
-    )
+    some = score(rows.select(order), scorer, batch_size=16)
+    np.testing.assert_allclose(some["difficulty"], expected[order], atol=1e-5)
 
 
-def test_memorised_images_look_easy_and_cross_fitted_ones_do_not(rows, tiny, tmp_path):
+def test_memorised_images_look_easy_and_cross_fitted_ones_do_not(rows, by_fold):
     """Why it is done: the model that saw an image is far surer of it than the model that did not."""
-    train_scorer(rows, tmp_path / "scorer", dataclasses.replace(tiny, epochs=20, crop_scale=1.0))
-    cross_fitted = np.asarray(score(rows, Scorer.from_pretrained(tmp_path / "scorer"))["difficulty"])
-    singles = [Scorer.from_pretrained(tmp_path / "scorer" / f"fold-{k}") for k in (0, 1)]
-    seen = np.where(folds_of(rows, 2) == 1, *[np.asarray(score(rows, single)["difficulty"]) for single in singles])
-    assert (seen > 0.1).mean() < 0.05
-    assert (cross_fitted > 0.1).mean() > 0.1
+    folds = folds_of(rows, 2)
+    assert (np.where(folds == 1, *by_fold) > 0.1).mean() < 0.05
+    assert (np.where(folds == 0, *by_fold) > 0.1).mean() > 0.15
 
 
-def test_the_result_says_how_good_the_models_are(rows, tiny, tmp_path):
-    result = train_scorer(rows, tmp_path / "scorer", tiny, seed=3)
-    scorer = Scorer.from_pretrained(result.folder)
+def test_the_result_says_how_good_the_models_are(rows, tiny, trained):
+    scorer = Scorer.from_pretrained(trained.folder)
     folds, labels = folds_of(rows, 2), np.asarray(rows["label"])
     images = torch.stack([scorer.transform(row["image"].convert("RGB")) for row in rows])
     right = [scorer.logits(images, k).argmax(1).numpy() == labels for k in (0, 1)]
-    assert result.fold_accuracies == tuple(right[k][folds == k].mean() for k in (0, 1))
-    assert result.accuracy == np.where(folds == 0, *right).mean()
-    assert result.accuracy > 0.2
-    saved = json.loads((result.folder / "folds.json").read_text())
-    assert saved["accuracy"] == result.accuracy
-    assert saved["fold_accuracies"] == list(result.fold_accuracies)
+    assert trained.fold_accuracies == tuple(right[k][folds == k].mean() for k in (0, 1))
+    assert trained.accuracy == np.where(folds == 0, *right).mean()
+    assert 0.8 < trained.accuracy < 1
+    saved = json.loads((trained.folder / "folds.json").read_text())
+    assert saved["accuracy"] == trained.accuracy
+    assert saved["fold_accuracies"] == list(trained.fold_accuracies)
     assert saved["training"] == dataclasses.asdict(tiny)
     assert (saved["folds"], saved["seed"], saved["flip"]) == (2, 3, False)
 
@@ -103,12 +103,12 @@ def test_a_seed_makes_the_same_weights_and_leaves_the_global_one_alone(rows, sho
 
 def test_a_tenth_of_the_digits_is_above_a_tenth(tmp_path):
     """The recipe's own architecture and schedule, in fewer folds and epochs."""
-    training = dataclasses.replace(load_recipe("digits").score.training, folds=2, epochs=5)
+    training = dataclasses.replace(load_recipe("digits").score.training, folds=2, epochs=7)
     rows = digits("train")
     result = train_scorer(rows, tmp_path / "scorer", training)
     difficulty = np.asarray(score(rows, Scorer.from_pretrained(result.folder))["difficulty"])
-    assert result.accuracy > 0.9
-    assert 0.1 < (difficulty > 0.1).mean() < 0.6
+    assert result.accuracy > 0.85
+    assert (difficulty > 0.1).mean() >= 0.1
     assert (np.histogram(difficulty, np.arange(11) / 10)[0] > 0).all()
 
 

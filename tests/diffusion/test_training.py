@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from ddgs_hub.codec import to_float
 from ddgs_hub.diffusion import LatentCache, finetune, pretrain
 from ddgs_hub.diffusion.difffit import trained_parameters
-from ddgs_hub.diffusion.latents import draw_batch, steps_per_epoch
+from ddgs_hub.diffusion.latents import BatchSource
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Finetune, Pretraining
 
@@ -26,12 +26,13 @@ def cache():
 
 def batch(cache, step, rank=0, world=1, **changes):
     settings = {"batch_size": 8, "label_dropout": 0.5, "null_class": 3, "seed": 7, **changes}
-    return draw_batch(cache, step, rank=rank, world=world, **settings)
+    return BatchSource(cache=cache, rank=rank, world=world, **settings).draw(step)
 
 
 def test_an_epoch_sees_every_image_once_and_the_next_in_another_order(cache):
     chosen = [np.random.default_rng([7, 0, epoch]).permutation(24) for epoch in range(2)]
-    assert steps_per_epoch(cache, 8) == 3
+    source = BatchSource(cache=cache, batch_size=8, label_dropout=0, null_class=3, seed=7)
+    assert source.steps_per_epoch == 3
     for epoch in range(2):
         labels = torch.cat([batch(cache, 3 * epoch + k).labels for k in range(3)])
         assert labels.tolist() == cache.labels[chosen[epoch]].tolist()
