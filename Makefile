@@ -15,7 +15,7 @@ demo: $(VENV)/.installed  ## the whole method on real handwritten digits, in run
 	$(BIN)/ddgs-hub demo
 
 test: $(VENV)/.installed  ## all tests: offline, no GPU
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # two processes of one thread: faster than one of two
 
 quality: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff check $(CODE)

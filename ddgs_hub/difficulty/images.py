@@ -1,4 +1,4 @@
-"""What scoring and training read from rows: checked labels, wnids, encoded bytes, and images decoded in batches."""
+"""What scoring and training read from rows: wnids, encoded bytes, and images decoded in batches."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,28 +15,10 @@ from torch.utils.data import Dataset as TorchDataset
 from tqdm.auto import tqdm
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import class_names, decode_image, require_columns, undecoded
+from ddgs_hub.rows import class_names, decode_image, undecoded
 
 MAX_WORKERS = 8
 PIXELS_WORTH_WORKERS = 50e6  # decoding these takes about as long as starting workers does: a second
-
-
-def checked_labels(rows: Dataset) -> NDArray[np.int64]:
-    """The column `label`, `(N,)`.
-
-    Raises:
-        InputError: `image` or `label` is missing, `label` is no `ClassLabel`, there are no rows, or a label is outside
-            the classes.
-    """
-    require_columns(rows, "image", "label")
-    count = len(class_names(rows))
-    labels = list(rows.with_format(None)["label"])
-    if not labels:
-        raise InputError("the dataset has no rows: give one with at least one image")
-    for row, label in enumerate(labels):
-        if label is None or not 0 <= label < count:
-            raise InputError(f"row {row} has label {label}, outside its {count} classes: mend that row")
-    return np.array(labels, dtype=np.int64)
 
 
 def class_wnids(rows: Dataset, labels: NDArray[np.int64]) -> list[str | None] | None:

@@ -12,11 +12,11 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ddgs_hub.difficulty.images import checked_labels, class_wnids, encoded_images, image_batches
+from ddgs_hub.difficulty.images import class_wnids, encoded_images, image_batches
 from ddgs_hub.difficulty.progress import open_progress, progress_key
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import class_names
+from ddgs_hub.rows import checked_labels, class_names, require_columns
 
 COLUMN = "difficulty"
 TOLERANCE = 1e-3  # how far a difficulty may be from float32's
@@ -52,6 +52,7 @@ def score(
             cannot be decoded (the message names its row), the scorer returns no number for one, or `progress` cannot
             be written.
     """
+    require_columns(rows, "image", "label")
     labels = checked_labels(rows)
     targets = scorer.class_indices(class_names(rows), class_wnids(rows, labels))[labels]
     digests = [image_digest(encoded) for encoded in encoded_images(rows)] if scorer.folds > 1 or progress else []

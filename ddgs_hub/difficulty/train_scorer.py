@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ddgs_hub.difficulty.images import checked_labels, encoded_images
+from ddgs_hub.difficulty.images import encoded_images
 from ddgs_hub.difficulty.scorer import FOLDS_FILE, fold_of, image_digest
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import ScorerTraining
-from ddgs_hub.rows import class_names, decode_image, staged_folder
+from ddgs_hub.rows import checked_labels, class_names, decode_image, require_columns, staged_folder
 
 MEAN = STD = (0.5, 0.5, 0.5)  # the models' input is −1 … 1, whatever the data
 EVALUATION_VIEW = {"crop_pct": 1.0, "interpolation": "bicubic"}  # the middle square, resized
@@ -58,7 +58,8 @@ def train_scorer(
     """Trains `training.folds` timm models, each without the images of its fold, and writes them as one scorer.
 
     All images are decoded once, to the size that the models see: 3·S² bytes an image, in every process. Runs on one
-    device, or on several under `accelerate launch`.
+    device, or on several under `accelerate launch`: a batch is shared by them, so batch normalisation sees smaller
+    parts and the weights come out differently.
 
     Args:
         rows: columns `image` and `label` (ClassLabel); others are left alone.
@@ -79,6 +80,7 @@ def train_scorer(
             "give a multiple of their number"
         )
     hidden = not accelerator.is_main_process
+    require_columns(rows, "image", "label")
     names, labels = class_names(rows), checked_labels(rows)
     images, folds = _decode(rows, training, hidden)
     _check_folds(labels, folds, names, training.folds)

@@ -76,7 +76,7 @@ def test_unusable_rows_are_refused(scorer, rows):
     with pytest.raises(InputError, match="no rows"):
         score(rows.select([]), scorer)
     outside = rows.remove_columns("label").add_column("label", [*range(10)] * 19 + [0] * 9 + [-1])
-    with pytest.raises(InputError, match="row 199 has label -1, outside its 10 classes"):
+    with pytest.raises(InputError, match="row 199 of the dataset has label -1, outside its 10 classes"):
         score(outside.cast(rows.features), scorer)
     mixed = rows.add_column("wnid", ["n01440764"] * 200).cast_column("wnid", Value("string"))
     other = [f"n0144076{k % 7}" for k in range(200)]

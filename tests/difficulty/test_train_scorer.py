@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -152,3 +155,34 @@ def test_random_crops_stay_inside_the_image(flip):
     assert (width.abs() / height).max() <= 4 / 3 + 1e-6
     assert (width < 0).float().mean().item() == pytest.approx(0.5 if flip else 0, abs=0.05)
     assert boxes[:, 0, 1].abs().max() == boxes[:, 1, 0].abs().max() == 0
+
+
+TWO_PROCESSES = """
+import sys
+import numpy as np
+from accelerate import Accelerator
+from ddgs_hub.difficulty import Scorer, score, train_scorer
+from ddgs_hub.recipe import ScorerTraining
+from ddgs_hub.sources import digits
+
+accelerator = Accelerator(cpu=True)
+assert accelerator.num_processes == 2
+rows = digits("train").select(range(200))
+folder = sys.argv[1]
+training = ScorerTraining(model="test_resnet", image_size=16, folds=2, epochs=1, batch_size=50)
+train_scorer(rows, f"{folder}/scorer", training)
+scorer = Scorer.from_pretrained(f"{folder}/scorer", device="cpu")
+scored = score(rows, scorer, batch_size=32, progress=f"{folder}/progress.bin")
+np.save(f"{folder}/{accelerator.process_index}.npy", scored["difficulty"])
+"""
+
+
+def test_two_processes_train_one_scorer_and_score_every_row(rows, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(TWO_PROCESSES)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, script, tmp_path], check=True, timeout=300, env=environment, capture_output=True)
+    expected = score(rows, Scorer.from_pretrained(tmp_path / "scorer"), batch_size=32)["difficulty"]
+    for process in (0, 1):
+        np.testing.assert_allclose(np.load(tmp_path / f"{process}.npy"), expected, atol=1e-6)
