@@ -292,7 +292,9 @@ def _base(recipe: Recipe, given: str | None) -> str:
 
 def _say(line: str) -> None:
     """Prints a line, once where there are several processes."""
-    if os.environ.get("RANK", "0") == "0":
+    from ddgs_hub.stages import is_main
+
+    if is_main():
         print(line)
 
 

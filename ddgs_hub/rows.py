@@ -146,7 +146,7 @@ def checked_labels(rows: Dataset, where: str = "the dataset") -> NDArray[np.int6
     count = len(class_names(rows))
     labels = list(rows.with_format(None)["label"])
     if not labels:
-        raise InputError(f"{where} has no rows: give one with at least one image")
+        raise InputError(f"there are no rows in {where}: give at least one image")
     for row, label in enumerate(labels):
         if label is None or not 0 <= label < count:
             raise InputError(f"row {row} of {where} has label {label}, outside its {count} classes: mend that row")

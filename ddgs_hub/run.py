@@ -60,7 +60,7 @@ class Run:
         self.distilled = self.folder / f"distilled-ipc{recipe.sample.ipc}"
         self.evaluation, self.figures = self.folder / "evaluation", self.folder / "figures"
         self.repository = self.folder / "hub" / recipe.hub.dataset.replace("{ipc}", str(recipe.sample.ipc))
-        self.main = os.environ.get("RANK", "0") == "0"
+        self.main = stages.is_main()
 
     def stages(self) -> list[Stage]:
         """What there is to do, in order."""
@@ -95,8 +95,8 @@ class Run:
                 partial(stages.make_pool, recipe, base, self.plain_pool, per_class=ipc, revision=revision),
                 distributed=True,
             ),
-            Stage("score original", self.original, partial(self._score, scorer, self.original)),
-            Stage("score pool", self.pool, partial(self._score, scorer, self.pool)),
+            Stage("score original", self.original, partial(self._score, scorer, self.original), distributed=True),
+            Stage("score pool", self.pool, partial(self._score, scorer, self.pool), distributed=True),
             Stage("sample", self.distilled, self._sample),
             Stage("evaluate", self.evaluation, self._evaluate),
             Stage("figures", self.figures, self._figures),

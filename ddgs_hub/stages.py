@@ -6,6 +6,7 @@ Heavy libraries are imported by the stage that needs them.
 
 import hashlib
 import json
+import os
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -162,14 +163,16 @@ def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: 
     """Adds `difficulty` to the training split of a folder, in place; other splits stay as they are."""
     from ddgs_hub.difficulty import Scorer, score
 
-    rows = read_rows(folder)
-    rows = rows.remove_columns([name for name in ("difficulty",) if name in rows.column_names])
-    scored = score(rows, Scorer.from_pretrained(scorer, revision=revision), batch_size=recipe.score.batch_size)
-    splits = {path.name.split("-")[0] for path in folder.glob("data/*.parquet")} - {"train"}
-    others = {split: read_rows(folder, split) for split in sorted(splits)}
-    with staged_folder(folder) as partial:
-        for split, split_rows in {"train": scored, **others}.items():
-            write_rows(split_rows, partial, split)
+    known = folder.with_name(f".{folder.name}.scores")  # lets a killed scoring go on
+    classifier = Scorer.from_pretrained(scorer, revision=revision)
+    scored = score(read_rows(folder), classifier, batch_size=recipe.score.batch_size, progress=known)
+    if is_main():
+        splits = {path.name.split("-")[0] for path in folder.glob("data/*.parquet")} - {"train"}
+        others = {split: read_rows(folder, split) for split in sorted(splits)}
+        with staged_folder(folder) as partial:
+            for split, split_rows in {"train": scored, **others}.items():
+                write_rows(split_rows, partial, split)
+        known.unlink()
     return _describe(np.asarray(scored["difficulty"]))
 
 
@@ -191,8 +194,9 @@ def score_rows(rows: Dataset, scorer: str, output: Path, *, split: str, batch_si
     start = time.perf_counter()
     scored = score(rows, classifier, batch_size=batch_size)
     seconds = time.perf_counter() - start
-    with staged_folder(output) as folder:
-        write_rows(scored, folder, split)
+    if is_main():
+        with staged_folder(output) as folder:
+            write_rows(scored, folder, split)
     difficulty = np.asarray(scored["difficulty"])
     histogram = difficulty_histogram(difficulty, 10).tolist()
     result = {
@@ -371,6 +375,11 @@ def load_codec(recipe: Recipe, dit: str | Path) -> Any:
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
     return Codec.from_pretrained(dit)
+
+
+def is_main() -> bool:
+    """Whether this is the one process, or the first of several: it alone writes and prints."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def base_path(name: str) -> str:

@@ -190,7 +190,7 @@ class TestChecks:
             checked_labels(labelled([0, 1, bad]), "the pool")
 
     def test_no_rows(self) -> None:
-        with pytest.raises(InputError, match="the dataset has no rows"):
+        with pytest.raises(InputError, match="there are no rows in the dataset"):
             checked_labels(labelled([]))
 
 

@@ -86,7 +86,7 @@ def image_batches(
         pin_memory=pin_memory,
     )
     total = sum(map(len, batches))
-    with tqdm(total=total, desc=description, unit="image", leave=False, delay=2) as bar:
+    with tqdm(total=total, desc=description, unit="image", leave=False, delay=2, disable=None) as bar:
         for batch, images in zip(batches, loader, strict=True):
             if isinstance(images, str):
                 raise InputError(images)

@@ -87,7 +87,7 @@ def train_scorer(
     trainer = _FoldTrainer(accelerator, images, labels, len(names), training, flip)
     correct = np.zeros(len(rows), dtype=bool)
     steps = sum(num_steps(int((folds != k).sum()), training) for k in range(training.folds))
-    bar = tqdm(total=steps, desc="train scorer", unit="step", leave=False, delay=2, disable=hidden)
+    bar = tqdm(total=steps, desc="train scorer", unit="step", leave=False, delay=2, disable=hidden or None)
     with nullcontext() if hidden else staged_folder(output) as partial, bar:
         for k in range(training.folds):
             model = trainer.train(np.flatnonzero(folds != k), seed * training.folds + k, bar)
@@ -239,7 +239,7 @@ def _decode(rows: Dataset, training: ScorerTraining, hidden: bool) -> tuple[NDAr
     transform = create_transform((3, size, size), **EVALUATION_VIEW, normalize=False)
     images = np.empty((len(rows), 3, size, size), dtype=np.uint8)
     folds = np.empty(len(rows), dtype=np.int64)
-    bar = tqdm(encoded_images(rows), "decode", len(rows), unit="image", leave=False, delay=2, disable=hidden)
+    bar = tqdm(encoded_images(rows), "decode", len(rows), unit="image", leave=False, delay=2, disable=hidden or None)
     for row, encoded in enumerate(bar):
         images[row] = transform(decode_image({"bytes": encoded}, row)).numpy()
         folds[row] = fold_of(image_digest(encoded), training.folds)

@@ -152,7 +152,7 @@ def test_mistakes_are_refused(digits):
     protocol = Protocol(**SHORT)
     with pytest.raises(InputError, match="ipc is 0"):
         evaluate(train, validation, protocol, ipc=0)
-    with pytest.raises(InputError, match="the validation images: there are no rows"):
+    with pytest.raises(InputError, match="there are no rows in the validation images"):
         evaluate(train, validation.select([]), protocol, ipc=10)
     with pytest.raises(InputError, match="no column 'label'"):
         evaluate(train.remove_columns("label"), validation, protocol, ipc=10)

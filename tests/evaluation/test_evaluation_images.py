@@ -73,7 +73,7 @@ def test_missing_columns_rows_and_classes_are_named():
     prepare = for_training(Protocol())
     with pytest.raises(InputError, match="the pool has no column 'image'"):
         to_tensors(rows.remove_columns("image"), prepare, where="the pool")
-    with pytest.raises(InputError, match="the pool has no rows"):
+    with pytest.raises(InputError, match="there are no rows in the pool"):
         to_tensors(rows.select([]), prepare, where="the pool")
     with pytest.raises(InputError, match="not a ClassLabel"):
         to_tensors(rows.cast_column("label", Value("int64")), prepare, where="the pool")
