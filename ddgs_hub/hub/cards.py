@@ -214,7 +214,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"cell": _cell, "public": _public_name, "number": lambda value: f"{value:g}"}
+    environment.filters |= {"cell": _cell, "public": public_name, "number": lambda value: f"{value:g}"}
     return environment
 
 
@@ -223,6 +223,6 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _public_name(name: str) -> str:
+def public_name(name: str) -> str:
     """A Hub id as it is, of a local path the last part: a card does not tell where its author keeps files."""
     return Path(name).name if name.startswith(("/", ".", "~")) else name

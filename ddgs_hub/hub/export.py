@@ -13,7 +13,7 @@ from datasets import Dataset, DatasetInfo, SplitDict, SplitInfo
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ddgs_hub.hub.cards import DatasetCard, ModelCard, render_card
+from ddgs_hub.hub.cards import DatasetCard, ModelCard, public_name, render_card
 from ddgs_hub.rows import parquet_path, staged_folder, write_rows
 
 CARD = "README.md"
@@ -56,7 +56,8 @@ def export_dataset(
         )
         _write_text(partial / CARD, render_card(card))
         _write_text(
-            partial / PROVENANCE, json.dumps(provenance, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            partial / PROVENANCE,
+            json.dumps(_public(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False),
         )
         for name, picture in figures.items():
             (partial / "figures").mkdir(exist_ok=True)
@@ -89,6 +90,13 @@ def hub_id(name: str | None) -> str | None:
     except HFValidationError:
         return None
     return name
+
+
+def _public(values: Any) -> Any:
+    """JSON values in which of each local path only the last part is left: where files lie here concerns nobody."""
+    if isinstance(values, Mapping):
+        return {key: _public(value) for key, value in values.items()}
+    return public_name(values) if isinstance(values, str) else values
 
 
 def _info(folder: Path) -> DatasetInfo:
