@@ -239,9 +239,9 @@ def evaluate(
 
     Example: ddgs-hub evaluate runs/digits/distilled-ipc10 --validation runs/digits/original --recipe digits
     """
-    from ddgs_hub import stages
+    from ddgs_hub import report
 
-    _print(stages.evaluate_source(_recipe(recipe, values, seed), data, validation, revision=revision), as_json)
+    _print(report.evaluate_source(_recipe(recipe, values, seed), data, validation, revision=revision), as_json)
 
 
 @app.command()
@@ -254,10 +254,10 @@ def figures(
 
     Example: ddgs-hub figures runs/digits
     """
-    from ddgs_hub import stages
+    from ddgs_hub import report
 
     folders = run_folder / "original", run_folder / "pool", run_folder / f"distilled-ipc{ipc}"
-    _say(stages.make_figures(*folders, output or run_folder / "figures"))
+    _say(report.make_figures(*folders, output or run_folder / "figures"))
 
 
 @app.command()

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from ddgs_hub import __version__, stages
+from ddgs_hub import __version__, report, stages
 from ddgs_hub.baselines import random_selection
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Recipe, first_difference, recipe_to_dict
@@ -184,13 +184,13 @@ class Run:
             "Minimax": pool.select(np.flatnonzero(np.asarray(pool["pool_index"]) < ipc)),
             "Ours": read_rows(self.distilled),
         }
-        return stages.evaluate_methods(self.recipe, methods, read_rows(self.original, "validation"), self.evaluation)
+        return report.evaluate_methods(self.recipe, methods, read_rows(self.original, "validation"), self.evaluation)
 
     def _figures(self) -> str:
-        return stages.make_figures(self.original, self.pool, self.distilled, self.figures)
+        return report.make_figures(self.original, self.pool, self.distilled, self.figures)
 
     def _export(self) -> str:
-        return stages.make_repository(
+        return report.make_repository(
             self.recipe,
             self.distilled,
             self.dit,
@@ -201,7 +201,7 @@ class Run:
         )
 
     def _report(self) -> None:
-        print(f"\n{stages.read_table(self.evaluation)}\n")
+        print(f"\n{report.read_table(self.evaluation)}\n")
         print(f"figures      {self.figures / 'difficulty.png'}, {self.figures / 'sheet.png'}")
         print(f'model        DiTPipeline.from_pretrained("{self.dit}")')
         print(f'dataset      load_dataset("{self.repository}", split="train")')

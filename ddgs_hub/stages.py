@@ -4,7 +4,6 @@ Each reads the folders it is given, writes one folder, whole or not at all, and 
 Heavy libraries are imported by the stage that needs them.
 """
 
-import hashlib
 import json
 import os
 import resource
@@ -21,7 +20,7 @@ from datasets import Dataset
 from ddgs_hub.distill import distill
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Recipe, Sample
-from ddgs_hub.rows import class_names, decode_image, read_rows, staged_folder, undecoded, write_rows
+from ddgs_hub.rows import class_names, read_rows, staged_folder, write_rows
 from ddgs_hub.sources import BUILT_IN, load_rows, write_original
 from ddgs_hub.subsets import SUBSETS
 
@@ -245,127 +244,6 @@ def make_distilled(
     mean = float(np.mean(result.rows["difficulty"]))
     text = f"{len(result.rows)} images, mean difficulty {mean:.3f}, {lacked} filled from other bins"
     return {"images": len(result.rows), "mean_difficulty": mean, "classes": result.classes, "text": text}
-
-
-def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> str:
-    """Trains the networks on each method's images, all under the same budget and seeds; writes `results.json`.
-
-    Each method's result is a file of its own as soon as it is there, so a killed evaluation goes on with the next.
-    """
-    from ddgs_hub.evaluation.evaluate import evaluate
-
-    output.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for k, (method, rows) in enumerate(methods.items()):
-        path = output / f"{k}-{method.split()[0].lower()}.json"
-        digest = rows_digest(rows)
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known.get("rows_sha256") != digest:
-            result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
-            known = {"rows_sha256": digest, **result.to_dict()}
-            write_json(path, known)
-        results[method] = known
-    write_json(output / "results.json", results)
-    best = max(results, key=lambda method: results[method]["best_mean"])
-    return f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
-
-
-def evaluate_source(recipe: Recipe, source: str, validation: Path, *, revision: str | None = None) -> dict[str, Any]:
-    """Evaluates one dataset; the result is `Evaluation.to_dict` with the table as text."""
-    from ddgs_hub.evaluation import accuracy_table
-    from ddgs_hub.evaluation.evaluate import evaluate
-
-    rows = load_rows(source, revision=revision)
-    tests = read_rows(validation, "validation")
-    result = evaluate(rows, tests, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
-    return {**result.to_dict(), "text": accuracy_table({Path(source).name: result})}
-
-
-def rows_digest(rows: Dataset) -> str:
-    """SHA-256 of the images and labels of a dataset, in their order."""
-    digest = hashlib.sha256()
-    for row in undecoded(rows.select_columns(["image", "label"])):
-        digest.update(row["image"]["bytes"])
-        digest.update(str(row["label"]).encode())
-    return digest.hexdigest()
-
-
-def read_table(evaluation: Path) -> str:
-    """The accuracy table of an evaluation folder."""
-    from ddgs_hub.evaluation import Evaluation, accuracy_table
-
-    results = json.loads((evaluation / "results.json").read_text(encoding="utf-8"))
-    return accuracy_table({method: Evaluation.from_dict(values) for method, values in results.items()})
-
-
-def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> str:
-    """Draws the difficulty distributions (Fig. 2) and the sheet of distilled images (Fig. 3)."""
-    from ddgs_hub.evaluation import ClassDifficulties, Difficulties, SheetRow, difficulty_figure, image_sheet
-    from ddgs_hub.sampling import log_transform
-
-    rows = {name: read_rows(folder) for name, folder in (("o", original), ("p", pool), ("d", distilled))}
-    labels = {name: np.asarray(part["label"]) for name, part in rows.items()}
-    raw = {name: np.asarray(part["difficulty"]) for name, part in rows.items()}
-    log = {name: np.asarray(rows[name]["difficulty_log"]) for name in "pd"}
-    selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
-    # The two classes whose originals are easiest and hardest on average: what lies between looks like one of them.
-    means = [raw["o"][labels["o"] == k].mean() for k in range(len(selections))]
-    shown = []
-    for k in sorted({int(np.argmin(means)), int(np.argmax(means))}):
-        o, p, d = (raw[name][labels[name] == k] for name in "opd")
-        transformed = log_transform(o, selections[k]["bottom"], selections[k]["top"])
-        after = Difficulties(transformed, log["p"][labels["p"] == k], log["d"][labels["d"] == k])
-        shown.append(ClassDifficulties(selections[k]["name"], Difficulties(o, p, d), after))
-    images = [decode_image(cell["image"], row) for row, cell in enumerate(undecoded(rows["d"]))]
-    sheet = []
-    for k, selection in enumerate(selections):
-        own = np.flatnonzero(labels["d"] == k)
-        sheet.append(SheetRow(selection["name"], [images[i] for i in own], raw["d"][own].tolist()))
-    with staged_folder(output) as folder:
-        difficulty_figure(shown, folder / "difficulty.png")
-        image_sheet(sheet, folder / "sheet.png")
-    return f"{output.name}/difficulty.png and {output.name}/sheet.png"
-
-
-def make_repository(
-    recipe: Recipe,
-    distilled: Path,
-    dit: Path,
-    output: Path,
-    *,
-    provenance: Mapping[str, Any],
-    evaluation: Path,
-    figures: Path,
-) -> str:
-    """Writes the files of the Hub repository of a distilled dataset, and the card of its DiT."""
-    from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, export_dataset, hub_id, write_model_card
-
-    versions, command = provenance["versions"], f"ddgs-hub run {recipe.name}"
-    sources = [name for name in (hub_id(recipe.data.original),) if name]
-    selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
-    card = DatasetCard(
-        recipe=recipe,
-        source_datasets=sources,
-        classes=[ClassSelection(**selection) for selection in selections],
-        evaluation=read_table(evaluation),
-        command=command,
-        versions=versions,
-    )
-    pictures = {path.stem: path for path in sorted(figures.glob("*.png"))}
-    export_dataset(read_rows(distilled), output, card, provenance=provenance, figures=pictures)
-    classes = json.loads((dit / "classes.json").read_text(encoding="utf-8"))
-    model_card = ModelCard(
-        recipe=recipe,
-        name=f"{recipe.name}-ddgs-dit",
-        base_model=hub_id(recipe.model.base),
-        datasets=sources,
-        class_ids=dict(zip(classes["names"], classes["dit_ids"], strict=True)),
-        steps=len(json.loads((dit / LOSSES).read_text(encoding="utf-8"))["diffusion"]),
-        command=command,
-        versions=versions,
-    )
-    write_model_card(dit, model_card)
-    return f"{output}, with its card"
 
 
 def load_codec(recipe: Recipe, dit: str | Path) -> Any:
