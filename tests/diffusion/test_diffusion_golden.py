@@ -16,8 +16,9 @@ from ddgs_hub.diffusion import (
     fold_difffit,
     sample_latents,
 )
+from ddgs_hub.diffusion.convert import rename_original
 from ddgs_hub.diffusion.difffit import trained_parameters
-from ddgs_hub.diffusion.dit import rename_original, tie_condition_embedders
+from ddgs_hub.diffusion.dit import tie_condition_embedders
 
 
 def test_five_steps_of_losses_and_memories_equal_the_published_code(golden_minimax):
