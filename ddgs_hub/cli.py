@@ -1,7 +1,6 @@
 """The command line: one command per stage, which only parses and calls it."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ import typer
 
 from ddgs_hub import __version__
 from ddgs_hub.errors import InputError
+from ddgs_hub.processes import is_main, join, lost_a_process
 from ddgs_hub.recipe import Recipe, Sample, load_recipe
 
 app = typer.Typer(
@@ -145,8 +145,13 @@ def finetune(
 def generate(
     recipe: RecipeOption,
     output: OutputOption,
-    dit: Annotated[str | None, typer.Option(help="Hub id, folder or checkpoint; default: the recipe's base.")] = None,
+    dit: Annotated[
+        str | None, typer.Option(help="Hub id, folder, adapter or checkpoint; default: the recipe's base.")
+    ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="Score the images on the way, with a Hub id or folder: saves `score`.")
+    ] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
@@ -159,7 +164,8 @@ def generate(
 
     chosen = _recipe(recipe, values, seed)
     count = per_class or chosen.pool.size * chosen.sample.ipc
-    _say(stages.make_pool(chosen, _base(chosen, dit), output, per_class=count, revision=revision))
+    made = stages.make_pool(chosen, _base(chosen, dit), output, per_class=count, revision=revision, scorer=scorer)
+    _say(made)
 
 
 @app.command()
@@ -194,6 +200,14 @@ def sample(
     ] = "scale",
     divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = "paper",
     weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = 0.5,
+    pool_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="n: choose among the first n × IPC images of each class, as if the pool had been generated for this "
+            "IPC; sets of several IPCs from one pool then share images. Default: among all.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -203,7 +217,7 @@ def sample(
     """
     from ddgs_hub import stages
 
-    settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight)
+    settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
     _print(stages.make_distilled(settings, pool, original, output, seed=seed), as_json)
 
 
@@ -282,18 +296,14 @@ def _recipe(name: str, values: list[str] | None, seed: int | None = None, origin
 
 
 def _base(recipe: Recipe, given: str | None) -> str:
-    from ddgs_hub import stages
-
     name = given or recipe.model.base
     if name is None:
         raise InputError(f"recipe {recipe.name} has no pretrained base: give the DiT's folder")
-    return stages.base_path(name)
+    return name
 
 
 def _say(line: str) -> None:
     """Prints a line, once where there are several processes."""
-    from ddgs_hub.stages import is_main
-
     if is_main():
         print(line)
 
@@ -304,19 +314,10 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
     _say(json.dumps(result, indent=1) if as_json else text)
 
 
-def _join_processes() -> None:
-    """Meets the other processes of a launch, with gloo where there is no GPU: accelerate alone would see but one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        import torch
-        from accelerate import PartialState
-
-        PartialState(cpu=not torch.accelerator.is_available())
-
-
 def main() -> None:
     """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
     try:
-        _join_processes()
+        join()
         # Without click's own handling: its usage errors are several lines.
         arguments = sys.argv[1:] or ["--help"]
         sys.exit(typer.main.get_command(app).main(arguments, prog_name="ddgs-hub", standalone_mode=False))
@@ -326,5 +327,10 @@ def main() -> None:
         message = error.format_message()
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except RuntimeError as error:
+        if not lost_a_process(error):
+            raise
+        print("ddgs-hub: another process of this launch has ended: start it again, it goes on here", file=sys.stderr)
+        sys.exit(1)
     print(f"ddgs-hub: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)

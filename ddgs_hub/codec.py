@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image as PILImage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
@@ -18,6 +18,7 @@ from ddgs_hub.rows import decode_image, undecoded
 
 Autoencoder: TypeAlias = AutoencoderKL | AutoencoderTiny
 CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+LATENT_PIXELS_TOGETHER = 2**13  # that are decoded together: 8 images of 256 px, whose activations are gigabytes
 DETERMINISTIC_LOG_VARIANCE = -30.0  # an autoencoder without a posterior: its latents have no spread
 
 
@@ -44,9 +45,23 @@ class Codec:
 
     def to(self, device: torch.device | str) -> "Codec":
         """Moves both autoencoders."""
-        self.encoder.to(device)
-        self.decoder.to(device)
+        for autoencoder in (self.encoder, self.decoder):
+            autoencoder.to(device, memory_format=torch.channels_last)
         return self
+
+    def lower_decoder(self, dtype: torch.dtype) -> "Codec":
+        """Has the decoder work in `dtype`, but for its last layer: bfloat16 has no more bits than a pixel; in place."""
+        if isinstance(self.decoder, AutoencoderKL):
+            nn.Module.to(self.decoder, dtype)
+            last = nn.Module.to(self.decoder.decoder.conv_out, torch.float32)
+            last.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+        return self
+
+    def latent_shape(self, image_size: int) -> tuple[int, int, int]:
+        """Channels, height and width of the latents of a square image."""
+        config = self.encoder.config
+        size = image_size // 2 ** (len(config.block_out_channels) - 1)  # each width after the first halves
+        return config.latent_channels, size, size
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +80,9 @@ class Codec:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> np.ndarray:
         """Images of `latents` (B, C, h, w): uint8, `(B, H, W, 3)`."""
-        images = self.decoder.decode(latents / self.decoder.config.scaling_factor).sample
+        latents = (latents / self.decoder.config.scaling_factor).to(next(self.decoder.parameters()).dtype)
+        together = max(LATENT_PIXELS_TOGETHER // latents[0, 0].numel(), 1)
+        images = torch.cat([self.decoder.decode(part).sample for part in latents.split(together)])
         return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 

@@ -21,7 +21,8 @@ class Distillation:
 
     Attributes:
         rows: the distilled rows: those of the pool, with `difficulty_log` (Eq. 8) and `difficulty_bin` (0 … 9).
-        pool: every row of the pool, with the same columns and `selected`.
+        pool: every row of the pool, with the same columns and `selected`. Rows that were no candidates (see
+            `Sample.pool_size`) have the bin −1 and no transformed difficulty.
         classes: for each class its name, thresholds, counts per bin, shortfall and mean difficulty; JSON values.
     """
 
@@ -49,15 +50,25 @@ def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) 
     if names != class_names(original):
         raise InputError("the pool and the original dataset have different classes: score and sample the same ones")
     labels, difficulty = checked_labels(pool, "the pool"), _difficulties(pool, "the pool")
+    candidates = _candidates(pool, sample)
     original_labels = checked_labels(original, "the original dataset")
     original_difficulty = _difficulties(original, "the original dataset")
-    marks = {"selected": np.zeros(len(pool), bool), "difficulty_log": np.zeros(len(pool)), "difficulty_bin": labels * 0}
+    marks = {
+        "selected": np.zeros(len(pool), bool),
+        "difficulty_log": np.full(len(pool), np.nan),  # of images that are no candidates
+        "difficulty_bin": np.full(len(pool), -1),
+    }
     classes = []
     for k, name in enumerate(names):
-        own = np.flatnonzero(labels == k)
+        own = np.flatnonzero((labels == k) & candidates)
         if len(own) < sample.ipc:
             raise InputError(
                 f"class '{name}' has {len(own)} images in the pool, fewer than IPC {sample.ipc}: enlarge the pool"
+            )
+        if sample.pool_size and len(own) < sample.pool_size * sample.ipc:
+            raise InputError(
+                f"class '{name}' has {len(own)} images in the pool, fewer than {sample.pool_size} × IPC {sample.ipc}: "
+                "lower the pool size, or leave it out to use them all"
             )
         if k not in original_labels:
             raise InputError(f"class '{name}' has no image in the original dataset: add images, or drop the class")
@@ -90,6 +101,14 @@ def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) 
     order = np.flatnonzero(marks["selected"])
     order = order[np.argsort(labels[order], kind="stable")]
     return Distillation(marked.select(order).remove_columns("selected"), marked, classes)
+
+
+def _candidates(pool: Dataset, sample: Sample) -> NDArray[np.bool_]:
+    """Which rows of the pool can be selected: all, or the nested pool of `sample.pool_size`."""
+    if sample.pool_size is None:
+        return np.ones(len(pool), bool)
+    require_columns(pool, "pool_index", where="the pool")
+    return np.asarray(pool["pool_index"]) < sample.pool_size * sample.ipc
 
 
 def _difficulties(rows: Dataset, where: str) -> NDArray[np.float32]:

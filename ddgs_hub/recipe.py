@@ -114,6 +114,8 @@ class Finetune:
     memory_size: Count = 64  # latents per class in each of the two memories
     representativeness_weight: NonNegative = 0.002  # λ_r, of Eq. 3
     diversity_weight: NonNegative = 0.008  # λ_d, of Eq. 4
+    gradient_checkpointing: bool = False  # less memory, about a third more time; the same weights
+    save_every: Count = 200  # steps between checkpoints, from which a killed run goes on
 
 
 @dataclass(frozen=True, kw_only=True, config=FORBID)
@@ -123,6 +125,7 @@ class Pool:
     size: Count = 5  # n: the pool has n × IPC images a class (Table 4)
     num_steps: Annotated[int, Field(ge=2, le=1000)] = 50  # respaced DDPM steps
     guidance_scale: Annotated[float, Field(ge=1)] = 4.0
+    guidance_channels: Literal["all"] | Count = 3  # latent channels that are guided, from the first
     batch_size: Count = 50  # images that are denoised together
 
 
@@ -163,6 +166,7 @@ class Sample:
     distribution: Literal["scale", "hill", "ground", "slope", "cliff"] = "scale"
     divergence: Literal["paper", "reference"] = "paper"  # direction of Eq. 9's KL divergences
     weight: Share = 0.5  # λ of Eq. 9: 1 keeps the pool's distribution, 0 makes it uniform
+    pool_size: Count | None = None  # n: of each class the first n × IPC images of a larger pool; None: all of it
 
 
 @dataclass(frozen=True, kw_only=True, config=FORBID)

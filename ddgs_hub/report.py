@@ -1,6 +1,5 @@
 """What a run ends with: accuracies, figures, and the files of the Hub repository with their cards."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.rows import decode_image, read_rows, staged_folder, undecoded
 from ddgs_hub.sources import load_rows
@@ -26,7 +26,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     results = {}
     for k, (method, rows) in enumerate(methods.items()):
         path = output / f"{k}-{method.split()[0].lower()}.json"
-        digest = rows_digest(rows)
+        digest = fingerprint(rows)
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if known.get("rows_sha256") != digest:
             result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
@@ -47,15 +47,6 @@ def evaluate_source(recipe: Recipe, source: str, validation: Path, *, revision: 
     tests = read_rows(validation, "validation")
     result = evaluate(rows, tests, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
     return {**result.to_dict(), "text": accuracy_table({Path(source).name: result})}
-
-
-def rows_digest(rows: Dataset) -> str:
-    """SHA-256 of the images and labels of a dataset, in their order."""
-    digest = hashlib.sha256()
-    for row in undecoded(rows.select_columns(["image", "label"])):
-        digest.update(row["image"]["bytes"])
-        digest.update(str(row["label"]).encode())
-    return digest.hexdigest()
 
 
 def read_table(evaluation: Path) -> str:

@@ -1,7 +1,6 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 from ddgs_hub import __version__, report, stages
 from ddgs_hub.baselines import random_selection
 from ddgs_hub.errors import InputError
+from ddgs_hub.processes import is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, first_difference, recipe_to_dict
 from ddgs_hub.rows import read_rows
 
@@ -60,12 +60,12 @@ class Run:
         self.distilled = self.folder / f"distilled-ipc{recipe.sample.ipc}"
         self.evaluation, self.figures = self.folder / "evaluation", self.folder / "figures"
         self.repository = self.folder / "hub" / recipe.hub.dataset.replace("{ipc}", str(recipe.sample.ipc))
-        self.main = stages.is_main()
+        self.main = is_main()
 
     def stages(self) -> list[Stage]:
         """What there is to do, in order."""
         recipe, ipc = self.recipe, self.recipe.sample.ipc
-        base = stages.base_path(recipe.model.base) if recipe.model.base else self.base
+        base = recipe.model.base or self.base
         scorer = recipe.score.scorer or self.scorer
         first = [Stage("original", self.original, partial(stages.make_original, recipe, self.original))]
         if recipe.score.scorer is None:
@@ -127,7 +127,7 @@ class Run:
             unbroken = False
             start = time.perf_counter()
             made = stage.work() if stage.distributed or self.main else ""
-            _wait_for_all()
+            wait_for_all()
             done[stage.name] = {"made": made, "seconds": round(time.perf_counter() - start, 1)}
             self._say(f"{stage.name:<22}{made}  ({done[stage.name]['seconds']} s)")
             if self.main:
@@ -205,11 +205,3 @@ class Run:
         print(f"figures      {self.figures / 'difficulty.png'}, {self.figures / 'sheet.png'}")
         print(f'model        DiTPipeline.from_pretrained("{self.dit}")')
         print(f'dataset      load_dataset("{self.repository}", split="train")')
-
-
-def _wait_for_all() -> None:
-    """A barrier, where there are several processes."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from accelerate import PartialState
-
-        PartialState().wait_for_everyone()

@@ -5,28 +5,33 @@ Heavy libraries are imported by the stage that needs them.
 """
 
 import json
-import os
 import resource
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.bases import base_path
 from ddgs_hub.distill import distill
 from ddgs_hub.errors import InputError
+from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
 from ddgs_hub.rows import class_names, read_rows, staged_folder, write_rows
-from ddgs_hub.sources import BUILT_IN, load_rows, write_original
+from ddgs_hub.sources import load_rows, write_original
 from ddgs_hub.subsets import SUBSETS
 
-BUILT_IN_BASES = Path(__file__).parent / "bases"
+if TYPE_CHECKING:
+    from ddgs_hub.diffusion import PoolClasses
+
 SELECTIONS = "selections.json"
 LOSSES = "losses.json"
+LATENTS = "latents"  # beside what is trained on them: encoded images, used again by the next training
 
 
 def make_original(recipe: Recipe, output: Path) -> str:
@@ -59,7 +64,6 @@ def make_scorer(recipe: Recipe, original: Path, output: Path) -> str:
 def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     """Trains the autoencoder, unless a pretrained one is named, and the DiT, from scratch."""
     import torch
-    from accelerate import Accelerator
 
     from ddgs_hub.codec import Codec, cropped_images, train_autoencoder
     from ddgs_hub.diffusion import LatentCache, PoolClasses, pretrain, save_pipeline
@@ -67,7 +71,7 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     training = recipe.model.pretraining
     if training is None:
         raise InputError(f"recipe {recipe.name} has no model.pretraining section: nothing says how to train a base")
-    accelerator = Accelerator()
+    accelerator = get_accelerator()
     rows, data, classes = read_rows(original), recipe.data, PoolClasses.of(read_rows(original), "dataset")
     autoencoder_losses: list[float] = []
     if recipe.codec.encoder:
@@ -79,7 +83,8 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     else:
         raise InputError(f"recipe {recipe.name} names no codec.encoder and has no codec.training section: give one")
     codec.to(accelerator.device)
-    cache = LatentCache.encode(rows, codec, classes.dit_ids, image_size=data.image_size, flip=data.flip)
+    latents = output.parent / LATENTS
+    cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     dit, losses = pretrain(cache, len(classes.names), training, seed=recipe.seed, accelerator=accelerator)
     if accelerator.is_main_process:
         with staged_folder(output) as folder:
@@ -91,7 +96,7 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
             write_losses(folder, {"autoencoder": autoencoder_losses, "pretraining": losses})
             made_with = {"seed": recipe.seed, "codec": asdict(recipe.codec), "pretraining": asdict(training)}
             write_json(folder / "recipe.json", made_with)
-    accelerator.wait_for_everyone()
+    wait_for_all()
     last = float(np.mean(losses[-100:]))
     return f"{training.steps:,} steps, loss {last:.3f}, {sum(p.numel() for p in dit.parameters()):,} parameters"
 
@@ -100,62 +105,102 @@ def make_dit(
     recipe: Recipe, original: Path, base: str | Path, output: Path, *, base_revision: str | None = None
 ) -> str:
     """Fine-tunes the base with DiffFit and the Minimax losses; writes the pipeline and the adapter."""
-    from accelerate import Accelerator
+    from ddgs_hub.diffusion import (
+        LatentCache,
+        PoolClasses,
+        finetune,
+        load_adapter,
+        load_dit,
+        loaded_commit,
+        save_adapter,
+        save_pipeline,
+    )
 
-    from ddgs_hub.diffusion import LatentCache, PoolClasses, finetune, load_dit, save_adapter, save_pipeline
-
-    accelerator = Accelerator()
+    accelerator, output = get_accelerator(), output.resolve()
     rows, data = read_rows(original), recipe.data
     classes = PoolClasses.of(rows, recipe.model.label_space)
-    dit = load_dit(base, revision=base_revision).to(accelerator.device)
-    codec = load_codec(recipe, base).to(accelerator.device)
-    cache = LatentCache.encode(rows, codec, classes.dit_ids, image_size=data.image_size, flip=data.flip)
-    dit, log = finetune(dit, cache, recipe.finetune, seed=recipe.seed, accelerator=accelerator)
-    if accelerator.is_main_process:
-        dit = dit.cpu()
-        with staged_folder(output) as folder:
-            id2label = dict(zip(classes.dit_ids, classes.names, strict=True))
-            save_pipeline(dit, codec.decoder, folder, id2label=id2label)
+    folder = base_path(str(base))
+    dit = load_dit(folder, revision=base_revision).to(accelerator.device)
+    codec = load_codec(recipe, folder).to(accelerator.device)
+    latents = output.parent / LATENTS
+    cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
+    codec.to("cpu")  # it is needed once more, to be saved
+    checkpoints = output.with_name(f".{output.name}.checkpoints")
+    dit, log = finetune(dit, cache, recipe.finetune, seed=recipe.seed, accelerator=accelerator, checkpoints=checkpoints)
+    trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
+    if is_main():
+        with staged_folder(output) as partial:
+            adapter = partial / "adapter.safetensors"
             save_adapter(
                 dit,
-                folder / "adapter.safetensors",
-                class_ids=classes.dit_ids,
-                base_model=recipe.model.base or "",
-                base_revision=base_revision or "",
+                adapter,
+                classes=classes,
+                base_model="" if Path(base).exists() else str(base),
+                base_revision=loaded_commit(folder, base_revision),
             )
-            classes.write(folder)
-            write_losses(folder, {name: [step[name] for step in log] for name in log[0]})
-    accelerator.wait_for_everyone()
-    trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
+            # The frozen weights of `dit` may be in bfloat16: the pipeline is made of the base and the adapter.
+            tuned = load_adapter(load_dit(folder, revision=base_revision), adapter)
+            id2label = dict(zip(classes.dit_ids, classes.names, strict=True))
+            save_pipeline(tuned, codec.decoder, partial, id2label=id2label)
+            classes.write(partial)
+            write_losses(partial, {name: [step[name] for step in log] for name in log[0]})
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    wait_for_all()
     return f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"
 
 
-def make_pool(recipe: Recipe, dit: str | Path, output: Path, *, per_class: int, revision: str | None = None) -> str:
-    """Generates a pool of `per_class` images a class."""
-    from accelerate import PartialState
+def make_pool(
+    recipe: Recipe,
+    dit: str | Path,
+    output: Path,
+    *,
+    per_class: int,
+    revision: str | None = None,
+    scorer: str | None = None,
+) -> str:
+    """Generates a pool of `per_class` images a class; with a scorer, scores them on the way."""
+    import torch
 
-    from ddgs_hub.diffusion import PoolClasses, generate_pool, load_dit
+    from ddgs_hub.diffusion import cast_frozen, fold_difffit, generate_pool, load_dit
 
-    device = PartialState().device
-    subset = SUBSETS.get(recipe.data.subset or "")
-    if subset and recipe.model.label_space == "imagenet":
-        classes = PoolClasses(list(subset.class_names), list(subset.wnids), list(subset.imagenet_indices))
-    else:
-        classes = PoolClasses.read(dit)
+    accelerator, pool, folder = get_accelerator(), recipe.pool, base_path(str(dit))
+    classes = _pool_classes(recipe, folder)
+    model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)
+    codec = load_codec(recipe, folder).to(accelerator.device)
+    if accelerator.mixed_precision == "bf16":
+        cast_frozen(model, torch.bfloat16)
+        codec.lower_decoder(torch.bfloat16)
     count = generate_pool(
-        load_dit(dit, revision=revision).to(device),
-        load_codec(recipe, dit).to(device),
+        model,
+        codec,
         output,
         classes,
         per_class=per_class,
         seed=recipe.seed,
-        num_steps=recipe.pool.num_steps,
-        guidance_scale=recipe.pool.guidance_scale,
-        batch_size=recipe.pool.batch_size,
+        num_steps=pool.num_steps,
+        guidance_scale=pool.guidance_scale,
+        guidance_channels=pool.guidance_channels,
+        batch_size=pool.batch_size,
+        score=_score_images(scorer, classes) if scorer else None,
     )
-    return (
-        f"{count:,} images, {per_class} a class, {recipe.pool.num_steps} steps, guidance {recipe.pool.guidance_scale:g}"
-    )
+    return f"{count:,} images, {per_class} a class, {pool.num_steps} steps, guidance {pool.guidance_scale:g}"
+
+
+def _score_images(scorer: str, classes: "PoolClasses") -> Any:
+    from ddgs_hub.difficulty import BatchScorer, Scorer
+
+    return BatchScorer(Scorer.from_pretrained(scorer), classes.names, classes.wnids)
+
+
+def _pool_classes(recipe: Recipe, dit: str) -> "PoolClasses":
+    """The classes to generate: those of the recipe's subset of ImageNet, or those that the DiT was trained on."""
+    from ddgs_hub.diffusion import PoolClasses, read_adapter_config
+
+    subset = SUBSETS.get(recipe.data.subset or "")
+    if subset and recipe.model.label_space == "imagenet":
+        return PoolClasses(list(subset.class_names), list(subset.wnids), list(subset.imagenet_indices))
+    config = read_adapter_config(dit) if dit.endswith(".safetensors") else None
+    return config.classes if config and config.classes else PoolClasses.read(dit)
 
 
 def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: str | None = None) -> str:
@@ -247,22 +292,14 @@ def make_distilled(
 
 
 def load_codec(recipe: Recipe, dit: str | Path) -> Any:
-    """The recipe's pretrained autoencoders, or the one that is in the DiT's own folder."""
+    """The recipe's pretrained autoencoders, or the one that is in the DiT's own folder, or an adapter's base's."""
     from ddgs_hub.codec import Codec
+    from ddgs_hub.diffusion import read_adapter_config
 
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
-    return Codec.from_pretrained(dit)
-
-
-def is_main() -> bool:
-    """Whether this is the one process, or the first of several: it alone writes and prints."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def base_path(name: str) -> str:
-    """The folder of a base that is shipped with the package; any other name as it is."""
-    return str(BUILT_IN_BASES / name) if name == BUILT_IN else name
+    config = read_adapter_config(dit) if str(dit).endswith(".safetensors") else None
+    return Codec.from_pretrained(base_path(config.base_model) if config else dit)
 
 
 def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 import ddgs_hub.codec
+from ddgs_hub.bases import base_path
 from ddgs_hub.codec import Codec, cropped_images, to_float, train_autoencoder
 from ddgs_hub.diffusion import LatentCache, load_dit, pretrain
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
 from ddgs_hub.diffusion.latents import BatchSource
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.rows import read_rows
-from ddgs_hub.stages import LOSSES, base_path
+from ddgs_hub.stages import LOSSES
 
 FIRST = 25  # steps that are made again
 
@@ -68,19 +69,19 @@ def test_recipe_makes_the_same_first_steps_of_the_autoencoder(losses, digits_fol
     np.testing.assert_allclose(again, losses["autoencoder"][:FIRST], rtol=5e-3)
 
 
-def test_recipe_makes_the_same_first_steps_of_the_dit(base, losses, digits_folder, first_steps):
+def test_recipe_makes_the_same_first_steps_of_the_dit(base, losses, digits_folder, first_steps, tmp_path):
     recipe = load_recipe("digits")
     cache = LatentCache.encode(
-        read_rows(digits_folder), Codec.from_pretrained(base), list(range(10)), image_size=16, flip=False
+        read_rows(digits_folder), Codec.from_pretrained(base), range(10), tmp_path, image_size=16, flip=False
     )
     _, again = pretrain(cache, 10, recipe.model.pretraining, seed=recipe.seed)
     np.testing.assert_allclose(again, losses["pretraining"][:FIRST], rtol=5e-3)
 
 
-def test_shipped_weights_have_the_loss_that_the_training_ended_with(base, losses, digits_folder):
+def test_shipped_weights_have_the_loss_that_the_training_ended_with(base, losses, digits_folder, tmp_path):
     recipe = load_recipe("digits")
     codec, dit, schedule = Codec.from_pretrained(base), load_dit(base), Schedule.linear()
-    cache = LatentCache.encode(read_rows(digits_folder), codec, list(range(10)), image_size=16, flip=False)
+    cache = LatentCache.encode(read_rows(digits_folder), codec, range(10), tmp_path, image_size=16, flip=False)
     batches = BatchSource(cache=cache, batch_size=64, label_dropout=0.1, null_class=10, seed=recipe.seed + 1)
     found = []
     for step in range(40):

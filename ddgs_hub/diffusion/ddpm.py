@@ -4,14 +4,16 @@ Ho et al. 2020 (DDPM), Nichol & Dhariwal 2021 (learned variance, respacing); Eq.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 import torch
 from diffusers import DiTTransformer2DModel
 from torch import Tensor
 
+from ddgs_hub.diffusion.denoiser import denoise, embed_conditions
 from ddgs_hub.diffusion.dit import null_class
 
 TRAIN_STEPS = 1000
@@ -57,6 +59,10 @@ class Schedule:
             posterior_mean_z0=betas * previous.sqrt() / (1 - alphas_cumprod),
             posterior_mean_zt=(1 - previous) * (1 - betas).sqrt() / (1 - alphas_cumprod),
         )
+
+    def to(self, device: torch.device) -> "Schedule":
+        """The same tables on another device."""
+        return Schedule(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
     def add_noise(self, z: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
         """z_t of Eq. 1: `sqrt(ᾱ_t) z + sqrt(1 − ᾱ_t) ε`; `z`, `noise` are `(B, C, h, w)`, `steps` `(B,)`."""
@@ -115,7 +121,8 @@ def sample_latents(
     guidance_scale: float = 4.0,
     noise: Tensor | None = None,
     *,
-    guidance_channels: int = 3,
+    guidance_channels: int | Literal["all"] = 3,
+    denoiser: Callable[..., Tensor] = denoise,
 ) -> Tensor:
     """Samples latents by respaced DDPM with learned variance and classifier-free guidance.
 
@@ -127,30 +134,35 @@ def sample_latents(
         guidance_scale: 1 is no guidance.
         noise: `(num_steps + 1, B, C, h, w)` replaces what the seeds would draw: z_T first, then each step's.
         guidance_channels: latent channels that are guided, from the first: three, as in the original DiT's code.
+        denoiser: `denoise`, or what `torch.compile` made of it.
 
     Returns:
         Latents, `(B, C, h, w)`, in the scale that the model was trained on.
     """
-    schedule = Schedule.linear(num_steps)
+    first = dit.pos_embed.proj.weight  # its type is that of the latents
+    schedule = Schedule.linear(num_steps).to(first.device)
     channels, size = dit.config.in_channels, dit.config.sample_size
+    guided_channels = channels if guidance_channels == "all" else guidance_channels
     if noise is None:
         noise = torch.stack([_noise(seed, (num_steps + 1, channels, size, size)) for seed in seeds], dim=1)
-    noise = noise.to(dit.device, dit.dtype)
+    noise = noise.to(first)
+    labels = torch.tensor(class_labels, device=first.device)
+    if guidance_scale != 1:  # conditional and unconditional in one pass
+        labels = torch.cat([labels, torch.full_like(labels, null_class(dit))])
+    classes, rows = labels.unique(return_inverse=True)
+    pairs = schedule.timesteps.repeat_interleave(len(classes)), classes.repeat(num_steps)
+    conditions = embed_conditions(dit, *pairs).unflatten(0, (num_steps, -1))  # of every step and class, (T, K, D)
     z = noise[0]
-    labels = torch.tensor(class_labels, device=z.device)
-    both = torch.cat([labels, torch.full_like(labels, null_class(dit))])  # conditional and unconditional in one pass
     for i, step_noise in zip(reversed(range(num_steps)), noise[1:], strict=True):
-        timestep = schedule.timesteps[i].to(z.device)
         if guidance_scale == 1:
-            output = dit(z, timestep.expand(len(z)), labels, return_dict=False)[0]
+            output = denoiser(dit, z, conditions[i], rows)
         else:
-            pair = dit(torch.cat([z, z]), timestep.expand(len(both)), both, return_dict=False)[0]
-            output, unconditional = pair.chunk(2)
-            guided, plain = output[:, :guidance_channels], unconditional[:, :guidance_channels]
+            output, unconditional = denoiser(dit, torch.cat([z, z]), conditions[i], rows).chunk(2)
+            guided, plain = output[:, :guided_channels], unconditional[:, :guided_channels]
             guided = plain + guidance_scale * (guided - plain)
-            output = torch.cat([guided, output[:, guidance_channels:]], dim=1)
+            output = torch.cat([guided, output[:, guided_channels:]], dim=1)
         eps, variance = output.chunk(2, dim=1)
-        steps = torch.full((len(z),), i)
+        steps = torch.full((len(z),), i, device=z.device)
         z = schedule.posterior_mean(schedule.predict_z0(z, eps, steps), z, steps)
         if i > 0:  # the last step adds no noise
             z = z + (schedule.learned_log_variance(variance, steps) / 2).exp() * step_noise

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 from diffusers.models.embeddings import CombinedTimestepLabelEmbeddings
+from huggingface_hub import try_to_load_from_cache
 from torch import Tensor, nn
 
+from ddgs_hub.bases import base_path
+from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config
 from ddgs_hub.diffusion.convert import infer_config, read_checkpoint, rename_original
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
 from ddgs_hub.errors import InputError
@@ -22,7 +25,8 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
 
     Args:
         name_or_path: a Hub id or folder of a DiT pipeline (`facebook/DiT-XL-2-256`), a folder of a saved
-            `DiTTransformer2DModel`, or a `.pt` / `.safetensors` file in the original format.
+            `DiTTransformer2DModel`, a `.pt` / `.safetensors` file in the original format, or an adapter of
+            `save_adapter`, which is put onto its base.
         revision: of a Hub id.
 
     Raises:
@@ -32,6 +36,12 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
     if path.suffix in (".pt", ".pth", ".safetensors"):
         if not path.is_file():
             raise InputError(f"there is no checkpoint {path}")
+        config = read_adapter_config(path) if path.suffix == ".safetensors" else None
+        if config:
+            if not config.base_model:
+                raise InputError(f"adapter {path} does not name its base: load that, and `load_adapter` onto it")
+            base = load_dit(base_path(config.base_model), revision=config.base_revision or None)
+            return load_adapter(base, path).eval()
         return convert_original_checkpoint(read_checkpoint(path))
     subfolder = None if path.is_dir() and not (path / "transformer").is_dir() else "transformer"
     try:
@@ -41,6 +51,12 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load a DiT from {name_or_path}: {str(error).strip().splitlines()[0]}") from error
     return tie_condition_embedders(dit).eval()
+
+
+def loaded_commit(name: str, revision: str | None = None) -> str:
+    """The commit of a DiT from the Hub that was loaded; empty for one that is not from there."""
+    cached = None if Path(name).exists() else try_to_load_from_cache(name, "transformer/config.json", revision=revision)
+    return Path(cached).parents[1].name if isinstance(cached, str) else ""
 
 
 def new_dit(**config: Any) -> DiTTransformer2DModel:

@@ -1,20 +1,27 @@
 """Fine-tuning: DiffFit, the diffusion loss and the Minimax losses (Eq. 2–4), on the original images."""
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from diffusers import DiTTransformer2DModel
 from diffusers.training_utils import EMAModel
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ddgs_hub.diffusion.checkpoints import Checkpoints
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
+from ddgs_hub.diffusion.denoiser import Denoiser, cast_frozen
 from ddgs_hub.diffusion.difffit import add_difffit, trained_parameters
 from ddgs_hub.diffusion.dit import null_class
 from ddgs_hub.diffusion.latents import BatchSource, LatentCache
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
 from ddgs_hub.errors import InputError
+from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.processes import get_accelerator
 from ddgs_hub.recipe import Finetune
 
 LOSSES = ("diffusion", "representativeness", "diversity")  # of every step, in the log
@@ -27,16 +34,20 @@ def finetune(
     *,
     seed: int = 0,
     accelerator: Accelerator | None = None,
+    checkpoints: str | Path | None = None,
 ) -> tuple[DiTTransformer2DModel, list[dict[str, float]]]:
     """Fine-tunes a DiT as Minimax Diffusion does; in place.
 
     Args:
-        dit: the base, with tied condition embedders; DiffFit is added to it.
+        dit: the base, with tied condition embedders; DiffFit is added to it. Under accelerate's mixed precision its
+            frozen weights are left in bfloat16: `save_adapter`, and `load_adapter` onto the base give all in float32.
         cache: latents and labels (the DiT's class indices) of the original images.
         recipe: epochs, batch size, learning rate, EMA and the Minimax weights.
         seed: decides the batches and the noise.
         accelerator: of the launch; None makes one. N processes with a share of the batch each compute what one
             computes with the whole: the Minimax losses see the latents of all.
+        checkpoints: a folder of this training's own, so that a killed call goes on from the last checkpoint in it and
+            ends with the weights of an unbroken one; remove it when those are kept. None keeps none.
 
     Returns:
         The model with the EMA of what was trained, in eval mode, gammas not folded; and every step's losses.
@@ -44,47 +55,60 @@ def finetune(
     Raises:
         InputError: the batch cannot be shared out among the processes.
     """
-    accelerator = accelerator or Accelerator()
-    world = accelerator.num_processes
-    if recipe.batch_size % world:
+    accelerator = accelerator or get_accelerator()
+    device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
+    if min(recipe.batch_size, len(cache)) % world:
         raise InputError(f"finetune.batch_size {recipe.batch_size} is not a multiple of the {world} processes")
+    deciding = dit, cache.mean, cache.log_variance, cache.labels, _deciding(recipe, seed, accelerator)
+    key = fingerprint(*deciding) if checkpoints else ""
     add_difffit(dit).train()
+    if accelerator.mixed_precision == "bf16":
+        cast_frozen(dit, torch.bfloat16)
     trained = list(trained_parameters(dit).values())
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=0.0)
-    model, optimizer = accelerator.prepare(dit, optimizer)
     # The same decay from the first step on, as Minimax has it: min_decay switches off diffusers' warm-up.
     ema = EMAModel(trained, decay=recipe.ema_decay, min_decay=recipe.ema_decay, update_after_step=-1, foreach=True)
     criterion = MinimaxCriterion(recipe.memory_size, recipe.representativeness_weight, recipe.diversity_weight)
     batches = BatchSource(
-        cache=cache,
+        cache=cache.near(device),
         batch_size=recipe.batch_size,
         label_dropout=recipe.label_dropout,
         null_class=null_class(dit),
         seed=seed,
-        rank=accelerator.process_index,
-        world=world,
+        device=device,
     )
-    schedule, gather, log = Schedule.linear(), accelerator.gather, []
     steps = max(int(recipe.epochs * batches.steps_per_epoch), 1)
+    # Fetched at the end: a look at a loss waits for the device.
+    log = nn.Parameter(torch.zeros(steps, len(LOSSES), device=device), requires_grad=False)
+    changing = {"tensors": nn.ParameterList([*trained, log]), "ema": ema, "optimizer": optimizer, "memories": criterion}
+    store = Checkpoints(checkpoints, key, changing, device)
+    done = store.restore()
+    model = Denoiser(dit, gradient_checkpointing=recipe.gradient_checkpointing)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    schedule = Schedule.linear().to(device)
     hidden = None if accelerator.is_main_process else True
-    for step in tqdm(range(steps), desc="finetune", unit="step", leave=False, delay=2, disable=hidden):
+    bar = tqdm(range(steps), desc="finetune", unit="step", initial=done, leave=False, delay=2, disable=hidden)
+    for step in range(done, steps):
         batch = batches.draw(step)
-        z_t = schedule.add_noise(batch.z, batch.noise, batch.steps)
-        output = model(z_t, batch.steps, batch.conditions, return_dict=False)[0]
-        mse, bound, z_hat = diffusion_losses(schedule, output, batch.z, z_t, batch.noise, batch.steps)
+        mine = batch.share(rank, world)
+        z_t = schedule.add_noise(mine.z, mine.noise, mine.steps)
+        output = model(z_t, mine.steps, mine.conditions)
+        mse, bound, z_hat = diffusion_losses(schedule, output, mine.z, z_t, mine.noise, mine.steps)
         diffusion = (mse + bound).mean()
-        z_hat = gather_with_gradient(z_hat, gather, accelerator.process_index)
-        representativeness, diversity = criterion(z_hat, gather(batch.z), gather(batch.labels))
+        z_hat = gather_with_gradient(z_hat, accelerator.gather, rank)
+        representativeness, diversity = criterion(z_hat, batch.z, batch.labels)
         # Each process holds the gradient of its own rows of the Minimax losses; × world undoes the averaging.
         loss = diffusion + world * (representativeness + diversity)
         optimizer.zero_grad()
         accelerator.backward(loss)
         optimizer.step()
         ema.step(trained)
-        values = accelerator.reduce(diffusion.detach(), "mean"), representativeness, diversity
-        log.append(dict(zip(LOSSES, (value.item() for value in values), strict=True)))
+        log[step] = torch.stack([accelerator.reduce(diffusion.detach(), "mean"), representativeness, diversity])
+        bar.update()
+        if (step + 1) % recipe.save_every == 0:
+            store.save(step + 1)
     ema.copy_to(trained)
-    return dit.eval(), log
+    return dit.eval(), [dict(zip(LOSSES, row, strict=True)) for row in log.tolist()]
 
 
 def gather_with_gradient(tensor: Tensor, gather: Callable[[Tensor], Tensor], rank: int) -> Tensor:
@@ -94,3 +118,8 @@ def gather_with_gradient(tensor: Tensor, gather: Callable[[Tensor], Tensor], ran
         return tensor
     start = rank * len(tensor)
     return torch.cat([rows[:start], tensor, rows[start + len(tensor) :]])
+
+
+def _deciding(recipe: Finetune, seed: int, accelerator: Accelerator) -> list[Any]:
+    """What decides the weights beside base and latents: not how often they are saved, nor how many processes work."""
+    return [asdict(replace(recipe, save_every=1)), seed, accelerator.mixed_precision]

@@ -1,92 +1,42 @@
 """Generation of the pool: n × IPC images a class, one seed per image."""
 
-import hashlib
-import json
-import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
-from accelerate import PartialState
-from datasets import ClassLabel, Dataset, Features, Image, Value
+from datasets import ClassLabel, Features, Image, Value
 from diffusers import DiTTransformer2DModel
+from numpy.typing import NDArray
 from PIL import Image as PILImage
 from tqdm.auto import tqdm
 
 from ddgs_hub.codec import Codec
+from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.ddpm import sample_latents
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import class_names, parquet_path, staged_folder, write_tables
-from ddgs_hub.subsets import imagenet_index
+from ddgs_hub.diffusion.denoiser import denoise
+from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.parts import Parts, Writers
+from ddgs_hub.processes import compiled, is_main, wait_for_all
+from ddgs_hub.rows import parquet_path, staged_folder, write_tables
 
-CLASSES_FILE = "classes.json"
-
-
-@dataclass(frozen=True)
-class PoolClasses:
-    """The classes of a pool, in label order.
-
-    Attributes:
-        names: for the ClassLabel.
-        wnids: null where a class is no WordNet synset.
-        dit_ids: the class index that the DiT knows.
-    """
-
-    names: list[str]
-    wnids: list[str | None]
-    dit_ids: list[int]
-
-    @classmethod
-    def of(cls, rows: Dataset, label_space: Literal["imagenet", "dataset"]) -> "PoolClasses":
-        """The classes of an original dataset, for a DiT that knows ImageNet-1k's or the dataset's own.
-
-        Raises:
-            InputError: the DiT knows ImageNet-1k's classes and a class of the dataset has no wnid.
-        """
-        names = class_names(rows)
-        wnid_of = dict(zip(rows["label"], rows["wnid"], strict=True)) if "wnid" in rows.column_names else {}
-        wnids = [wnid_of.get(k) for k in range(len(names))]
-        if label_space == "dataset":
-            return cls(names, wnids, list(range(len(names))))
-        for name, wnid in zip(names, wnids, strict=True):
-            if wnid is None:
-                raise InputError(f"class '{name}' has no wnid, so its ImageNet-1k index is unknown: set data.subset")
-        return cls(names, wnids, [imagenet_index(str(wnid)) for wnid in wnids])
-
-    @classmethod
-    def read(cls, folder: str | Path) -> "PoolClasses":
-        """What `write` left beside a DiT.
-
-        Raises:
-            InputError: the folder has no `classes.json`.
-        """
-        path = Path(folder) / CLASSES_FILE
-        if not path.is_file():
-            raise InputError(
-                f"{folder} has no {CLASSES_FILE}: give the recipe of a subset, or a DiT that ddgs-hub made"
-            )
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
-
-    def write(self, folder: str | Path) -> None:
-        """Writes `classes.json` into the folder of a DiT."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        (Path(folder) / CLASSES_FILE).write_text(text + "\n", encoding="utf-8")
+ScoreImages: TypeAlias = Callable[[Sequence[bytes], Sequence[int]], NDArray[np.float32]]
 
 
-def pool_features(names: list[str]) -> Features:
-    """Columns of a pool: `image` (PNG), `label`, `wnid`, `pool_index` (within its class), `seed`."""
-    return Features(
+def pool_features(names: list[str], *, scored: bool = False) -> Features:
+    """Columns of a pool: `image` (PNG), `label`, `wnid`, `pool_index` (within its class), `seed`, and `difficulty`."""
+    features = Features(
         image=Image(),
         label=ClassLabel(names=names),
         wnid=Value("string"),
         pool_index=Value("int64"),
         seed=Value("int64"),
     )
+    return Features(**features, difficulty=Value("float32")) if scored else features
 
 
 def image_seed(run_seed: int, label: int, pool_index: int) -> int:
@@ -105,16 +55,20 @@ def generate_pool(
     seed: int = 0,
     num_steps: int = 50,
     guidance_scale: float = 4.0,
+    guidance_channels: int | Literal["all"] = 3,
     batch_size: int = 50,
+    score: ScoreImages | None = None,
 ) -> int:
-    """Generates a pool and writes it to `output` as Parquet with PNG images, in Hub layout, ordered by class.
+    """Generates a pool and writes it to `output` as Parquet with PNG images, in Hub layout.
 
-    Batches go across classes, so that all but the last are full. Each finished batch is a file beside `output` until
-    the pool is whole: a killed run goes on behind the last one. Several processes share the batches; the composition of
-    a batch does not depend on their number, so neither do the images.
+    Ordered by `pool_index`, then by class, and denoised in this order: batches go across classes, so that all but the
+    last are full, and a larger pool of the same seed begins with the smaller one. While the device is at one batch,
+    threads encode the images of the one before. Each finished batch is a file beside `output` until the pool is whole:
+    a killed run goes on behind the last one. Several processes share the batches; the composition of a batch does not
+    depend on their number, so neither do the images.
 
     Args:
-        dit: the model, on its device.
+        dit: the model, on its device, in the precision that it is to work in.
         codec: its decoder makes the images.
         output: the folder to write.
         classes: names, wnids and DiT class indices.
@@ -122,65 +76,65 @@ def generate_pool(
         seed: of the run; see `image_seed`.
         num_steps: respaced DDPM steps.
         guidance_scale: of classifier-free guidance.
+        guidance_channels: latent channels that are guided, from the first; see `sample_latents`.
         batch_size: images that are denoised together.
+        score: encoded images and their labels → difficulties: the pool gets the column `difficulty` on the way.
 
     Returns:
         The number of images.
     """
-    state, output = PartialState(), Path(output)
-    jobs = [(label, index) for label in range(len(classes.names)) for index in range(per_class)]
+    output, features = Path(output), pool_features(classes.names, scored=score is not None)
+    jobs = [(label, index) for index in range(per_class) for label in range(len(classes.names))]
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
-    settings = [classes.names, classes.dit_ids, per_class, seed, num_steps, guidance_scale, batch_size]
-    parts = output.with_name(f".{output.name}.parts")
-    if state.is_main_process:
-        _open_parts(parts, _fingerprint(dit, codec, settings))
-    state.wait_for_everyone()
-    todo = [k for k in range(len(batches)) if not (parts / f"{k}.parquet").exists()]
-    mine = todo[state.process_index :: state.num_processes]
-    for k in tqdm(
-        mine, desc="generate", unit="batch", leave=False, delay=2, disable=None if state.is_main_process else True
-    ):
-        labels, indices = (list(column) for column in zip(*batches[k], strict=True))
-        seeds = [image_seed(seed, label, index) for label, index in batches[k]]
-        dit_ids = [classes.dit_ids[label] for label in labels]
-        latents = sample_latents(dit, dit_ids, seeds, num_steps, guidance_scale)
-        columns = {
-            "image": [{"bytes": _png(image), "path": None} for image in codec.decode(latents)],
-            "label": labels,
-            "wnid": [classes.wnids[label] for label in labels],
-            "pool_index": indices,
-            "seed": seeds,
-        }
-        unfinished = parts / f"{k}.unfinished"
-        pq.write_table(pa.table(columns, schema=pool_features(classes.names).arrow_schema), unfinished)
-        unfinished.rename(parts / f"{k}.parquet")
-    state.wait_for_everyone()
-    if state.is_main_process:
+    settings = [asdict(classes), per_class, seed, num_steps, guidance_scale, guidance_channels, batch_size]
+    settings += [str(dit.transformer_blocks[0].attn1.to_q.weight.dtype), list(features)]
+    parts = Parts(output, fingerprint(dit, codec.decoder, settings), len(batches))
+    denoiser, hidden = compiled(denoise), None if is_main() else True
+    with Writers(parts.write) as writers:
+        for k in tqdm(parts.todo(), desc="generate", unit="batch", leave=False, delay=2, disable=hidden):
+            seeds = [image_seed(seed, label, index) for label, index in batches[k]]
+            latents = sample_latents(
+                dit,
+                [classes.dit_ids[label] for label, _ in batches[k]],
+                seeds,
+                num_steps,
+                guidance_scale,
+                guidance_channels=guidance_channels,
+                denoiser=denoiser,
+            )
+            writers.submit(k, partial(_rows, codec.decode(latents), batches[k], seeds, classes, features, score))
+    wait_for_all()
+    if is_main():
         with staged_folder(output) as folder:
-            tables = (pq.read_table(parts / f"{k}.parquet") for k in range(len(batches)))
-            write_tables(tables, pool_features(classes.names), parquet_path(folder))
-        shutil.rmtree(parts)
-    state.wait_for_everyone()
+            write_tables(parts.tables(), features, parquet_path(folder))
+        parts.clear()
+    wait_for_all()
     return len(jobs)
 
 
-def _open_parts(parts: Path, fingerprint: str) -> None:
-    """Keeps the finished batches of an earlier try at the same pool; clears those of any other."""
-    mark = parts / "fingerprint"
-    if not mark.is_file() or mark.read_text() != fingerprint:
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        mark.write_text(fingerprint)
+def _rows(
+    images: NDArray[np.uint8],
+    jobs: list[tuple[int, int]],
+    seeds: list[int],
+    classes: PoolClasses,
+    features: Features,
+    score: ScoreImages | None,
+) -> pa.Table:
+    """The rows of a batch of decoded images `(B, H, W, 3)`."""
+    encoded, labels = [_png(image) for image in images], [label for label, _ in jobs]
+    columns = {
+        "image": [{"bytes": png, "path": None} for png in encoded],
+        "label": labels,
+        "wnid": [classes.wnids[label] for label in labels],
+        "pool_index": [index for _, index in jobs],
+        "seed": seeds,
+    }
+    if score is not None:
+        columns["difficulty"] = score(encoded, labels)
+    return pa.table(columns, schema=features.arrow_schema)
 
 
-def _fingerprint(dit: DiTTransformer2DModel, codec: Codec, settings: list[object]) -> str:
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    for tensor in (*dit.state_dict().values(), *codec.decoder.state_dict().values()):
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _png(image: np.ndarray) -> bytes:
+def _png(image: NDArray[np.uint8]) -> bytes:
     buffer = BytesIO()
     PILImage.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,16 +1,26 @@
 """Latents for training: encoded once, sampled from the autoencoder's posterior at every step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
+from PIL.Image import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from ddgs_hub.codec import Codec, cropped_images, to_float
+from ddgs_hub.codec import Codec, center_crop, to_float
+from ddgs_hub.difficulty.images import image_batches
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS
-from ddgs_hub.rows import checked_labels
+from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.parts import Parts
+from ddgs_hub.processes import is_main, wait_for_all
+from ddgs_hub.rows import checked_labels, parquet_path, read_rows, staged_folder, write_tables
+
+ENCODED_TOGETHER = 32  # images
+POSTERIOR = ("mean", "log_variance")
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class LatentCache:
 
     Attributes:
         mean, log_variance: `(F, N, C, h, w)`: F is 2 where the mirrored images are encoded as well, else 1.
-        labels: `(N,)`, the class index that the DiT knows.
+        labels: `(N,)`, the class index that the DiT knows, on the CPU.
     """
 
     mean: Tensor
@@ -27,33 +37,84 @@ class LatentCache:
     labels: Tensor
 
     @classmethod
-    def encode(cls, rows: Dataset, codec: Codec, class_ids: list[int], *, image_size: int, flip: bool) -> "LatentCache":
-        """Encodes a dataset of `image` and `label`.
+    def encode(
+        cls,
+        rows: Dataset,
+        codec: Codec,
+        class_ids: Sequence[int],
+        folder: str | Path,
+        *,
+        image_size: int,
+        flip: bool,
+    ) -> "LatentCache":
+        """Encodes a dataset of `image` and `label`, or reads what was encoded before.
+
+        The posteriors are kept as a dataset in Hub layout (`label`, and `mean` and `log_variance`, each a list of
+        F·C·h·w numbers), `folder/<fingerprint>`: of the images and labels, the crop, the flip and the encoder. The
+        processes of a launch share the work, and a killed call goes on where it was.
 
         Args:
             rows: the images.
             codec: its encoder is used, on its own device.
             class_ids: the DiT's class index of each label.
+            folder: where encoded datasets are kept.
             image_size: px, after the center crop.
             flip: whether to encode the mirrored images too.
 
         Raises:
-            InputError: a label is outside the classes or an image cannot be decoded; the message names the row.
+            InputError: a label is outside the classes, an image cannot be decoded (the message names the row), or
+                `folder` cannot be written.
         """
-        known = torch.from_numpy(checked_labels(rows))
-        device = next(codec.encoder.parameters()).device
-        images = cropped_images(rows, image_size)
-        views = []
-        for mirrored in (False, True) if flip else (False,):
-            batches = tqdm(images.split(64), desc="encode", unit="batch", leave=False, delay=2, disable=None)
-            parts = [codec.encode(to_float(b.flip(-1) if mirrored else b).to(device)) for b in batches]
-            views.append([torch.cat(tensors) for tensors in zip(*parts, strict=True)])
-        mean, log_variance = (torch.stack(tensors).clone() for tensors in zip(*views, strict=True))
-        labels = torch.tensor(class_ids, device=device)[known.to(device)]
-        return cls(mean, log_variance, labels)
+        checked_labels(rows)
+        key = fingerprint(rows, codec.encoder, [image_size, flip])
+        path = Path(folder) / key[:16]
+        if not path.is_dir():
+            _encode(rows, codec, path, key, image_size, (False, True) if flip else (False,))
+        encoded = read_rows(path)
+        shape = (len(encoded), 2 if flip else 1, *codec.latent_shape(image_size))
+        mean, log_variance = (
+            torch.tensor(encoded.data.column(name).combine_chunks().flatten().to_numpy()).view(shape).transpose(0, 1)
+            for name in POSTERIOR
+        )
+        return cls(mean, log_variance, torch.tensor(class_ids)[torch.tensor(encoded["label"])])
+
+    def near(self, device: torch.device) -> "LatentCache":
+        """The same on a GPU, where it takes less than a quarter of its memory; else where it is."""
+        if device.type != "cuda" or 2 * self.mean.nbytes > torch.cuda.mem_get_info(device)[1] / 4:
+            return self
+        return LatentCache(self.mean.to(device), self.log_variance.to(device), self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def _encode(rows: Dataset, codec: Codec, path: Path, key: str, image_size: int, mirrored: tuple[bool, ...]) -> None:
+    """Writes the posteriors of all images to `path`."""
+    size = len(mirrored) * int(np.prod(codec.latent_shape(image_size)))
+    features = Features(label=Value("int64"), **{name: List(Value("float32"), length=size) for name in POSTERIOR})
+    batches = np.split(np.arange(len(rows)), range(ENCODED_TOGETHER, len(rows), ENCODED_TOGETHER))
+    parts = Parts(path, key, len(batches))
+    mine = parts.todo()
+    labels, device = np.asarray(rows["label"]), next(codec.encoder.parameters()).device
+
+    def crop(image: Image) -> Tensor:
+        return torch.from_numpy(np.array(center_crop(image, image_size))).permute(2, 0, 1)
+
+    stream = image_batches(rows, crop, [batches[k] for k in mine], description="encode")
+    for k, (chosen, images) in zip(mine, stream, strict=True):
+        pixels = to_float(images.to(device))
+        views = [codec.encode(pixels.flip(-1) if flipped else pixels) for flipped in mirrored]
+        columns: dict[str, object] = {"label": labels[chosen]}
+        for name, view in zip(POSTERIOR, zip(*views, strict=True), strict=True):
+            flat = torch.stack(view, dim=1).float().cpu().numpy().ravel()
+            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
+        parts.write(k, pa.table(columns, schema=features.arrow_schema))
+    wait_for_all()
+    if is_main():
+        with staged_folder(path) as partial:
+            write_tables(parts.tables(), features, parquet_path(partial))
+        parts.clear()
+    wait_for_all()
 
 
 @dataclass(frozen=True)
@@ -64,7 +125,7 @@ class Batch:
         z: clean latents, `(B, C, h, w)`.
         noise: of the same shape.
         steps: diffusion timestep, 0 … 999, `(B,)`.
-        labels: `(B,)`, the true classes.
+        labels: `(B,)`, the true classes, on the CPU.
         conditions: `(B,)`, the labels with some replaced by the null class.
     """
 
@@ -73,6 +134,12 @@ class Batch:
     steps: Tensor
     labels: Tensor
     conditions: Tensor
+
+    def share(self, rank: int, world: int) -> "Batch":
+        """The rows that one of several processes works on."""
+        count = len(self.labels)
+        mine = slice(rank * count // world, (rank + 1) * count // world)
+        return Batch(self.z[mine], self.noise[mine], self.steps[mine], self.labels[mine], self.conditions[mine])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +152,7 @@ class BatchSource:
         label_dropout: share of the labels that become the null class.
         null_class: of the DiT.
         seed: of the training.
-        rank: of this process.
-        world: number of processes.
+        device: where the batches are used.
     """
 
     cache: LatentCache
@@ -94,8 +160,7 @@ class BatchSource:
     label_dropout: float
     null_class: int
     seed: int
-    rank: int = 0
-    world: int = 1
+    device: torch.device | str = "cpu"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -103,24 +168,21 @@ class BatchSource:
         return max(len(self.cache) // self.batch_size, 1)
 
     def draw(self, step: int) -> Batch:
-        """The part of step `step`'s batch that this process works on.
-
-        The whole batch is drawn everywhere and then cut, so N processes see what one would.
-        """
+        """The batch of step `step`, the same in every process; see `Batch.share`."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.cache))
         chosen = torch.from_numpy(order[position * self.batch_size : (position + 1) * self.batch_size])
         state = np.random.SeedSequence([self.seed, 1, step]).generate_state(1)
         generator, count = torch.Generator().manual_seed(int(state[0])), len(chosen)
         mean, log_variance = self.cache.mean, self.cache.log_variance
+        # On the CPU, whatever the device: a seed gives the same batches everywhere.
         flips = torch.randint(mean.shape[0], (count,), generator=generator)
-        spread, noise = torch.randn((2, count, *mean.shape[2:]), generator=generator)
+        spread, noise = torch.randn((2, count, *mean.shape[2:]), generator=generator).to(self.device)
         steps = torch.randint(TRAIN_STEPS, (count,), generator=generator)
         dropped = torch.rand(count, generator=generator) < self.label_dropout
-        mine = slice(self.rank * count // self.world, (self.rank + 1) * count // self.world)
-        chosen, flips, spread, noise, steps, dropped = (
-            tensor[mine].to(mean.device) for tensor in (chosen, flips, spread, noise, steps, dropped)
-        )
-        z = mean[flips, chosen] + (log_variance[flips, chosen] / 2).exp() * spread
         labels = self.cache.labels[chosen]
-        return Batch(z, noise, steps, labels, torch.where(dropped, self.null_class, labels))
+        conditions = torch.where(dropped, self.null_class, labels)
+        where = flips.to(mean.device), chosen.to(mean.device)
+        mean, log_variance = mean[where].to(self.device), log_variance[where].to(self.device)
+        z = mean + (log_variance / 2).exp() * spread
+        return Batch(z, noise, steps.to(self.device), labels, conditions.to(self.device))

@@ -1,10 +1,12 @@
 """The Minimax losses: representativeness (Eq. 3) and diversity (Eq. 4), with a memory of latents per class."""
 
-from collections import defaultdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Memory = dict[int, Tensor]  # class → (≤ memory size, C·h·w), the oldest first
 
 
 class MinimaxCriterion(nn.Module):
@@ -13,6 +15,8 @@ class MinimaxCriterion(nn.Module):
     For each class in a batch the minimum (maximum) of the cosine similarity is joint over its samples and its memory,
     as in the published code; the losses are means over the classes present, and a class whose memory is still empty
     counts with 0. Gu et al., "Efficient Dataset Distillation via Minimax Diffusion", CVPR 2024.
+
+    The memories are part of `state_dict()`.
 
     Args:
         memory_size: latents that each memory keeps per class, first in first out.
@@ -27,8 +31,8 @@ class MinimaxCriterion(nn.Module):
         self.memory_size = memory_size
         self.representativeness_weight = representativeness_weight
         self.diversity_weight = diversity_weight
-        self.real_memory: dict[int, Tensor] = defaultdict(lambda: torch.empty(0))  # M_r: class → (≤ size, C·h·w)
-        self.generated_memory: dict[int, Tensor] = defaultdict(lambda: torch.empty(0))  # M_d
+        self.real_memory: Memory = {}  # M_r
+        self.generated_memory: Memory = {}  # M_d
 
     def forward(self, z_hat: Tensor, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Both losses, weighted; afterwards the batch enters the memories.
@@ -37,28 +41,40 @@ class MinimaxCriterion(nn.Module):
             z_hat: predicted clean latents, `(B, C, h, w)`, with gradient.
             z: real latents, `(B, C, h, w)`.
             labels: `(B,)`, the true classes: a sample whose label was dropped for guidance still counts for its class.
+                On the CPU, so that no device has to be waited for.
 
         Returns:
             `λ_r · mean(1 − min cos(ẑ, M_r))` and `λ_d · mean(max cos(ẑ, M_d))`, scalars.
         """
         z_hat, z = z_hat.flatten(1), z.flatten(1)
-        classes = labels.unique().tolist()
+        members: dict[int, list[int]] = {}
+        for row, c in enumerate(labels.tolist()):
+            members.setdefault(c, []).append(row)
         representativeness = diversity = z_hat.new_zeros(())
-        for c in classes:
-            own = z_hat[labels == c]
-            if len(self.real_memory[c]):
-                representativeness = representativeness + 1 - _cosine(own, self.real_memory[c]).min()  # Eq. 3
-                diversity = diversity + _cosine(own, self.generated_memory[c]).max()  # Eq. 4
-        for c in classes:
-            self._remember(self.real_memory, c, z[labels == c])
-            self._remember(self.generated_memory, c, z_hat[labels == c])
+        for c, rows in members.items():
+            if c in self.real_memory:
+                representativeness = representativeness + 1 - _cosine(z_hat[rows], self.real_memory[c]).min()  # Eq. 3
+                diversity = diversity + _cosine(z_hat[rows], self.generated_memory[c]).max()  # Eq. 4
+        for c, rows in members.items():
+            self._remember(self.real_memory, c, z[rows])
+            self._remember(self.generated_memory, c, z_hat[rows])
         return (
-            self.representativeness_weight * representativeness / len(classes),
-            self.diversity_weight * diversity / len(classes),
+            self.representativeness_weight * representativeness / len(members),
+            self.diversity_weight * diversity / len(members),
         )
 
-    def _remember(self, memory: dict[int, Tensor], c: int, latents: Tensor) -> None:
-        memory[c] = torch.cat([memory[c].to(latents), latents.detach()])[-self.memory_size :]
+    def get_extra_state(self) -> dict[str, Memory]:
+        """Both memories, for `state_dict()`."""
+        return {"real": dict(self.real_memory), "generated": dict(self.generated_memory)}
+
+    def set_extra_state(self, state: Any) -> None:
+        """Takes over both memories, from `load_state_dict()`."""
+        self.real_memory, self.generated_memory = dict(state["real"]), dict(state["generated"])
+
+    def _remember(self, memory: Memory, c: int, latents: Tensor) -> None:
+        latents = latents.detach()
+        known = [memory[c].to(latents)] if c in memory else []
+        memory[c] = torch.cat([*known, latents])[-self.memory_size :]
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:

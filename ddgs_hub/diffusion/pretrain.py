@@ -7,8 +7,10 @@ from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
+from ddgs_hub.diffusion.denoiser import Denoiser
 from ddgs_hub.diffusion.dit import new_dit, null_class
 from ddgs_hub.diffusion.latents import BatchSource, LatentCache
+from ddgs_hub.processes import get_accelerator
 from ddgs_hub.recipe import Pretraining
 
 
@@ -32,7 +34,8 @@ def pretrain(
     Returns:
         The model with its EMA weights, in eval mode, and the loss of every step.
     """
-    accelerator = accelerator or Accelerator()
+    accelerator = accelerator or get_accelerator()
+    device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         dit = new_dit(
@@ -46,27 +49,26 @@ def pretrain(
         )
     optimizer = torch.optim.AdamW(dit.parameters(), lr=training.learning_rate, weight_decay=0.0)
     learning_rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
-    model, optimizer = accelerator.prepare(dit, optimizer)
+    model, optimizer = accelerator.prepare(Denoiser(dit), optimizer)
     ema = EMAModel(dit.parameters(), decay=training.ema_decay, foreach=True)  # with its warm-up
     batches = BatchSource(
-        cache=cache,
+        cache=cache.near(device),
         batch_size=training.batch_size,
         label_dropout=training.label_dropout,
         null_class=null_class(dit),
         seed=seed,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
+        device=device,
     )
-    schedule = Schedule.linear()
+    schedule = Schedule.linear().to(device)
     losses = []
     show = accelerator.is_main_process
     progress = tqdm(
         range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=None if show else True
     )
     for step in progress:
-        batch = batches.draw(step)
+        batch = batches.draw(step).share(rank, world)
         z_t = schedule.add_noise(batch.z, batch.noise, batch.steps)
-        output = model(z_t, batch.steps, batch.conditions, return_dict=False)[0]
+        output = model(z_t, batch.steps, batch.conditions)
         mse, bound, _ = diffusion_losses(schedule, output, batch.z, z_t, batch.noise, batch.steps)
         loss = (mse + bound).mean()
         optimizer.zero_grad()

@@ -1,4 +1,8 @@
+from io import BytesIO
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from ddgs_hub.diffusion import PoolClasses, generate_pool, image_seed, sample_latents
 from ddgs_hub.errors import InputError
@@ -16,19 +20,45 @@ def pool(tiny_dit, tiny_codec, tmp_path):
 
 def test_pool_has_the_columns_and_rows_of_the_house(pool):
     assert pool.column_names == ["image", "label", "wnid", "pool_index", "seed"]
-    assert pool["label"][:] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert pool["wnid"][:] == ["n1"] * 3 + [None] * 3 + ["n3"] * 3
-    assert pool["pool_index"][:] == [0, 1, 2] * 3
-    assert pool["seed"][:] == [image_seed(4, label, index) for label in range(3) for index in range(3)]
+    assert pool["label"][:] == [0, 1, 2] * 3
+    assert pool["wnid"][:] == ["n1", None, "n3"] * 3
+    assert pool["pool_index"][:] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert pool["seed"][:] == [image_seed(4, label, index) for index in range(3) for label in range(3)]
     assert all(image["bytes"].startswith(b"\x89PNG") for image in pool["image"])
 
 
+def test_larger_pool_begins_with_the_smaller_one(pool, tiny_dit, tiny_codec, tmp_path):
+    generate_pool(tiny_dit, tiny_codec, tmp_path / "large", CLASSES, **{**SETTINGS, "per_class": 5})
+    large = undecoded(read_rows(tmp_path / "large"))
+    assert len(large) == 15
+    # The ninth image is the first of a batch of its own in the small pool, and not in the large one.
+    assert large[:8] == pool[:8]
+    assert {name: large[8][name] for name in ("label", "pool_index", "seed")} == {
+        name: pool[8][name] for name in ("label", "pool_index", "seed")
+    }
+
+
+def test_pool_is_scored_on_the_way(pool, tiny_dit, tiny_codec, tmp_path):
+    def score(encoded, labels):
+        return np.array([len(image) / 1e6 + label for image, label in zip(encoded, labels, strict=True)])
+
+    generate_pool(tiny_dit, tiny_codec, tmp_path / "scored", CLASSES, **SETTINGS, score=score)
+    scored = undecoded(read_rows(tmp_path / "scored"))
+    assert scored.features["difficulty"].dtype == "float32"
+    np.testing.assert_allclose(scored["difficulty"], score([i["bytes"] for i in pool["image"]], pool["label"]))
+    assert scored.remove_columns("difficulty")[:] == pool[:]
+
+
+def test_what_fails_while_an_image_is_written_is_raised(tiny_dit, tiny_codec, tmp_path):
+    def score(encoded, labels):
+        raise InputError("no number")
+
+    with pytest.raises(InputError, match="no number"):
+        generate_pool(tiny_dit, tiny_codec, tmp_path / "pool", CLASSES, **SETTINGS, score=score)
+    assert not (tmp_path / "pool").exists()
+
+
 def test_seed_column_alone_makes_an_image_again(pool, tiny_dit, tiny_codec):
-    from io import BytesIO
-
-    import numpy as np
-    from PIL import Image
-
     row = pool[4]
     latents = sample_latents(tiny_dit, [CLASSES.dit_ids[row["label"]]], [row["seed"]], num_steps=3)
     again = tiny_codec.decode(latents)[0].astype(int)
@@ -47,11 +77,11 @@ def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_d
 
     calls = []
 
-    def stop_at_the_third(dit, class_labels, *rest):
+    def stop_at_the_third(dit, class_labels, *rest, **settings):
         calls.append(class_labels)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return sample_latents(dit, class_labels, *rest)
+        return sample_latents(dit, class_labels, *rest, **settings)
 
     monkeypatch.setattr(generate, "sample_latents", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):

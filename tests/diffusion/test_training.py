@@ -7,12 +7,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from ddgs_hub.codec import to_float
+from ddgs_hub.codec import cropped_images, to_float
 from ddgs_hub.diffusion import LatentCache, finetune, pretrain
 from ddgs_hub.diffusion.difffit import trained_parameters
 from ddgs_hub.diffusion.latents import BatchSource
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Finetune, Pretraining
+from ddgs_hub.rows import read_rows
 
 
 @pytest.fixture
@@ -24,9 +25,8 @@ def cache():
     return LatentCache(torch.stack([mean, mean.flip(-1)]), torch.full((2, 24, 4, 4, 4), -6.0), labels)
 
 
-def batch(cache, step, rank=0, world=1, **changes):
-    settings = {"batch_size": 8, "label_dropout": 0.5, "null_class": 3, "seed": 7, **changes}
-    return BatchSource(cache=cache, rank=rank, world=world, **settings).draw(step)
+def batch(cache, step):
+    return BatchSource(cache=cache, batch_size=8, label_dropout=0.5, null_class=3, seed=7).draw(step)
 
 
 def test_an_epoch_sees_every_image_once_and_the_next_in_another_order(cache):
@@ -41,7 +41,8 @@ def test_an_epoch_sees_every_image_once_and_the_next_in_another_order(cache):
 
 def test_processes_share_the_batch_that_one_would_have(cache):
     whole = batch(cache, 5)
-    parts = [batch(cache, 5, rank, 2) for rank in range(2)]
+    parts = [batch(cache, 5).share(rank, 3) for rank in range(3)]
+    assert [len(part.labels) for part in parts] == [2, 3, 3]
     for name in ("z", "noise", "steps", "labels", "conditions"):
         together = torch.cat([getattr(part, name) for part in parts])
         torch.testing.assert_close(together, getattr(whole, name), rtol=0, atol=0)
@@ -65,18 +66,38 @@ def test_latents_are_drawn_from_the_posterior_of_both_views(cache):
     assert set(views.tolist()) == {0, 1}
 
 
-def test_cache_holds_what_the_encoder_gives(tiny_codec, digits_folder):
-    from ddgs_hub.rows import read_rows
+def encode(rows, codec, folder, **changes):
+    return LatentCache.encode(rows, codec, range(10, 20), folder, **{"image_size": 8, "flip": True, **changes})
 
-    rows = read_rows(digits_folder).select(range(5))
-    encoded = LatentCache.encode(rows, tiny_codec, list(range(10, 20)), image_size=8, flip=True)
-    assert encoded.mean.shape == (2, 5, 4, 4, 4)
+
+def test_cache_holds_what_the_encoder_gives(tiny_codec, digits_folder, tmp_path):
+    rows = read_rows(digits_folder).select(range(70))  # more than are encoded together
+    encoded = encode(rows, tiny_codec, tmp_path)
+    assert encoded.mean.shape == (2, 70, 4, 4, 4)
     assert encoded.labels.tolist() == [label + 10 for label in rows["label"]]
-    from ddgs_hub.codec import cropped_images
+    images = to_float(cropped_images(rows, 8))
+    for view, pixels in enumerate((images, images.flip(-1))):
+        mean, log_variance = tiny_codec.encode(pixels)
+        torch.testing.assert_close(encoded.mean[view], mean)
+        torch.testing.assert_close(encoded.log_variance[view], log_variance)
 
-    mean, log_variance = tiny_codec.encode(to_float(cropped_images(rows, 8).flip(-1)))
-    torch.testing.assert_close(encoded.mean[1], mean)
-    torch.testing.assert_close(encoded.log_variance[1], log_variance)
+
+def test_cache_on_disk_is_used_for_the_same_images_crop_and_encoder_only(tiny_codec, digits_folder, tmp_path):
+    rows = read_rows(digits_folder).select(range(5))
+    first = encode(rows, tiny_codec, tmp_path)
+    [folder] = tmp_path.iterdir()
+    assert read_rows(folder).column_names == ["label", "mean", "log_variance"]
+    written = next(folder.rglob("*.parquet")).stat().st_mtime_ns
+    again = encode(rows, tiny_codec, tmp_path)
+    torch.testing.assert_close(again.mean, first.mean, rtol=0, atol=0)
+    assert next(folder.rglob("*.parquet")).stat().st_mtime_ns == written
+    encode(rows.select([0, 1, 2, 4, 3]), tiny_codec, tmp_path)
+    encode(rows, tiny_codec, tmp_path, flip=False)
+    encode(rows, tiny_codec, tmp_path, image_size=16)
+    tiny_codec.encoder.quant_conv.bias.data += 0.1
+    changed = encode(rows, tiny_codec, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
+    assert not torch.allclose(changed.mean, first.mean)
 
 
 def test_pretraining_learns_and_is_the_same_every_time(cache):

@@ -217,5 +217,5 @@ def test_adapter_of_a_shipped_base_names_where_the_base_is() -> None:
         }
     )
     text = render_card(ModelCard(recipe=recipe, name="x", adapter=True))
-    assert 'dit = load_dit(base_path("digits"))\n' in text
+    assert 'dit = load_dit("adapter.safetensors")\n' in text
     assert "BASE" not in text

@@ -18,7 +18,7 @@ from diffusers import AutoencoderKL
 from huggingface_hub import DatasetCard as HubDatasetCard
 from PIL import Image as PILImage
 
-from ddgs_hub.diffusion.difffit import add_difffit, save_adapter
+from ddgs_hub.diffusion import add_difffit, save_adapter
 from ddgs_hub.diffusion.dit import load_dit, new_dit, save_pipeline
 from ddgs_hub.hub import DatasetCard, ModelCard, export_dataset, hub_id, render_card, write_model_card
 from ddgs_hub.recipe import Recipe, parse_recipe

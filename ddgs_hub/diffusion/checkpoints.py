@@ -1,0 +1,90 @@
+"""Checkpoints of a training: the last two, each whole or not at all."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate.utils import broadcast_object_list, send_to_device
+
+from ddgs_hub.processes import is_main, several
+
+KEPT = 2  # if the newest cannot be read, after a power failure, there is the one before
+
+
+class Stateful(Protocol):
+    """What torch's modules and optimizers, and diffusers' EMA, have in common."""
+
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...  # noqa: D102
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder that is removed when the training is over.
+
+    The first process writes and reads them; the others get what it read.
+
+    Args:
+        folder: where, made when there is something to write; None: nowhere.
+        key: a fingerprint of everything that decides the training. Checkpoints of another one are not read.
+        parts: everything that changes from step to step.
+        device: where the parts are.
+    """
+
+    def __init__(
+        self, folder: str | Path | None, key: str, parts: Mapping[str, Stateful], device: torch.device
+    ) -> None:
+        self.folder = Path(folder) if folder else None
+        self.key = key
+        self.parts = parts
+        self.device = device
+
+    def restore(self) -> int:
+        """Puts the parts into the state of the newest readable checkpoint; the number of steps that are done."""
+        if self.folder is None:
+            return 0
+        state = self._newest() if is_main() else None
+        if several():
+            [state] = broadcast_object_list([state])
+        if state is None:
+            return 0
+        for name, part in self.parts.items():
+            part.load_state_dict(send_to_device(state[name], self.device))
+        return int(state["step"])
+
+    def save(self, step: int) -> None:
+        """Keeps the state of the parts after `step` steps."""
+        if self.folder is None or not is_main():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.folder / "partial"
+        states = {name: part.state_dict() for name, part in self.parts.items()}
+        torch.save({"key": self.key, "step": step, **states}, partial)
+        partial.rename(self.folder / f"step-{step}.pt")
+        for old in self._found()[KEPT:]:
+            old.unlink()
+
+    def clear(self) -> None:
+        """Removes them all."""
+        if self.folder is not None and is_main():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _newest(self) -> dict[str, Any] | None:
+        for path in self._found():
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            except (OSError, RuntimeError, EOFError):  # cut short
+                continue
+            if state["key"] == self.key:
+                return state
+        self.clear()  # of another training: its steps would count as newer than ours
+        return None
+
+    def _found(self) -> list[Path]:
+        """The newest first."""
+        assert self.folder is not None
+        steps = ((re.fullmatch(r"step-(\d+)\.pt", path.name), path) for path in self.folder.glob("step-*.pt"))
+        return [path for _, path in sorted(((int(match[1]), path) for match, path in steps if match), reverse=True)]

@@ -1,0 +1,92 @@
+"""Work that is done in parts, each a file as soon as it is finished: a killed stage goes on behind the last one."""
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from accelerate import PartialState
+
+from ddgs_hub.processes import is_main, wait_for_all
+
+WRITERS = 4  # threads; what encodes images leaves Python to the others
+
+
+class Parts:
+    """The parts of a folder that is not whole yet, in a hidden folder beside it.
+
+    The processes of a launch share the parts; on several machines they need a file system that all see.
+
+    Args:
+        target: the folder that is being made.
+        fingerprint: of everything that decides the parts. What is there with another fingerprint is cleared.
+        count: how many there are.
+    """
+
+    def __init__(self, target: Path, fingerprint: str, count: int) -> None:
+        target = target.resolve()
+        self.folder = target.with_name(f".{target.name}.parts")
+        self.count = count
+        if is_main():
+            mark = self.folder / "fingerprint"
+            if not mark.is_file() or mark.read_text() != fingerprint:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir(parents=True)
+                mark.write_text(fingerprint)
+        wait_for_all()
+
+    def todo(self) -> list[int]:
+        """The numbers of the parts that are left for this process."""
+        state = PartialState()
+        left = [k for k in range(self.count) if not self._path(k).exists()]
+        wait_for_all()  # nobody makes one before everybody has looked
+        return left[state.process_index :: state.num_processes]
+
+    def write(self, k: int, table: pa.Table) -> None:
+        """Writes part `k`, whole or not at all."""
+        unfinished = self.folder / f"{k}.unfinished"
+        pq.write_table(table, unfinished)
+        unfinished.rename(self._path(k))
+
+    def tables(self) -> Iterator[pa.Table]:
+        """All parts in order, once every process has made its own."""
+        return (pq.read_table(self._path(k)) for k in range(self.count))
+
+    def clear(self) -> None:
+        """Removes the parts, when the folder is whole."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, k: int) -> Path:
+        return self.folder / f"{k}.parquet"
+
+
+class Writers:
+    """Threads that finish and write parts while the caller is at the next one.
+
+    Args:
+        write: what to do with the number of a part and its rows, such as `Parts.write`.
+    """
+
+    def __init__(self, write: Callable[[int, pa.Table], None]) -> None:
+        self._write = write
+        self._executor = ThreadPoolExecutor(WRITERS)
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "Writers":
+        return self
+
+    def submit(self, k: int, make: Callable[[], pa.Table]) -> None:
+        """Has part `k` made and written; waits where all threads are busy, so that images do not pile up."""
+        self._pending.append(self._executor.submit(lambda: self._write(k, make())))
+        if len(self._pending) > WRITERS:
+            self._pending.popleft().result()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Waits until all is written; what a thread raised is raised here."""
+        self._executor.shutdown()
+        if kind is None:
+            for future in self._pending:
+                future.result()
