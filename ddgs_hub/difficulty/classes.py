@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.rows import class_names
 
 IMAGENET_SIZE = 1000
 PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where nobody gave names
@@ -101,6 +103,24 @@ def is_imagenet_1k(names: Sequence[str]) -> bool:
 def imagenet_wnids() -> list[str]:
     """ImageNet-1k's wnids, in the order of its classes."""
     return _imagenet_names(IMAGENET_SIZE)[0]
+
+
+def class_wnids(rows: Dataset, labels: NDArray[np.int64]) -> list[str | None] | None:
+    """The wnid of each class, in label order, from the column `wnid`; None for a class without rows.
+
+    None instead of the list where the dataset has no wnids.
+
+    Raises:
+        InputError: rows of one class have different wnids.
+    """
+    if "wnid" not in rows.column_names:
+        return None
+    wnids: list[str | None] = [None] * len(class_names(rows))
+    for row, (label, wnid) in enumerate(zip(labels.tolist(), rows.with_format(None)["wnid"], strict=True)):
+        if wnids[label] not in (None, wnid):
+            raise InputError(f"row {row} has wnid {wnid}, others of its class have {wnids[label]}: mend the column")
+        wnids[label] = wnid
+    return wnids if any(wnids) else None
 
 
 @lru_cache

@@ -4,8 +4,8 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ddgs_hub.difficulty.images import image_batches
 from ddgs_hub.difficulty.scorer import Scorer
+from ddgs_hub.images import image_batches
 from ddgs_hub.rows import require_columns
 
 

@@ -12,10 +12,11 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ddgs_hub.difficulty.images import class_wnids, encoded_images, image_batches
+from ddgs_hub.difficulty.classes import class_wnids
 from ddgs_hub.difficulty.progress import open_progress, progress_key
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
 from ddgs_hub.errors import InputError
+from ddgs_hub.images import encoded_images, image_batches
 from ddgs_hub.rows import checked_labels, class_names, require_columns
 
 COLUMN = "difficulty"

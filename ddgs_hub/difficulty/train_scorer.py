@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ddgs_hub.difficulty.images import encoded_images
 from ddgs_hub.difficulty.scorer import FOLDS_FILE, fold_of, image_digest
 from ddgs_hub.errors import InputError
+from ddgs_hub.images import encoded_images
 from ddgs_hub.recipe import ScorerTraining
 from ddgs_hub.rows import checked_labels, class_names, decode_image, require_columns, staged_folder
 

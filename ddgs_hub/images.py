@@ -1,4 +1,4 @@
-"""What scoring and training read from rows: wnids, encoded bytes, and images decoded in batches."""
+"""The images of rows: their encoded bytes, and decoded and transformed in batches, ahead of their use."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,28 +15,10 @@ from torch.utils.data import Dataset as TorchDataset
 from tqdm.auto import tqdm
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import class_names, decode_image, undecoded
+from ddgs_hub.rows import decode_image, undecoded
 
 MAX_WORKERS = 8
 PIXELS_WORTH_WORKERS = 50e6  # decoding these takes about as long as starting workers does: a second
-
-
-def class_wnids(rows: Dataset, labels: NDArray[np.int64]) -> list[str | None] | None:
-    """The wnid of each class, in label order, from the column `wnid`; None for a class without rows.
-
-    None instead of the list where the dataset has no wnids.
-
-    Raises:
-        InputError: rows of one class have different wnids.
-    """
-    if "wnid" not in rows.column_names:
-        return None
-    wnids: list[str | None] = [None] * len(class_names(rows))
-    for row, (label, wnid) in enumerate(zip(labels.tolist(), rows.with_format(None)["wnid"], strict=True)):
-        if wnids[label] not in (None, wnid):
-            raise InputError(f"row {row} has wnid {wnid}, others of its class have {wnids[label]}: mend the column")
-        wnids[label] = wnid
-    return wnids if any(wnids) else None
 
 
 def encoded_images(rows: Dataset) -> Iterator[bytes]:
@@ -66,14 +48,14 @@ def image_batches(
 
     Args:
         rows: the column `image`; its bytes are left alone.
-        transform: an RGB image → float32 `(3, H, W)`.
-        batches: row numbers.
+        transform: an RGB image → a tensor, of the same shape for all images, such as `(3, H, W)`.
+        batches: row numbers; one batch after the other is yielded, in this order.
         description: what the progress bar says.
         num_workers: processes that decode; None: by the size of the data and the number of cores, 0 where it is small.
         pin_memory: whether the images go to a GPU.
 
     Yields:
-        The row numbers and their images, `(B, 3, H, W)`.
+        The row numbers, as they were given, and their images, stacked: `(B, 3, H, W)`.
 
     Raises:
         InputError: an image cannot be decoded; the message names its row.
