@@ -12,9 +12,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ddgs_hub.codec import Codec, center_crop, to_float
-from ddgs_hub.difficulty.images import image_batches
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS
 from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.images import image_batches
 from ddgs_hub.parts import Parts
 from ddgs_hub.processes import is_main, wait_for_all
 from ddgs_hub.rows import checked_labels, parquet_path, read_rows, staged_folder, write_tables

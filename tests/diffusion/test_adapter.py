@@ -1,13 +1,13 @@
 import copy
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from changes import output, perturb
 from diffusers import DiTPipeline, DiTTransformer2DModel
 from safetensors.torch import load_file
 
@@ -24,7 +24,6 @@ from ddgs_hub.diffusion import (
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, trained_parameters
 from ddgs_hub.diffusion.dit import tie_condition_embedders
 from ddgs_hub.errors import InputError
-from changes import output, perturb
 
 CLASSES = PoolClasses(names=["a", "c"], wnids=["n1", None], dit_ids=[0, 2])
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -1,8 +1,8 @@
 import torch
+from changes import output, perturb
 
 from ddgs_hub.diffusion import add_difffit, fold_difffit
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, trained_parameters
-from changes import output, perturb
 
 
 def test_fresh_gammas_change_nothing_and_only_the_listed_tensors_train(tiny_dit):
