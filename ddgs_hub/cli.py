@@ -330,7 +330,10 @@ def main() -> None:
     except RuntimeError as error:
         if not lost_a_process(error):
             raise
-        print("ddgs-hub: another process of this launch has ended: start it again, it goes on here", file=sys.stderr)
+        print(
+            "ddgs-hub: another process of this launch has ended: start the same command again, it goes on where it was",
+            file=sys.stderr,
+        )
         sys.exit(1)
     print(f"ddgs-hub: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)

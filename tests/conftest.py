@@ -1,5 +1,6 @@
 """What all tests share: the golden vectors and the real images, where this checkout has them beside it."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,3 +36,11 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     write_original("digits", folder)
     return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -61,7 +61,7 @@ def save_adapter(
     tensors["class_table"] = table[tensors["class_rows"]]
     num_blocks = sum(isinstance(block.ff.net[2], ScaledLinear) for block in dit.transformer_blocks)
     config = AdapterConfig(base_model, base_revision, _base_sha256(dit), num_blocks, classes)
-    metadata = {"format": "pt", METADATA: json.dumps(asdict(config))}
+    metadata = {METADATA: json.dumps(asdict(config))}  # one key: safetensors writes several in any order
     save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, path, metadata=metadata)
 
 
