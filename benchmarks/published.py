@@ -84,12 +84,9 @@ class PlainDiT(nn.Module):
     """The DiT, with the parameter names of an original checkpoint.
 
     Args:
-        hidden_size: D, the width.
-        depth: blocks.
-        num_heads: of the attention.
+        hidden_size, depth, num_heads: D, blocks, and heads of the attention.
         num_classes: the null class is the row behind them.
-        input_size: side of the latents.
-        in_channels: C of the latents.
+        input_size, in_channels: of the latents, `(C, h, h)`.
         patch_size: side of a patch, in latent pixels.
         gamma_blocks: blocks with DiffFit's gammas, from the first; Minimax has half of them.
     """
@@ -176,6 +173,10 @@ class PlainDiffusion:
         table = torch.from_numpy(self.tables[name]).float().to(steps.device)
         return table[steps].to(like)[:, None, None, None]
 
+    def noisy(self, z: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
+        """Latents with so much noise as each step has, `(B, C, h, w)`."""
+        return self.at("signal", steps, z) * z + self.at("noise", steps, z) * noise
+
     def denoised(self, output: Tensor, z_t: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Predicted clean latents, and mean and log-variance of the step before, each `(B, C, h, w)`."""
         eps, variance = output.chunk(2, dim=1)
@@ -229,21 +230,14 @@ def plain_sample(
 
 
 def plain_losses(model: PlainDiT, z: Tensor, noise: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """DiT's training losses.
-
-    Args:
-        model: the DiT.
-        z: clean latents, `(B, C, h, w)`.
-        noise: what is added, of the same shape.
-        t: timesteps, `(B,)`.
-        y: classes, some of them the null class, `(B,)`.
+    """DiT's training losses on clean latents and noise `(B, C, h, w)`, timesteps and classes `(B,)`.
 
     Returns:
         Mean squared error of the noise and bound of the learned variance (bits a number), both `(B,)`; and the
         predicted clean latents `(B, C, h, w)`.
     """
     diffusion = TRAINING
-    z_t = diffusion.at("signal", t, z) * z + diffusion.at("noise", t, z) * noise
+    z_t = diffusion.noisy(z, noise, t)
     output = model(z_t, t, y)
     eps, variance = output.chunk(2, dim=1)
     z_hat, _, _ = diffusion.denoised(output, z_t, t)
