@@ -58,9 +58,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what there is to say of a file that torch finds odd is said below
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
+    except (PermissionError, MemoryError):
         raise
-    except Exception as error:  # bytes that are no checkpoint can end in any exception of the unpickler
+    except Exception as error:  # bytes that are no checkpoint can end in any exception, even in OSError
         if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise InputError(
                 f"besides tensors it holds {found[1]}, and objects are not loaded, since that can run any code: "

@@ -96,13 +96,14 @@ def test_code_in_a_checkpoint_is_refused_and_never_run(plain_dit, tmp_path, wrap
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-500], lambda data: b"<html>404</html>"])
-def test_damaged_file_is_refused(plain_dit, tmp_path, suffix, damage):
+def test_damaged_file_is_refused(plain_dit, tmp_path, suffix):
     path, save = tmp_path / f"dit{suffix}", torch.save if suffix == ".pt" else save_file
     save(plain_dit().state_dict(), path)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=rf"cannot load a DiT from .*dit{suffix}: it is damaged, or no checkpoint"):
-        load_dit(path)
+    whole = path.read_bytes()
+    for data in (b"", b"<html>404</html>", *(whole[:size] for size in (10, 1000, 10_000, len(whole) - 500))):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=rf"cannot load a DiT from .*dit{suffix}: it is damaged, or no checkpoint"):
+            load_dit(path)
 
 
 def test_what_is_no_dit_is_refused(plain_dit, tmp_path):
