@@ -1,7 +1,9 @@
 """Checkpoints of the original DiT and Minimax codes: reading the files, and what their tensors are in diffusers."""
 
+import argparse
 import math
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ from ddgs_hub.errors import InputError
 HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}  # of the published sizes S, B, L and XL, by hidden size
 
 # Original name → diffusers name. The condition embedders are the first block's: `tie_condition_embedders` shares them.
-_EMBEDDER = "transformer_blocks.0.norm1.emb"
+CONDITION_EMBEDDER = "transformer_blocks.0.norm1.emb"
 _TOP_LEVEL = {
     "x_embedder.proj": "pos_embed.proj",
-    "t_embedder.mlp.0": f"{_EMBEDDER}.timestep_embedder.linear_1",
-    "t_embedder.mlp.2": f"{_EMBEDDER}.timestep_embedder.linear_2",
-    "y_embedder.embedding_table": f"{_EMBEDDER}.class_embedder.embedding_table",
+    "t_embedder.mlp.0": f"{CONDITION_EMBEDDER}.timestep_embedder.linear_1",
+    "t_embedder.mlp.2": f"{CONDITION_EMBEDDER}.timestep_embedder.linear_2",
+    "y_embedder.embedding_table": f"{CONDITION_EMBEDDER}.class_embedder.embedding_table",
     "final_layer.adaLN_modulation.1": "proj_out_1",
     "final_layer.linear": "proj_out_2",
 }
@@ -34,14 +36,55 @@ _GAMMAS = {
     "gamma1": "attn1.to_out.0.branch_gamma",
     "gamma2": "ff.net.2.branch_gamma",
 }
+_SHAPES_FROM = (  # what `infer_config` looks at
+    "x_embedder.proj.weight",
+    "final_layer.linear.weight",
+    "pos_embed",
+    "y_embedder.embedding_table.weight",
+)
 _QKV = ("attn1.to_q", "attn1.to_k", "attn1.to_v")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Tensors of a checkpoint file; objects in it are never unpickled."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """What is in a checkpoint file: tensors and plain values; objects in it are never unpickled.
+
+    Raises:
+        InputError: it holds other objects, is damaged, or is no checkpoint.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # The training scripts of DiT and Minimax put their arguments beside the weights: a namespace of plain values.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what there is to say of a file that torch finds odd is said below
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:  # bytes that are no checkpoint can end in any exception, even in OSError
+        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise InputError(
+                f"besides tensors it holds {found[1]}, and objects are not loaded, since that can run any code: "
+                "save its 'ema' or 'model' in a file of its own"
+            ) from error
+        raise InputError("it is damaged, or no checkpoint: download or save it again") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"it holds a {type(checkpoint).__name__}: save the state_dict() of a DiT")
+    return checkpoint
+
+
+def original_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The state dict in a checkpoint: its `ema`, else its `model`, else the checkpoint itself.
+
+    Raises:
+        InputError: it is no DiT's.
+    """
+    inner = (checkpoint.get(key) for key in ("ema", "model"))
+    found = next((part for part in inner if isinstance(part, dict)), checkpoint)
+    weights = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    for name in _SHAPES_FROM:
+        if name not in weights:
+            raise InputError(f"this is not a checkpoint of the original DiT: it has no tensor '{name}'")
+    return weights
 
 
 def rename_original(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:

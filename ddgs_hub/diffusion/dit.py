@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from ddgs_hub.bases import base_path
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config
-from ddgs_hub.diffusion.convert import infer_config, read_checkpoint, rename_original
+from ddgs_hub.diffusion.convert import (
+    CONDITION_EMBEDDER,
+    infer_config,
+    original_weights,
+    read_checkpoint,
+    rename_original,
+)
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
 from ddgs_hub.errors import InputError
 
@@ -42,7 +48,10 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
                 raise InputError(f"adapter {path} does not name its base: load that, and `load_adapter` onto it")
             base = load_dit(base_path(config.base_model), revision=config.base_revision or None)
             return load_adapter(base, path).eval()
-        return convert_original_checkpoint(read_checkpoint(path))
+        try:
+            return convert_original_checkpoint(read_checkpoint(path))
+        except InputError as error:
+            raise InputError(f"cannot load a DiT from {path}: {error}") from error
     subfolder = None if path.is_dir() and not (path / "transformer").is_dir() else "transformer"
     try:
         dit = DiTTransformer2DModel.from_pretrained(
@@ -126,24 +135,23 @@ def convert_original_checkpoint(state_dict: dict[str, Any], num_heads: int | Non
     Raises:
         InputError: it is no original-format DiT, or the heads cannot be inferred.
     """
-    for key in ("ema", "model"):
-        if isinstance(state_dict.get(key), dict):
-            state_dict = state_dict[key]
-            break
-    if "x_embedder.proj.weight" not in state_dict:
-        raise InputError("this is not a checkpoint of the original DiT: it has no tensor 'x_embedder.proj.weight'")
+    state_dict = original_weights(state_dict)
     config = infer_config(state_dict, num_heads)
     dit = use_original_frequencies(tie_condition_embedders(DiTTransformer2DModel(**config)))
     gamma_blocks = sum(re.fullmatch(r"blocks\.\d+\.gamma1", name) is not None for name in state_dict)
     if gamma_blocks:
         add_difffit(dit, num_blocks=gamma_blocks)
     renamed = {new: part for name, tensor in state_dict.items() for new, part in rename_original(name, tensor)}
+    dit = nn.Module.to(dit, state_dict["x_embedder.proj.weight"].dtype)  # first: loading would round to float32
+    shapes = {name: tensor.shape for name, tensor in dit.state_dict().items()}
     # The tied copies appear under each block's name in diffusers' state dict; loading the first one fills all.
-    missing, unexpected = dit.load_state_dict(renamed, strict=False)
-    missing = [name for name in missing if ".norm1.emb." not in name]
+    copies = {name for name in shapes if ".norm1.emb." in name and not name.startswith(CONDITION_EMBEDDER)}
+    missing = sorted(shapes.keys() - renamed.keys() - copies)
+    unexpected = [name for name, part in renamed.items() if shapes.get(name) != part.shape]
     if missing or unexpected:
         raise InputError(f"this checkpoint does not fit a DiT: missing {missing[:3]}, unexpected {unexpected[:3]}")
-    return nn.Module.to(dit, state_dict["x_embedder.proj.weight"].dtype).eval()
+    dit.load_state_dict(renamed, strict=False)
+    return dit.eval()
 
 
 def save_pipeline(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DiTTransformer2DModel
 
+from benchmarks.published import PlainDiT
 from ddgs_hub.codec import Codec
 from ddgs_hub.diffusion.dit import new_dit
 
@@ -39,6 +40,28 @@ def tiny_dit() -> DiTTransformer2DModel:
         for parameter in dit.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
     return dit.eval()
+
+
+@pytest.fixture
+def plain_dit() -> Callable[..., PlainDiT]:
+    """`plain_dit(depth=1, …)` is a DiT in the original format, float64, random and nowhere zero, with outputs of O(1).
+
+    By default three classes, 4 × 4 × 4 latents, two blocks of width 16.
+    """
+
+    def make(**config: int) -> PlainDiT:
+        shape = {"hidden_size": 16, "depth": 2, "num_heads": 2, "num_classes": 3, "input_size": 4}
+        generator = torch.Generator().manual_seed(0)
+        model = PlainDiT(**{**shape, **config}).double()
+        for name, parameter in model.named_parameters():
+            if name == "pos_embed":
+                continue
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            is_matrix = parameter.ndim > 1
+            parameter.data = noise / parameter[0].numel() ** 0.5 if is_matrix else ("gamma" in name) + 0.2 * noise
+        return model.eval()
+
+    return make
 
 
 @pytest.fixture

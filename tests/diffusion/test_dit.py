@@ -2,44 +2,8 @@ import pytest
 import torch
 from diffusers import DiTPipeline
 
-from ddgs_hub.diffusion import add_difffit, convert_original_checkpoint, load_dit, save_pipeline
+from ddgs_hub.diffusion import add_difffit, load_dit, save_pipeline
 from ddgs_hub.diffusion.dit import null_class, use_original_frequencies
-from ddgs_hub.errors import InputError
-
-
-def original_state_dict(hidden=16, depth=2, gammas=1):
-    """A checkpoint in the original DiT's names, random."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = {
-        "pos_embed": (1, 4, hidden),
-        "x_embedder.proj": (hidden, 4, 2, 2),
-        "t_embedder.mlp.0": (hidden, 256),
-        "t_embedder.mlp.2": (hidden, hidden),
-        "final_layer.linear": (32, hidden),
-        "final_layer.adaLN_modulation.1": (2 * hidden, hidden),
-    }
-    for i in range(depth):
-        shapes |= {
-            f"blocks.{i}.attn.qkv": (3 * hidden, hidden),
-            f"blocks.{i}.attn.proj": (hidden, hidden),
-            f"blocks.{i}.mlp.fc1": (4 * hidden, hidden),
-            f"blocks.{i}.mlp.fc2": (hidden, 4 * hidden),
-            f"blocks.{i}.adaLN_modulation.1": (6 * hidden, hidden),
-        }
-    tensors = {"pos_embed": torch.zeros(shapes.pop("pos_embed"))}
-    tensors["y_embedder.embedding_table.weight"] = torch.randn(4, hidden, generator=generator)
-    for name, shape in shapes.items():
-        tensors[f"{name}.weight"] = 0.1 * torch.randn(shape, generator=generator)
-        tensors[f"{name}.bias"] = 0.1 * torch.randn(shape[0], generator=generator)
-    for i in range(gammas):
-        for name, width in (
-            ("gamma1", hidden),
-            ("gamma2", hidden),
-            ("attn.gamma1", 3 * hidden),
-            ("attn.gamma2", hidden),
-        ):
-            tensors[f"blocks.{i}.{name}"] = torch.rand(width, generator=generator)
-    return tensors
 
 
 def test_all_blocks_share_one_embedder_that_drops_nothing(tiny_dit):
@@ -47,33 +11,6 @@ def test_all_blocks_share_one_embedder_that_drops_nothing(tiny_dit):
     assert len(embedders) == 1
     z, t, labels = torch.randn(8, 4, 4, 4), torch.full((8,), 500), torch.zeros(8, dtype=torch.long)
     torch.testing.assert_close(tiny_dit.train()(z, t, labels).sample, tiny_dit.eval()(z, t, labels).sample)
-
-
-def test_checkpoint_file_of_the_original_format_is_loaded_with_its_ema(tmp_path):
-    state_dict = original_state_dict(hidden=384, depth=1)
-    torch.save({"ema": state_dict, "model": {}, "opt": {}}, tmp_path / "0012000.pt")
-    dit = load_dit(tmp_path / "0012000.pt")
-    assert dit.config.num_attention_heads == 6
-    assert dit.config.num_embeds_ada_norm == 3
-    torch.testing.assert_close(
-        dit.transformer_blocks[0].attn1.to_k.weight, state_dict["blocks.0.attn.qkv.weight"][384:768]
-    )
-    torch.testing.assert_close(dit.transformer_blocks[0].attn1.to_v.gamma, state_dict["blocks.0.attn.gamma1"][768:])
-
-
-def test_what_is_no_dit_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no tensor 'x_embedder.proj.weight'"):
-        convert_original_checkpoint({"weight": torch.zeros(1)})
-    with pytest.raises(InputError, match="give num_heads"):
-        convert_original_checkpoint(original_state_dict())
-    incomplete = original_state_dict()
-    del incomplete["blocks.1.mlp.fc1.weight"]
-    with pytest.raises(InputError, match=r"missing \['transformer_blocks.1.ff"):
-        convert_original_checkpoint(incomplete, num_heads=2)
-    with pytest.raises(InputError, match="cannot load a DiT"):
-        load_dit(tmp_path)
-    with pytest.raises(InputError, match="no checkpoint"):
-        load_dit(tmp_path / "gone.pt")
 
 
 @pytest.mark.parametrize("num_classes", [3, 1000])
