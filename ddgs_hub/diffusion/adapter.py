@@ -69,13 +69,13 @@ def read_adapter_config(path: str | Path) -> AdapterConfig | None:
     """The configuration of an adapter; None of a file that is none.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read; the message does not name it.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read {path} ({error}): give an adapter or a checkpoint as safetensors") from error
+        raise InputError("it is damaged, or no checkpoint: download or save it again") from error
     if METADATA not in metadata:
         return None
     values = json.loads(metadata[METADATA])
@@ -87,13 +87,16 @@ def load_adapter(dit: DiTTransformer2DModel, path: str | Path) -> DiTTransformer
     """Puts the tensors of `save_adapter` onto the base that they were trained from; in place.
 
     Args:
-        dit: the base, with tied condition embedders, in float32.
+        dit: the base as `load_dit` gives it.
         path: the adapter.
 
     Raises:
         InputError: the file is no adapter, or it belongs to another base.
     """
-    config = read_adapter_config(path)
+    try:
+        config = read_adapter_config(path)
+    except InputError as error:
+        raise InputError(f"cannot load the adapter {path}: {error}") from error
     if config is None:
         raise InputError(f"{path} is not an adapter that ddgs-hub wrote")
     if config.base_sha256 != _base_sha256(dit):

@@ -4,6 +4,7 @@ import argparse
 import math
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         # The training scripts of DiT and Minimax put their arguments beside the weights: a namespace of plain values.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what there is to say of a file that torch finds odd is said below
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, so that the optimizer beside the weights, three times as large, is not read.
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # bytes that are no checkpoint can end in any exception, even in OSError

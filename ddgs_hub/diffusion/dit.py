@@ -23,16 +23,17 @@ from ddgs_hub.diffusion.convert import (
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
 from ddgs_hub.errors import InputError
 
+FREQUENCIES = "timestep_frequencies"  # our key in a model's configuration, see `use_original_frequencies`
 STOCK_NULL_CLASS = 1000  # DiTPipeline guides with this class, whatever the number of classes of its model
 
 
 def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTransformer2DModel:
-    """A DiT from the Hub, a folder, or a checkpoint of the original code, with tied condition embedders, in eval mode.
+    """A DiT from the Hub, a folder or a file, in float32 and eval mode, with tied condition embedders.
 
     Args:
         name_or_path: a Hub id or folder of a DiT pipeline (`facebook/DiT-XL-2-256`), a folder of a saved
-            `DiTTransformer2DModel`, a `.pt` / `.safetensors` file in the original format, or an adapter of
-            `save_adapter`, which is put onto its base.
+            `DiTTransformer2DModel`, a `.pt` / `.safetensors` file in the original format (its gammas
+            are folded), or an adapter of `save_adapter`, which is put onto its base.
         revision: of a Hub id.
 
     Raises:
@@ -42,24 +43,34 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
     if path.suffix in (".pt", ".pth", ".safetensors"):
         if not path.is_file():
             raise InputError(f"there is no checkpoint {path}")
-        config = read_adapter_config(path) if path.suffix == ".safetensors" else None
-        if config:
-            if not config.base_model:
-                raise InputError(f"adapter {path} does not name its base: load that, and `load_adapter` onto it")
-            base = load_dit(base_path(config.base_model), revision=config.base_revision or None)
-            return load_adapter(base, path).eval()
         try:
-            return convert_original_checkpoint(read_checkpoint(path))
+            return _load_file(path)
         except InputError as error:
             raise InputError(f"cannot load a DiT from {path}: {error}") from error
-    subfolder = None if path.is_dir() and not (path / "transformer").is_dir() else "transformer"
+    where = {
+        "subfolder": None if path.is_dir() and not (path / "transformer").is_dir() else "transformer",
+        "revision": revision,
+    }
     try:
-        dit = DiTTransformer2DModel.from_pretrained(
-            str(name_or_path), subfolder=subfolder, revision=revision, torch_dtype=torch.float32
-        )
+        config = DiTTransformer2DModel.load_config(str(name_or_path), **where)
+        original = config.pop(FREQUENCIES, None) == "original"
+        dit = DiTTransformer2DModel.from_pretrained(str(name_or_path), torch_dtype=torch.float32, **where)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load a DiT from {name_or_path}: {str(error).strip().splitlines()[0]}") from error
-    return tie_condition_embedders(dit).eval()
+    tie_condition_embedders(dit).eval()
+    return use_original_frequencies(dit) if original else dit
+
+
+def _load_file(path: Path) -> DiTTransformer2DModel:
+    """The DiT of an adapter or of a checkpoint in the original format."""
+    adapter = read_adapter_config(path) if path.suffix == ".safetensors" else None
+    if adapter is None:
+        dit = fold_difffit(convert_original_checkpoint(read_checkpoint(path)))
+        return nn.Module.to(dit, torch.float32).eval()
+    if not adapter.base_model:
+        raise InputError("this adapter does not name its base: load that, and `load_adapter` onto it")
+    base = load_dit(base_path(adapter.base_model), revision=adapter.base_revision or None)
+    return load_adapter(base, path).eval()
 
 
 def loaded_commit(name: str, revision: str | None = None) -> str:
@@ -117,8 +128,12 @@ def tie_condition_embedders(dit: DiTTransformer2DModel) -> DiTTransformer2DModel
 
 
 def use_original_frequencies(dit: DiTTransformer2DModel) -> DiTTransformer2DModel:
-    """Switches to the original DiT's timestep frequencies (divided by half, not by half − 1); in place."""
+    """Switches to the original DiT's timestep frequencies (divided by half, not by half − 1); in place.
+
+    `save_pipeline` notes it in the configuration, where `load_dit` finds it; stock diffusers has its own frequencies.
+    """
     condition_embedder(dit).time_proj.downscale_freq_shift = 0
+    dit.register_to_config(**{FREQUENCIES: "original"})
     return dit
 
 
@@ -177,6 +192,7 @@ def save_pipeline(
     """
     # save_pretrained refuses tied tensors: a fresh model has a copy for each block.
     config = {name: value for name, value in dit.config.items() if not name.startswith("_")}
+    frequencies = config.pop(FREQUENCIES, None)
     stock = DiTTransformer2DModel.from_config({**config, "num_embeds_ada_norm": num_classes})
     vae.register_to_config(_name_or_path="")  # where this machine keeps it concerns nobody
     state = folded_state_dict(dit)
@@ -187,6 +203,8 @@ def save_pipeline(
             wide[:classes], wide[num_classes] = table[:classes], table[classes]
             state[name] = wide
     stock.load_state_dict(state)
+    if frequencies:
+        stock.register_to_config(**{FREQUENCIES: frequencies})
     scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear", clip_sample=False)
     pipeline = DiTPipeline(transformer=nn.Module.to(stock, dit.dtype), vae=vae, scheduler=scheduler)
     pipeline.register_to_config(id2label={str(k): name for k, name in id2label.items()})

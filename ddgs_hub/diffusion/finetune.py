@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from ddgs_hub.diffusion.checkpoints import Checkpoints
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
 from ddgs_hub.diffusion.denoiser import Denoiser, cast_frozen
-from ddgs_hub.diffusion.difffit import add_difffit, trained_parameters
+from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit, trained_parameters
 from ddgs_hub.diffusion.dit import null_class
 from ddgs_hub.diffusion.latents import BatchSource, LatentCache
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
@@ -39,8 +39,9 @@ def finetune(
     """Fine-tunes a DiT as Minimax Diffusion does; in place.
 
     Args:
-        dit: the base, with tied condition embedders; DiffFit is added to it. Under accelerate's mixed precision its
-            frozen weights are left in bfloat16: `save_adapter`, and `load_adapter` onto the base give all in float32.
+        dit: the base, with tied condition embedders; gammas that it has are folded, and DiffFit's added. Under
+            accelerate's mixed precision its frozen weights are left in bfloat16: `save_adapter`, and `load_adapter`
+            onto the base, give all in float32.
         cache: latents and labels (the DiT's class indices) of the original images.
         recipe: epochs, batch size, learning rate, EMA and the Minimax weights.
         seed: decides the batches and the noise.
@@ -61,7 +62,7 @@ def finetune(
         raise InputError(f"finetune.batch_size {recipe.batch_size} is not a multiple of the {world} processes")
     deciding = dit, cache.mean, cache.log_variance, cache.labels, _deciding(recipe, seed, accelerator)
     key = fingerprint(*deciding) if checkpoints else ""
-    add_difffit(dit).train()
+    add_difffit(fold_difffit(dit)).train()
     if accelerator.mixed_precision == "bf16":
         cast_frozen(dit, torch.bfloat16)
     trained = list(trained_parameters(dit).values())
@@ -79,7 +80,7 @@ def finetune(
     )
     steps = max(int(recipe.epochs * batches.steps_per_epoch), 1)
     # Fetched at the end: a look at a loss waits for the device.
-    log = nn.Parameter(torch.zeros(steps, len(LOSSES), device=device), requires_grad=False)
+    log = nn.Parameter(cache.mean.new_zeros(steps, len(LOSSES), device=device), requires_grad=False)
     changing = {"tensors": nn.ParameterList([*trained, log]), "ema": ema, "optimizer": optimizer, "memories": criterion}
     store = Checkpoints(checkpoints, key, changing, device)
     done = store.restore()

@@ -55,7 +55,7 @@ def test_adapter_of_another_base_is_refused(tiny_dit, tuned, tmp_path):
     with pytest.raises(InputError, match="was trained on another DiT than this one: load org/base at main"):
         load_adapter(tiny_dit, tmp_path / "a.safetensors")
     (tmp_path / "b.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match=r"cannot load the adapter .*b.safetensors: it is damaged"):
         load_adapter(tiny_dit, tmp_path / "b.safetensors")
     save_adapter(tuned, tmp_path / "c.safetensors")
     with pytest.raises(InputError, match="does not name its base"):

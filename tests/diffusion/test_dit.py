@@ -47,3 +47,13 @@ def test_original_frequencies_differ_from_the_stock_ones(tiny_dit):
     z, t, labels = torch.randn(1, 4, 4, 4), torch.tensor([900]), torch.tensor([1])
     stock = tiny_dit(z, t, labels).sample
     assert not torch.allclose(use_original_frequencies(tiny_dit)(z, t, labels).sample, stock)
+
+
+def test_original_frequencies_survive_a_stock_pipeline(tiny_dit, tiny_codec, tmp_path):
+    z, t, labels = torch.randn(1, 4, 4, 4), torch.tensor([900]), torch.tensor([1])
+    stock = tiny_dit(z, t, labels).sample
+    original = use_original_frequencies(tiny_dit)(z, t, labels).sample
+    save_pipeline(tiny_dit, tiny_codec.decoder, tmp_path, id2label={})
+    torch.testing.assert_close(load_dit(tmp_path)(z, t, labels).sample, original, rtol=1e-5, atol=1e-6)
+    pipeline = DiTPipeline.from_pretrained(tmp_path)
+    torch.testing.assert_close(pipeline.transformer(z, t, labels).sample, stock, rtol=1e-5, atol=1e-6)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from changes import output, perturb
 
 from ddgs_hub.codec import cropped_images, to_float
-from ddgs_hub.diffusion import LatentCache, finetune, pretrain
+from ddgs_hub.diffusion import LatentCache, add_difffit, finetune, pretrain
 from ddgs_hub.diffusion.difffit import trained_parameters
 from ddgs_hub.diffusion.latents import BatchSource
 from ddgs_hub.errors import InputError
@@ -126,6 +127,16 @@ def test_finetuning_changes_what_difffit_trains_and_nothing_else(cache, tiny_dit
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
     changed = {name for name in trained if name in before and not torch.equal(dit.state_dict()[name], before[name])}
     assert changed == {name for name in trained if name in before}
+
+
+def test_gammas_of_the_base_stay_in_force(cache, tiny_dit):
+    """As of a Minimax checkpoint: folded, so that the new ones, which begin at 1, do not replace them."""
+    add_difffit(tiny_dit)
+    perturb(tiny_dit, [0, 1, 2, 3])
+    before = output(tiny_dit)
+    hardly = Finetune(epochs=1 / 3, batch_size=8, learning_rate=1e-12)
+    finetune(tiny_dit, cache, hardly, accelerator=Accelerator(cpu=True))
+    torch.testing.assert_close(output(tiny_dit), before, rtol=1e-5, atol=1e-6)
 
 
 def test_batch_that_the_processes_cannot_share_is_refused(cache, tiny_dit, monkeypatch):
