@@ -19,7 +19,7 @@ from torch import nn
 from torchvision import transforms
 
 from ddgs_hub.difficulty import Scorer, score
-from ddgs_hub.difficulty.score import has_bfloat16
+from ddgs_hub.difficulty.margins import has_bfloat16
 from ddgs_hub.subsets import SUBSETS
 
 IMAGES = 48

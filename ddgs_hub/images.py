@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import decode_image, undecoded
 
-MAX_WORKERS = 8
+MAX_WORKERS = 16
 PIXELS_WORTH_WORKERS = 50e6  # decoding these takes about as long as starting workers does: a second
 
 
@@ -107,4 +107,5 @@ def _default_workers(rows: Dataset) -> int:
     if width * height * len(rows) < PIXELS_WORTH_WORKERS:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_WORKERS)
+    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of a launch on this machine
+    return min(max(cores // sharing, 1), MAX_WORKERS)

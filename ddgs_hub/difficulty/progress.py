@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ddgs_hub.difficulty.margins import has_bfloat16
 from ddgs_hub.difficulty.scorer import Scorer
 from ddgs_hub.errors import InputError
 
@@ -15,7 +16,8 @@ KEY_BYTES = 32
 
 def progress_key(digests: Sequence[bytes], targets: NDArray[np.int64], scorer: Scorer, batch_size: int) -> bytes:
     """A digest of everything that decides the difficulties: images, their classes, weights, batches."""
-    key = sha256(f"{batch_size} {scorer.transform} {scorer.device.type}".encode())
+    settings = batch_size, scorer.transform, scorer.normalization, scorer.device.type, has_bfloat16(scorer.device)
+    key = sha256(repr(settings).encode())
     for digest in digests:
         key.update(digest)
     key.update(targets.tobytes())

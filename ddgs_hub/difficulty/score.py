@@ -1,6 +1,7 @@
 """Scoring: rows gain the column `difficulty` (Eq. 6)."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ddgs_hub.difficulty.classes import class_wnids
+from ddgs_hub.difficulty.margins import Margins, difficulties
 from ddgs_hub.difficulty.progress import open_progress, progress_key
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
 from ddgs_hub.errors import InputError
@@ -20,10 +21,7 @@ from ddgs_hub.images import encoded_images, image_batches
 from ddgs_hub.rows import checked_labels, class_names, require_columns
 
 COLUMN = "difficulty"
-TOLERANCE = 1e-3  # how far a difficulty may be from float32's
-SAFETY = 2  # how many times the largest deviation of the first batch is allowed for
-MIN_SAMPLE = 32  # images that tell how far bfloat16 deviates
-MAX_REPEATED = 0.5  # share of images above which bfloat16, then float32 again, takes longer than float32 alone
+ROUNDS_PER_GATHER = 16  # batches that each of several processes scores before all tell each other: seconds of work
 
 
 def score(
@@ -38,7 +36,7 @@ def score(
 
     Images are decoded batch by batch, while the scorer works; the column `image` keeps its bytes. Where the hardware
     has bfloat16 it is used as far as it stays within 1e-3 of float32; see `Margins`. Under `accelerate launch` each
-    process scores its share, and all return the whole column.
+    process scores its share, and all return the whole column; their number changes nothing in it.
 
     Args:
         rows: columns `image`, `label` (ClassLabel) and, to find ImageNet's classes, `wnid`. A `difficulty` is replaced.
@@ -63,10 +61,11 @@ def score(
     if progress and PartialState().is_main_process:
         difficulty = open_progress(progress, progress_key(digests, targets, scorer, batch_size), len(rows))
     # The first batch of a model is always scored: what it tells about bfloat16 decides how the others are scored.
-    todo = [b for of_fold in batches for k, b in enumerate(of_fold) if k == 0 or np.isnan(difficulty[b]).any()]
-    [todo] = broadcast_object_list([todo])
-    for batch, values in _scored(rows, scorer, targets, folds, todo, num_workers):
-        difficulty[batch] = values
+    firsts = [of_fold[0] for of_fold in batches if of_fold]
+    [others] = broadcast_object_list([[b for of in batches for b in of[1:] if np.isnan(difficulty[b]).any()]])
+    with _full_float32():
+        for batch, values in _scored(rows, scorer, targets, folds, firsts, others, num_workers):
+            difficulty[batch] = values
     [difficulty] = broadcast_object_list([np.array(difficulty)])
     broken = np.flatnonzero(np.isnan(difficulty))
     if broken.size:
@@ -74,82 +73,6 @@ def score(
     if COLUMN in rows.column_names:
         rows = rows.remove_columns(COLUMN)
     return rows.add_column(COLUMN, difficulty)
-
-
-def margin(logits: Tensor, classes: Tensor) -> Tensor:
-    """How far the true class is behind all others: m = log Σ_{k ≠ y} e^{z_k} − z_y.
-
-    Eq. 6, D(x) = 1 − P(y_true | x), is σ(m), with all classes of the classifier in the softmax. Unlike 1 − p, it does
-    not round a difficulty of 1e-12 to 0: Eq. 7 and 8 take logarithms of the smallest ones.
-
-    Args:
-        logits: z, float32, `(B, K)`.
-        classes: y, the true class in the softmax, int64, `(B,)`.
-
-    Returns:
-        float32, `(B,)`.
-    """
-    index = classes[:, None]
-    return logits.scatter(1, index, -torch.inf).logsumexp(1) - logits.gather(1, index).squeeze(1)
-
-
-class Margins:
-    """Margins under one model of a scorer: in bfloat16 where that settles the difficulty to 1e-3, else in float32.
-
-    An error δ of the margin moves the difficulty by D(1 − D)·δ. bfloat16 keeps 8 bits of a weight, and δ comes out at
-    0.02 … 0.07 (standard deviation; largest 0.25) for trained networks, so only images that are clearly easy or clearly
-    hard are settled. The first batch is scored in both; twice its largest δ is allowed for from then on, and what that
-    could move by more than 1e-3 is scored again in float32. If that is most of the first batch, all is float32.
-
-    Args:
-        scorer: the classifier.
-        fold: which of its models.
-    """
-
-    def __init__(self, scorer: Scorer, fold: int) -> None:
-        self.scorer = scorer
-        self.fold = fold
-        self.error = None if has_bfloat16(scorer.device) else torch.inf  # δ that is allowed for; None: not known yet
-
-    def __call__(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Margins of transformed images `(B, 3, H, W)` and their true classes `(B,)`: float32, `(B,)`."""
-        images, classes = self.scorer.to_device(images), classes.to(self.scorer.device)
-        if self.error is None:
-            return self._calibrate(images, classes)
-        if self.error == torch.inf:
-            return self._margin(images, classes)
-        rough = self._margin(images, classes, bfloat16=True)
-        doubtful = self._doubtful(rough, self.error)
-        if doubtful.any():
-            rough[doubtful] = self._margin(images[doubtful], classes[doubtful])
-        return rough
-
-    def _calibrate(self, images: Tensor, classes: Tensor) -> Tensor:
-        exact = self._margin(images, classes)
-        self.error = torch.inf
-        if len(images) >= MIN_SAMPLE:
-            rough = self._margin(images, classes, bfloat16=True)
-            error = SAFETY * (rough - exact).abs().max().item()
-            if self._doubtful(rough, error).float().mean() <= MAX_REPEATED:
-                self.error = error
-        return exact
-
-    def _margin(self, images: Tensor, classes: Tensor, *, bfloat16: bool = False) -> Tensor:
-        return margin(self.scorer.logits(images, self.fold, bfloat16=bfloat16), classes)
-
-    @staticmethod
-    def _doubtful(rough: Tensor, error: float) -> Tensor:
-        difficulty = rough.sigmoid()
-        return ~(difficulty * (1 - difficulty) * error <= TOLERANCE)  # so written, NaN is doubtful
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16, rather than emulating it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return False
 
 
 def _split(chosen: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
@@ -161,23 +84,53 @@ def _scored(
     scorer: Scorer,
     targets: NDArray[np.int64],
     folds: NDArray[np.int64],
-    batches: list[NDArray[np.int64]],
+    firsts: list[NDArray[np.int64]],
+    others: list[NDArray[np.int64]],
     num_workers: int | None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Row numbers and difficulties of each batch, in every process, whichever process scored it."""
+    """Row numbers and difficulties of each batch, in every process, whichever process scored it.
+
+    Args:
+        rows: with `image`.
+        scorer: the classifier.
+        targets: the true class of every row in the softmax, `(N,)`.
+        folds: the fold of every row, `(N,)`.
+        firsts: the first batch of each fold that has rows: they alone decide what is settled in bfloat16, for all
+            processes, so that the difficulties do not depend on who scores what.
+        others: the batches that are to be scored besides.
+        num_workers: processes that decode.
+    """
     state = PartialState()
-    margins = [Margins(scorer, k) for k in range(scorer.folds)]
+    share = slice(state.process_index, None, state.num_processes)
+    mine = [*firsts[share], *others[share]]
+    pin_memory = scorer.device.type == "cuda"
     stream = image_batches(
-        rows,
-        scorer.transform,
-        batches[state.process_index :: state.num_processes],
-        description="score",
-        num_workers=num_workers,
-        pin_memory=scorer.device.type == "cuda",
+        rows, scorer.transform, mine, description="score", num_workers=num_workers, pin_memory=pin_memory
     )
-    for _ in range(0, len(batches), state.num_processes):
-        part = []
-        for batch, images in islice(stream, 1):  # the last round has none for some processes
-            values = margins[folds[batch[0]]](images, torch.from_numpy(targets[batch]))
-            part.append((batch, values.sigmoid().cpu().numpy()))
-        yield from gather_object(part)
+    margins = [Margins(scorer, k) for k in range(scorer.folds)]
+    calibrated = []
+    for batch, images in islice(stream, len(firsts[share])):
+        of_fold = margins[folds[batch[0]]]
+        values = of_fold.calibrate(images, torch.from_numpy(targets[batch])).sigmoid().numpy()
+        calibrated.append((batch, values, of_fold.error))
+    for batch, values, error in gather_object(calibrated):
+        margins[folds[batch[0]]].error = error
+        yield batch, values
+    done = difficulties(stream, margins, targets, folds)
+    if state.num_processes == 1:
+        yield from done
+        return
+    most = -(-len(others) // state.num_processes)
+    for _ in range(0, most, ROUNDS_PER_GATHER):
+        yield from gather_object(list(islice(done, ROUNDS_PER_GATHER)))
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """No TF32: it keeps 11 bits, and moves difficulties by more than `TOLERANCE`."""
+    settings = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = settings

@@ -34,6 +34,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the hardware has bfloat16, difficulties are float32's to a thousandth only, and depend on the batches."""
+    monkeypatch.setattr("ddgs_hub.difficulty.margins.has_bfloat16", lambda device: False)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> ScorerTraining:
     """Two small models that learn `rows` by heart, without augmentation, in a few seconds."""

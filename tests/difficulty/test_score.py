@@ -1,5 +1,4 @@
 import copy
-import importlib
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ import torch
 from datasets import Dataset, Image, Value
 
 from ddgs_hub.difficulty import Scorer, score
-from ddgs_hub.difficulty.score import Margins, margin
+from ddgs_hub.difficulty.margins import Margins, difficulties, margin
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import undecoded
 
@@ -42,6 +41,7 @@ def test_rows_gain_difficulty_and_keep_everything_else(scorer, rows):
     np.testing.assert_array_equal(again["difficulty"], difficulty)
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 def test_neither_batches_nor_workers_nor_a_selection_change_it(scorer, rows):
     expected = np.asarray(score(rows, scorer)["difficulty"])
     np.testing.assert_allclose(score(rows, scorer, batch_size=7)["difficulty"], expected, atol=1e-6)
@@ -92,9 +92,7 @@ class TestBfloat16:
 
     @pytest.fixture(autouse=True)
     def hardware_with_bfloat16(self, monkeypatch):
-        # By its module: as an attribute, `ddgs_hub.difficulty.score` is the function.
-        module = importlib.import_module("ddgs_hub.difficulty.score")
-        monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
+        monkeypatch.setattr("ddgs_hub.difficulty.margins.has_bfloat16", lambda device: True)
 
     def margins(self, scorer: Scorer, strength: float, rows: Dataset) -> tuple[torch.Tensor, torch.Tensor, Margins]:
         """Margins of all rows in float32 and by `Margins`, batch by batch, and the latter."""
@@ -102,7 +100,8 @@ class TestBfloat16:
         images = torch.stack([scorer.transform(row["image"].convert("RGB")) for row in rows])
         targets = torch.tensor(rows["label"])
         margins = Margins(scorer, 0)
-        mixed = torch.cat([margins(i, t) for i, t in zip(images.split(50), targets.split(50), strict=True)])
+        first, *others = zip(images.split(50), targets.split(50), strict=True)
+        mixed = torch.cat([margins.calibrate(*first), *(margins.start(*batch).result() for batch in others)])
         return margin(scorer.logits(images), targets), mixed, margins
 
     def test_a_confident_scorer_is_within_a_thousandth_and_mostly_in_bfloat16(self, scorer, rows):
@@ -121,6 +120,28 @@ class TestBfloat16:
     def test_too_few_images_to_judge_are_left_in_float32(self, scorer, rows):
         _, _, margins = self.margins(scorer, 4, rows.select(range(20)))
         assert margins.error == torch.inf
+
+    def test_a_gpus_batches_ahead_change_nothing(self, scorer, rows, monkeypatch):
+        """Three batches on their way at once, some images of each scored again."""
+        scorer.models[0].get_classifier().weight.mul_(4)
+        expected = score(rows, scorer, batch_size=40)["difficulty"]
+        images = torch.stack([scorer.transform(row["image"].convert("RGB")) for row in rows])
+        targets, folds, margins = np.asarray(rows["label"]), np.zeros(len(rows), dtype=int), Margins(scorer, 0)
+        margins.calibrate(images[:40], torch.from_numpy(targets[:40]))
+        assert margins.error < torch.inf
+        monkeypatch.setattr("ddgs_hub.difficulty.margins.AHEAD", 2)
+        monkeypatch.setattr("ddgs_hub.difficulty.margins.is_asynchronous", lambda device: True)
+        batches, taken = np.split(np.arange(40, 200), 4), []
+
+        def stream():
+            for batch in batches:
+                taken.append(batch[0])
+                yield batch, images[batch]
+
+        for number, (batch, values) in enumerate(difficulties(stream(), [margins], targets, folds)):
+            assert batch.tolist() == batches[number].tolist()
+            assert len(taken) == min(number + 3, 4)
+            np.testing.assert_array_equal(values, np.asarray(expected)[batch])
 
 
 def test_a_killed_scoring_goes_on_where_it_was(scorer, rows, tmp_path):
@@ -144,6 +165,7 @@ def test_a_killed_scoring_goes_on_where_it_was(scorer, rows, tmp_path):
     np.testing.assert_array_equal(resumed["difficulty"], expected)
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 def test_progress_of_other_images_or_weights_is_not_used(scorer, rows, tmp_path):
     file = tmp_path / "deep" / "progress.bin"
     first = score(rows, scorer, batch_size=50, progress=file)

@@ -29,6 +29,7 @@ def transformers_folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_timm_folder_scores_as_timm_does(timm_folder, rows):
     model = timm.create_model(f"local-dir:{timm_folder}", pretrained=True).eval()
     transform = create_transform(**resolve_model_data_config(model), is_training=False)
@@ -40,6 +41,7 @@ def test_a_timm_folder_scores_as_timm_does(timm_folder, rows):
     np.testing.assert_allclose(scored["difficulty"], expected, atol=2e-6)
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_transformers_folder_scores_as_transformers_does(transformers_folder, rows):
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 

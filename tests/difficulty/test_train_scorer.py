@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,7 +182,7 @@ def test_two_processes_train_one_scorer_and_score_every_row(rows, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run([*launch, script, tmp_path], check=True, timeout=300, env=environment, capture_output=True)
     expected = score(rows, Scorer.from_pretrained(tmp_path / "scorer"), batch_size=32)["difficulty"]
     for process in (0, 1):
