@@ -1,99 +1,113 @@
-"""Fine-tuning steps: latents encoded once and an EMA of what is trained, against encoding anew and a full EMA.
+"""Fine-tuning steps of DiT-XL/2 at 256 px against the published way: `python -m benchmarks.finetuning`.
 
-The plain way is the published recipe's, written by us: each step encodes its images with the autoencoder and averages
-all weights. Model and autoencoder are small ones whose costs stand to each other as DiT-XL/2's and Stable Diffusion's
-do at 256 px (encoding 136.4 GMAC an image, forward and backward with DiffFit 241.5), which is printed and checked.
+The plain way is written by us (`benchmarks.published`): float32 (TF32 on a GPU), every step encodes its images with
+the autoencoder, and the EMA runs over all weights. In between: the same with latents that are encoded already, which
+shows what the cache alone brings. Ours is `finetune`, with bfloat16 where the device has it.
 """
 
+import argparse
 import copy
 import time
+from collections.abc import Iterator
 
 import torch
-from diffusers import AutoencoderKL, DiTTransformer2DModel
-from torch.utils.flop_counter import FlopCounterMode
+from accelerate import Accelerator
 
+from benchmarks import xl
+from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, synchronize
+from benchmarks.published import TrainingBatch, plain_trajectory
 from ddgs_hub.codec import Codec
-from ddgs_hub.diffusion import LatentCache, MinimaxCriterion, Schedule, add_difffit, diffusion_losses, finetune
-from ddgs_hub.diffusion.difffit import trained_parameters
-from ddgs_hub.diffusion.dit import new_dit
+from ddgs_hub.difficulty.margins import has_bfloat16
+from ddgs_hub.diffusion import LatentCache, add_difffit, finetune
 from ddgs_hub.recipe import Finetune
 
-IMAGES, BATCH, STEPS = 24, 4, 4
-REAL_RATIO = 136.4 / 241.5
+CLASSES = 10
+GAMMA_BLOCKS = 14
+WARM_UP = 1  # steps that are not counted
 
 
-def models() -> tuple[DiTTransformer2DModel, AutoencoderKL]:
-    """A DiT of width 384 and an autoencoder of a quarter of Stable Diffusion's width, both for 128 px."""
-    torch.manual_seed(0)
-    dit = new_dit(num_attention_heads=6, attention_head_dim=64, num_layers=16, sample_size=16)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(32, 64, 128, 128),
-        layers_per_block=2,
-        norm_num_groups=32,
-        sample_size=128,
-    )
-    return dit, vae.eval().requires_grad_(False)
+def plain(device: str, batch_size: int, steps: int, encoded: bool) -> dict[str, float]:
+    """Seconds a step of the published way; `encoded`: with latents from memory."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    model = xl.plain_dit(device, GAMMA_BLOCKS)
+    codec = Codec(xl.autoencoder(device))
+    images = torch.rand(batch_size, 3, xl.IMAGE_SIZE, xl.IMAGE_SIZE, device=device) * 2 - 1
+    labels = torch.arange(batch_size, device=device) % CLASSES
+    known = codec.encode(images) if encoded else None
+    if encoded:
+        del codec
 
+    def batches() -> Iterator[TrainingBatch]:
+        while True:
+            mean, log_variance = known or codec.encode(images)
+            z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+            yield z, torch.randn_like(z), torch.randint(1000, (batch_size,), device=device), labels, labels
 
-def cost_ratio(dit: DiTTransformer2DModel, vae: AutoencoderKL) -> float:
-    """Floating-point operations of encoding an image over those of a forward and backward pass on it."""
-    dit = add_difffit(copy.deepcopy(dit))
-    with FlopCounterMode(display=False) as encoding:
-        vae.encode(torch.zeros(1, 3, 128, 128))
-    with FlopCounterMode(display=False) as training:
-        dit(torch.zeros(1, 4, 16, 16), torch.zeros(1), torch.zeros(1, dtype=torch.long)).sample.sum().backward()
-    return encoding.get_total_flops() / training.get_total_flops()
-
-
-def plain(dit: DiTTransformer2DModel, vae: AutoencoderKL, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Seconds a step of the published way."""
-    add_difffit(dit).train()
-    average = copy.deepcopy(dit)
-    optimizer = torch.optim.AdamW(trained_parameters(dit).values(), lr=1e-3, weight_decay=0)
-    criterion, schedule = MinimaxCriterion(), Schedule.linear()
+    trajectory = plain_trajectory(model, copy.deepcopy(model), batches())
+    for _ in range(WARM_UP):
+        next(trajectory)
+    synchronize(device)
     start = time.perf_counter()
-    for step in range(STEPS):
-        chosen = torch.arange(step * BATCH, (step + 1) * BATCH) % len(images)
-        with torch.no_grad():
-            z = vae.encode(images[chosen]).latent_dist.sample() * vae.config.scaling_factor
-        noise, t = torch.randn_like(z), torch.randint(1000, (BATCH,))
-        z_t = schedule.add_noise(z, noise, t)
-        output = dit(z_t, t, labels[chosen], return_dict=False)[0]
-        mse, bound, z_hat = diffusion_losses(schedule, output, z, z_t, noise, t)
-        loss = (mse + bound).mean() + sum(criterion(z_hat, z, labels[chosen]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            for mean, value in zip(average.parameters(), dit.parameters(), strict=True):
-                mean.mul_(0.9999).add_(value, alpha=1e-4)
-    return (time.perf_counter() - start) / STEPS
+    for _ in range(steps):
+        next(trajectory)
+    synchronize(device)
+    return {"seconds": (time.perf_counter() - start) / steps}
 
 
-def cached(dit: DiTTransformer2DModel, vae: AutoencoderKL, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Seconds a step of `finetune` on a latent cache that is already there: it is filled once for all epochs."""
-    mean, log_variance = Codec(vae).encode(images)
-    cache = LatentCache(mean[None].clone(), log_variance[None].clone(), labels)
-    start = time.perf_counter()
-    finetune(dit, cache, Finetune(epochs=STEPS * BATCH / len(images), batch_size=BATCH))
-    return (time.perf_counter() - start) / STEPS
+def ours(device: str, batch_size: int, steps: int) -> dict[str, float]:
+    """Seconds a step of `finetune` on a latent cache: the difference of a longer and a shorter training."""
+    mixed_precision = "bf16" if has_bfloat16(torch.device(device)) else "no"
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+    mean = torch.randn(2, CLASSES * batch_size, *xl.LATENTS)
+    cache = LatentCache(mean, torch.full_like(mean, -6.0), torch.arange(mean.shape[1]) % CLASSES)
+    dit = xl.dit(device)
+
+    def train(steps: int) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        finetune(dit, cache, Finetune(epochs=steps / CLASSES, batch_size=batch_size), accelerator=accelerator)
+        synchronize(device)
+        return time.perf_counter() - start
+
+    train(WARM_UP)
+    return {"seconds": (train(steps + 1) - train(1)) / steps}
+
+
+def operations(batch_size: int) -> float:
+    """Floating-point operations of a step on latents: forward and backward through what DiffFit trains."""
+    dit = add_difffit(xl.dit("meta")).train()
+    z, labels = torch.empty(1, *xl.LATENTS, device="meta"), torch.zeros(1, dtype=torch.long, device="meta")
+    return batch_size * flops(lambda: dit(z, labels, labels).sample.sum().backward())
 
 
 def main() -> None:
-    """Prints the seconds a step of both ways and their ratio: the best of three, in turn."""
-    dit, vae = models()
-    print(f"encoding : training cost of an image {cost_ratio(dit, vae):.2f} (DiT-XL/2 at 256 px: {REAL_RATIO:.2f})")
-    images, labels = torch.rand(IMAGES, 3, 128, 128) * 2 - 1, torch.arange(IMAGES) % 10
-    seconds: dict[str, list[float]] = {"plain": [], "cached": []}
-    for _ in range(3):
-        seconds["plain"].append(plain(copy.deepcopy(dit), vae, images, labels))
-        seconds["cached"].append(cached(copy.deepcopy(dit), vae, images, labels))
-    best = {name: min(values) for name, values in seconds.items()}
-    print(f"re-encoding, full EMA             {best['plain']:.3f} s a step of {BATCH}")
-    print(f"latent cache, EMA of the trained  {best['cached']:.3f} s a step of {BATCH}")
-    print(f"ratio                             {best['plain'] / best['cached']:.2f}x")
+    """Prints steps per second of the three ways, their ratios, memory, and the share of the matrix rate."""
+    device = best_device()
+    on_gpu = device == "cuda"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=20 if on_gpu else 2, help="steps that are timed")
+    options = parser.parse_args()
+    common = {"device": device, "batch_size": options.batch_size, "steps": options.steps}
+    dtype = torch.bfloat16 if has_bfloat16(torch.device(device)) else torch.float32
+    ways = {
+        "re-encoding, float32, EMA of all": in_subprocess("benchmarks.finetuning", "plain", **common, encoded=False),
+        "the same with latents at hand": in_subprocess("benchmarks.finetuning", "plain", **common, encoded=True),
+        f"finetune(), {str(dtype).removeprefix('torch.')}": in_subprocess("benchmarks.finetuning", "ours", **common),
+    }
+    print(f"Fine-tuning DiT-XL/2 at 256 px, random weights, batch {options.batch_size}, {device}")
+    slowest = max(way["seconds"] for way in ways.values())
+    for name, way in ways.items():
+        print(
+            f"  {name:<34}{way['seconds']:7.2f} s a step  {1 / way['seconds']:7.3f} steps/s  "
+            f"{slowest / way['seconds']:5.2f}x  {way['peak_memory']:5.1f} GiB at peak"
+        )
+    reached = operations(options.batch_size) / way["seconds"]
+    rate = matrix_rate(device, dtype)
+    print(
+        f"  finetune() does {reached / 1e12:.2f} TFLOP/s, {100 * reached / rate:.0f} % of the {rate / 1e12:.2f} that a "
+        "large matrix product reaches"
+    )
 
 
 if __name__ == "__main__":

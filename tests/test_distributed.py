@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ddgs_hub.bases import base_path
 from ddgs_hub.rows import read_rows
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +81,22 @@ def test_accelerate_launch_with_the_shipped_configuration_does_the_same(alone, d
     ours, expected = (load_file(folder / "dit/adapter.safetensors") for folder in (tmp_path, alone))
     for name, tensor in expected.items():
         torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
+
+
+def test_bfloat16_and_compilation_as_accelerate_is_told(alone, digits_folder, tmp_path):
+    told = ["--mixed_precision", "bf16", "--dynamo_backend", "eager"]  # as inductor, but for minutes of compiling
+    make([*LAUNCHED, *told], digits_folder, tmp_path)
+    losses, expected = (json.loads((folder / "dit/losses.json").read_text()) for folder in (tmp_path, alone))
+    assert losses["diffusion"] != expected["diffusion"]
+    np.testing.assert_allclose(losses["diffusion"], expected["diffusion"], rtol=0.02)
+    # What is saved is the adapter on the base in float32: nothing of the base was rounded.
+    untrained = "transformer_blocks.3.attn1.to_q.weight"
+    tuned, base = (
+        load_file(folder / "transformer/diffusion_pytorch_model.safetensors")[untrained]
+        for folder in (tmp_path / "dit", Path(base_path("digits")))
+    )
+    torch.testing.assert_close(tuned, base.float(), rtol=0, atol=0)
+    assert not read_rows(tmp_path / "pool").data.table.equals(read_rows(alone / "pool").data.table)
 
 
 @pytest.fixture
