@@ -5,14 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file
+from timm.models import save_for_hf
 
 from ddgs_hub.rows import read_rows
 
 ALONE = [sys.executable, "-m", "ddgs_hub"]
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "ddgs_hub"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+TWO, THREE = ([*TORCHRUN, "--nproc_per_node", count, "-m", "ddgs_hub"] for count in ("2", "3"))
 LAUNCHED = [
     sys.executable,
     "-m",
@@ -67,3 +71,25 @@ def test_accelerate_launch_with_the_shipped_configuration_does_the_same(alone, d
     ours, expected = (load_file(folder / "dit/adapter.safetensors") for folder in (tmp_path, alone))
     for name, tensor in expected.items():
         torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
+
+
+def test_two_and_three_processes_score_as_one(digits_folder, tmp_path):
+    """To the bit: the batches are the same, and one batch decides for all processes what bfloat16 settles."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        overlay = {"input_size": (3, 32, 32), "crop_pct": 1.0}
+        model = timm.create_model("test_resnet", num_classes=10, pretrained_cfg_overlay=overlay)
+        torch.nn.init.normal_(model.get_classifier().weight, std=3.0)  # some easy, some hard, some undecided
+    save_for_hf(model, tmp_path / "scorer", {"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
+
+    def scored(launcher: list[str], name: str):
+        options = "--scorer", f"{tmp_path}/scorer", "--batch-size", "64", "--output", f"{tmp_path}/{name}"
+        printed = command(launcher, "score", str(digits_folder), *options)
+        assert printed.count("mean difficulty") == 1  # by one of them
+        return read_rows(tmp_path / name)
+
+    expected = scored(ALONE, "one")
+    assert np.std(expected["difficulty"]) > 0.1
+    for launcher, name in ((TWO, "two"), (THREE, "three")):
+        assert scored(launcher, name).data.table.equals(expected.data.table)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "scorer", "three", "two"]
