@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
+from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import embed_table_storage
 from numpy.typing import NDArray
 from PIL import Image as PILImage
@@ -106,7 +107,9 @@ def read_rows(folder: str | Path, split: str = "train") -> Dataset:
         InputError: the folder holds no such split, or its files cannot be read.
     """
     schema, tables = read_tables(folder, split)
-    return Dataset(pa.concat_tables([schema.empty_table(), *tables]))
+    table = pa.concat_tables([schema.empty_table(), *tables])
+    # Without a fingerprint one is made of the pickled table: a second copy of all images, and most of the time.
+    return Dataset(table, fingerprint=generate_random_fingerprint())
 
 
 def read_tables(folder: str | Path, split: str = "train") -> tuple[pa.Schema, Iterator[pa.Table]]:
