@@ -9,6 +9,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,11 +54,11 @@ def pooled(device: str, batch_size: int, batches: int, steps: int) -> dict[str, 
         cast_frozen(dit, torch.bfloat16)
         codec.lower_decoder(torch.bfloat16)
     classes = PoolClasses([str(k) for k in range(batch_size)], [None] * batch_size, list(range(batch_size)))
+    make = partial(generate_pool, dit, codec, classes=classes, guidance_scale=GUIDANCE, batch_size=batch_size)
     with TemporaryDirectory() as folder:
-        settings = {"guidance_scale": GUIDANCE, "batch_size": batch_size}
-        generate_pool(dit, codec, Path(folder) / "warm-up", classes, per_class=1, num_steps=2, **settings)
+        make(Path(folder) / "warm-up", per_class=1, num_steps=2)
         with timed(device) as seconds:
-            generate_pool(dit, codec, Path(folder) / "pool", classes, per_class=batches, num_steps=steps, **settings)
+            make(Path(folder) / "pool", per_class=batches, num_steps=steps)
     return {"seconds": seconds[0] / (batches * batch_size)}
 
 
@@ -89,9 +90,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=2 if on_gpu else 1, help="batches of the pool")
     options = parser.parse_args()
     dtype = torch.bfloat16 if has_bfloat16(torch.device(device)) else torch.float32
-    one = in_subprocess(
-        "benchmarks.generation", "plain", device=device, images=4 if on_gpu else 2, steps=options.steps
-    )
+    one = in_subprocess("benchmarks.generation", "plain", device=device, images=4 if on_gpu else 2, steps=options.steps)
     many = in_subprocess(
         "benchmarks.generation",
         "pooled",

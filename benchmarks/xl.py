@@ -4,11 +4,15 @@ Weights do not change how long a model takes. They are drawn where they are used
 hand.
 """
 
+from typing import TypeVar
+
 import torch
 from diffusers import AutoencoderKL, DiTTransformer2DModel
 
 from benchmarks.published import PlainDiT
 from ddgs_hub.diffusion.dit import tie_condition_embedders
+
+Model = TypeVar("Model", bound=torch.nn.Module)
 
 LATENTS = (4, 32, 32)
 IMAGE_SIZE = 256  # px
@@ -46,7 +50,7 @@ def autoencoder(device: str) -> AutoencoderKL:
     return vae.eval().requires_grad_(False)
 
 
-def _filled(model: torch.nn.Module) -> torch.nn.Module:
+def _filled(model: Model) -> Model:
     for name, parameter in model.named_parameters():
         if name != "pos_embed":
             torch.nn.init.normal_(parameter, std=0.02)

@@ -185,8 +185,10 @@ def score(
     """
     from ddgs_hub import stages
 
-    rows = stages.open_rows(data, split, subset=subset, revision=revision)
-    _print(stages.score_rows(rows, scorer, output, split=split, batch_size=batch_size), as_json)
+    result = stages.score_source(
+        data, scorer, output, split=split, subset=subset, revision=revision, batch_size=batch_size
+    )
+    _print(result, as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
+from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import embed_table_storage
 from numpy.typing import NDArray
 from PIL import Image as PILImage
@@ -98,12 +99,26 @@ def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
 
 
 def read_rows(folder: str | Path, split: str = "train") -> Dataset:
-    """Reads every Parquet file of a split in a folder of Hub layout.
+    """Reads every Parquet file of a split in a folder of Hub layout into memory.
 
     Read with pyarrow, not `load_dataset`: nothing is copied into the cache, and rows that were rewritten are read anew.
 
     Raises:
         InputError: the folder holds no such split, or its files cannot be read.
+    """
+    schema, tables = read_tables(folder, split)
+    table = pa.concat_tables([schema.empty_table(), *tables])
+    # Without a fingerprint one is made of the pickled table: a second copy of all images, and most of the time.
+    return Dataset(table, fingerprint=generate_random_fingerprint())
+
+
+def read_tables(folder: str | Path, split: str = "train") -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """The rows of a split in a folder of Hub layout, `ROWS_PER_GROUP` at a time.
+
+    Not a file at a time: pyarrow takes several times the memory of the rows to read a large column of bytes at once.
+
+    Raises:
+        InputError: the folder holds no such split, or, then or later, its files cannot be read.
     """
     files = sorted(Path(folder).glob(f"data/{split}-*.parquet"))
     if not files:
@@ -111,10 +126,27 @@ def read_rows(folder: str | Path, split: str = "train") -> Dataset:
             f"{folder} has no split '{split}': there is no data/{split}-*.parquet in it; "
             "give a folder in Hub layout, such as `ddgs-hub prepare` writes"
         )
+
+    def unreadable(reason: object) -> InputError:
+        return InputError(f"cannot read split '{split}' of {folder}: {reason}; write it again")
+
     try:
-        return Dataset(pa.concat_tables(pq.read_table(file) for file in files))
+        schema = pq.read_schema(files[0])
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"cannot read split '{split}' of {folder}: {error}; write it again") from error
+        raise unreadable(error) from error
+
+    def tables() -> Iterator[pa.Table]:
+        try:
+            for path in files:
+                with pq.ParquetFile(path) as file:
+                    if not file.schema_arrow.equals(schema):
+                        raise unreadable(f"{path.name} has other columns than {files[0].name}")
+                    for batch in file.iter_batches(ROWS_PER_GROUP):
+                        yield pa.Table.from_batches([batch], schema)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise unreadable(error) from error
+
+    return schema, tables()
 
 
 def require_columns(rows: Dataset, *names: str, where: str = "the dataset") -> None:

@@ -1,6 +1,6 @@
 """Where an original dataset comes from: a Hub id, a folder in Hub layout, an image folder by class, or the digits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, Valu
 from datasets.table import embed_table_storage
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, read_rows, write_tables
+from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, read_rows, read_tables, write_tables
 from ddgs_hub.subsets import Subset, get_subset
 
 BUILT_IN = "digits"
@@ -72,6 +72,47 @@ def load_rows(source: str | Path, split: str = "train", *, revision: str | None 
         return load_dataset(str(source), split=split, revision=revision)
     except (ValueError, FileNotFoundError, ConnectionError) as error:
         raise InputError(f"cannot load split '{split}' of {source}: {str(error).strip().splitlines()[0]}") from error
+
+
+def spool_rows(
+    source: str, split: str, path: str | Path, *, subset: str | None = None, revision: str | None = None
+) -> None:
+    """Writes all rows of a split as an Arrow file, which `Dataset.from_file` maps into memory: it need not fit there.
+
+    Every column of the source is kept, and the bytes of every image. Of a subset the columns are those of
+    `write_original`.
+
+    Args:
+        source: a local folder in Hub layout, a Hub dataset id, which is streamed, or `digits`.
+        split: of the source.
+        path: the file to write.
+        subset: a name of `subsets.SUBSETS`: its classes alone, in its order.
+        revision: the revision of a Hub dataset.
+
+    Raises:
+        InputError: the source, the split, a column or a class of the subset is missing.
+    """
+    where = f"{source} ({split})"
+    folder = Path(source).expanduser()
+    if subset is not None:
+        tables, features = _select(open_source(source, split, revision=revision), get_subset(subset), where)
+        schema = features.arrow_schema
+    elif folder.is_dir():
+        schema, tables = read_tables(folder, split)
+    else:
+        stream = open_source(source, split, revision=revision)
+        raw, features = stream.features.arrow_schema, Features({**stream.features, "image": Image()})
+        batches = stream.with_format("arrow").iter(batch_size=ROWS_PER_GROUP)
+        tables, schema = (embed_table_storage(table.cast(raw)) for table in batches), features.arrow_schema
+    present: set[int] = set()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for table in tables:
+            table = table.select(schema.names).cast(schema)
+            writer.write_table(table)
+            if subset is not None:
+                present.update(table.column("label").unique().to_pylist())
+    if subset is not None:
+        _check_every_class(present, features["label"].names, where)
 
 
 def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> IterableDataset:
@@ -171,7 +212,7 @@ def _select(stream: IterableDataset, subset: Subset | None, where: str) -> tuple
     return tables(), features
 
 
-def _check_every_class(present: list[int], names: list[str], where: str) -> None:
+def _check_every_class(present: Collection[int], names: list[str], where: str) -> None:
     missing = [name for k, name in enumerate(names) if k not in present]
     if missing:
         raise InputError(f"class '{missing[0]}' of {where} has no image: add images or drop the class from the labels")

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
 from ddgs_hub.rows import class_names, read_rows, staged_folder, write_rows
-from ddgs_hub.sources import load_rows, write_original
+from ddgs_hub.sources import spool_rows, write_original
 from ddgs_hub.subsets import SUBSETS
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def make_dit(
     latents = output.parent / LATENTS
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     codec.to("cpu")  # it is needed once more, to be saved
-    checkpoints = output.with_name(f".{output.name}.checkpoints")
+    checkpoints = _sibling(output, "checkpoints")
     dit, log = finetune(dit, cache, recipe.finetune, seed=recipe.seed, accelerator=accelerator, checkpoints=checkpoints)
     trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
     if is_main():
@@ -207,7 +206,7 @@ def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: 
     """Adds `difficulty` to the training split of a folder, in place; other splits stay as they are."""
     from ddgs_hub.difficulty import Scorer, score
 
-    known = folder.with_name(f".{folder.name}.scores")  # lets a killed scoring go on
+    known = _sibling(folder, "scores")  # lets a killed scoring go on
     classifier = Scorer.from_pretrained(scorer, revision=revision)
     scored = score(read_rows(folder), classifier, batch_size=recipe.score.batch_size, progress=known)
     if is_main():
@@ -220,27 +219,41 @@ def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: 
     return _describe(np.asarray(scored["difficulty"]))
 
 
-def open_rows(source: str, split: str, *, subset: str | None = None, revision: str | None = None) -> Dataset:
-    """The rows of any dataset, or those of a subset of ImageNet in it, in the subset's class order."""
-    if subset is None:
-        return load_rows(source, split, revision=revision)
-    with TemporaryDirectory() as folder:
-        write_original(source, folder, splits={split: split}, subset=subset, revision=revision)
-        return read_rows(folder, split)
+def score_source(
+    source: str,
+    scorer: str,
+    output: Path,
+    *,
+    split: str,
+    subset: str | None = None,
+    revision: str | None = None,
+    batch_size: int = 128,
+) -> dict[str, Any]:
+    """Scores a split of any dataset and writes it with `difficulty`; the result has counts, a histogram, speed, memory.
 
-
-def score_rows(rows: Dataset, scorer: str, output: Path, *, split: str, batch_size: int) -> dict[str, Any]:
-    """Scores rows and writes them with `difficulty`; the result has counts, a histogram, speed and memory."""
+    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `open_rows`, and `.<output>.scores`,
+    by which a killed call goes on behind the last finished batches.
+    """
     from ddgs_hub.difficulty import Scorer, score
     from ddgs_hub.sampling import difficulty_histogram
 
+    rows_folder, known = _sibling(output, "rows"), _sibling(output, "scores")
     classifier = Scorer.from_pretrained(scorer)
-    start = time.perf_counter()
-    scored = score(rows, classifier, batch_size=batch_size)
-    seconds = time.perf_counter() - start
-    if is_main():
-        with staged_folder(output) as folder:
-            write_rows(scored, folder, split)
+    try:
+        rows = open_rows(source, split, rows_folder, subset=subset, revision=revision)
+        start = time.perf_counter()
+        scored = score(rows, classifier, batch_size=batch_size, progress=known)
+        seconds = time.perf_counter() - start
+        if is_main():
+            with staged_folder(output) as folder:
+                write_rows(scored, folder, split)
+            known.unlink()
+            shutil.rmtree(rows_folder)
+    except InputError:
+        if is_main():  # these rows, or this scorer, will not be asked for again
+            known.unlink(missing_ok=True)
+            shutil.rmtree(rows_folder, ignore_errors=True)
+        raise
     difficulty = np.asarray(scored["difficulty"])
     histogram = difficulty_histogram(difficulty, 10).tolist()
     result = {
@@ -252,6 +265,25 @@ def score_rows(rows: Dataset, scorer: str, output: Path, *, split: str, batch_si
     }
     speed = f"{result['images_per_second']:.0f} images/s, {result['peak_memory_gb']:.1f} GB at peak"
     return {**result, "text": f"{_describe(difficulty)}\nimages in ten bins, easy to hard: {histogram}\n{speed}"}
+
+
+def open_rows(
+    source: str, split: str, folder: Path, *, subset: str | None = None, revision: str | None = None
+) -> Dataset:
+    """The rows of a local folder, of a Hub dataset, or of a subset of ImageNet in either, mapped from a file on disk.
+
+    The first process writes it into `folder`, see `spool_rows`: a stream from the Hub and a local folder alike, and
+    memory does not grow with either. What of the Hub is whole there after a kill is not streamed again; a stream that
+    was cut off begins anew.
+    """
+    mark, wanted = folder / "source.json", json.dumps([source, split, subset, revision])
+    is_local = Path(source).expanduser().is_dir()  # may have been changed since, and is quickly read
+    if is_main() and (is_local or not mark.is_file() or mark.read_text(encoding="utf-8") != wanted):
+        with staged_folder(folder) as partial:
+            spool_rows(source, split, partial / "rows.arrow", subset=subset, revision=revision)
+            (partial / mark.name).write_text(wanted, encoding="utf-8")
+    wait_for_all()
+    return Dataset.from_file(str(folder / "rows.arrow"))
 
 
 def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer: str | None, seed: int) -> str:
@@ -305,6 +337,12 @@ def load_codec(recipe: Recipe, dit: str | Path) -> Any:
 def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:
     """Writes `losses.json`: for each loss its value at every step."""
     write_json(folder / LOSSES, {name: [round(value, 6) for value in values] for name, values in losses.items()})
+
+
+def _sibling(folder: Path, kind: str) -> Path:
+    """The hidden neighbour of a folder where the work on it is kept until it is done."""
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.{kind}")
 
 
 def _describe(difficulty: np.ndarray) -> str:

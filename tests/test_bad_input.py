@@ -213,7 +213,7 @@ class TestScore:
     @pytest.mark.parametrize(
         ("data", "message"),
         [
-            ("./nowhere", "there is no folder ./nowhere"),
+            ("./nowhere", "./nowhere is not a folder"),
             ("original --split test", "original has no split 'test'"),
             ("odd/no-image", "no column 'image'"),
             ("odd/no-label", "no column 'label'"),

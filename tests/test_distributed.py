@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file
+from timm.models import save_for_hf
 
 from ddgs_hub.bases import base_path
 from ddgs_hub.rows import read_rows
@@ -23,6 +26,7 @@ ALONE = [sys.executable, "-m", "ddgs_hub"]
 LAUNCHED = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "ddgs_hub/launch/cpu.yaml"]
 FINETUNE = ["--set", "finetune.epochs=0.1", "--set", "finetune.batch_size=12", "--set", "finetune.memory_size=4"]
 GENERATE = ["--set", "pool.num_steps=3", "--set", "pool.batch_size=8", "--per-class", "2"]
+SCORE = ["--batch-size", "64"]
 PATIENCE = 60  # seconds within which no process may still wait for one that has died
 
 
@@ -30,19 +34,40 @@ def torchrun(count: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
 
 
-def commands(original: Path, folder: Path) -> list[list[str]]:
-    """The arguments of the stages that several processes share."""
-    common = "--recipe", "digits"
-    return [
-        ["finetune", *common, *FINETUNE, "--original", str(original), "--output", str(folder / "dit")],
-        ["generate", *common, *GENERATE, "--output", str(folder / "pool")],
-    ]
+@dataclass(frozen=True)
+class Inputs:
+    """What the stages start from: `original`, real digits, and `scorer`, a tiny one with random weights."""
+
+    original: Path
+    scorer: Path
+
+    def commands(self, folder: Path) -> dict[str, list[str]]:
+        """The arguments of the stages that several processes share."""
+        common = "--recipe", "digits"
+        return {
+            "finetune": [*common, *FINETUNE, "--original", str(self.original), "--output", str(folder / "dit")],
+            "generate": [*common, *GENERATE, "--output", str(folder / "pool")],
+            "score": [str(self.original), "--scorer", str(self.scorer), *SCORE, "--output", str(folder / "scored")],
+        }
 
 
-def make(launcher: list[str], original: Path, folder: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def inputs(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    folder = tmp_path_factory.mktemp("scorer")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        overlay = {"input_size": (3, 32, 32), "crop_pct": 1.0}
+        model = timm.create_model("test_resnet", num_classes=10, pretrained_cfg_overlay=overlay)
+        torch.nn.init.normal_(model.get_classifier().weight, std=3.0)  # some easy, some hard, some undecided
+    save_for_hf(model, folder, {"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
+    return Inputs(digits_folder, folder)
+
+
+def make(launcher: list[str], inputs: Inputs, folder: Path) -> list[str]:
     """Runs the stages, each by a command of its own; what each printed."""
     outputs = []
-    for arguments in commands(original, folder):
+    for stage, options in inputs.commands(folder).items():
+        arguments = [stage, *options]
         command = [*launcher, *(["-m", "ddgs_hub"] if launcher != ALONE else []), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, timeout=300)
         assert done.returncode == 0, done.stderr
@@ -51,17 +76,17 @@ def make(launcher: list[str], original: Path, folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def alone(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made by plain commands: `dit`, `pool`."""
+def alone(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made by plain commands: `dit`, `pool`, `scored`."""
     folder = tmp_path_factory.mktemp("alone")
-    make(ALONE, digits_folder, folder)
+    make(ALONE, inputs, folder)
     return folder
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_several_processes_have_the_losses_and_the_pool_of_one(count, alone, digits_folder, tmp_path):
-    for printed in make(torchrun(count), digits_folder, tmp_path):
-        assert len(printed.splitlines()) == 1  # by one of them
+def test_several_processes_have_the_losses_the_pool_and_the_scores_of_one(count, alone, inputs, tmp_path):
+    tuned, made, scored = make(torchrun(count), inputs, tmp_path)
+    assert len(tuned.splitlines()) == len(made.splitlines()) == scored.count("mean difficulty") == 1  # by one of them
     losses, expected = (json.loads((folder / "dit/losses.json").read_text()) for folder in (tmp_path, alone))
     for name, values in expected.items():
         assert len(values) == 11
@@ -73,19 +98,22 @@ def test_several_processes_have_the_losses_and_the_pool_of_one(count, alone, dig
         torch.testing.assert_close(adapters[0][name], tensor, rtol=1e-3, atol=1e-4)
     latents = [read_rows(next((folder / "latents").iterdir())) for folder in (tmp_path, alone)]
     assert latents[0].data.table.equals(latents[1].data.table)
-    assert read_rows(tmp_path / "pool").data.table.equals(read_rows(alone / "pool").data.table)
+    for name in ("pool", "scored"):
+        assert read_rows(tmp_path / name).data.table.equals(read_rows(alone / name).data.table)
+    assert np.std(read_rows(alone / "scored")["difficulty"]) > 0.1
+    assert {path.name for path in tmp_path.iterdir()} == {"dit", "latents", "pool", "scored"}
 
 
-def test_accelerate_launch_with_the_shipped_configuration_does_the_same(alone, digits_folder, tmp_path):
-    make(LAUNCHED, digits_folder, tmp_path)
+def test_accelerate_launch_with_the_shipped_configuration_does_the_same(alone, inputs, tmp_path):
+    make(LAUNCHED, inputs, tmp_path)
     ours, expected = (load_file(folder / "dit/adapter.safetensors") for folder in (tmp_path, alone))
     for name, tensor in expected.items():
         torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
 
 
-def test_bfloat16_and_compilation_as_accelerate_is_told(alone, digits_folder, tmp_path):
+def test_bfloat16_and_compilation_as_accelerate_is_told(alone, inputs, tmp_path):
     told = ["--mixed_precision", "bf16", "--dynamo_backend", "eager"]  # as inductor, but for minutes of compiling
-    make([*LAUNCHED, *told], digits_folder, tmp_path)
+    make([*LAUNCHED, *told], inputs, tmp_path)
     losses, expected = (json.loads((folder / "dit/losses.json").read_text()) for folder in (tmp_path, alone))
     assert losses["diffusion"] != expected["diffusion"]
     np.testing.assert_allclose(losses["diffusion"], expected["diffusion"], rtol=0.02)
@@ -141,12 +169,10 @@ LONG = {
 
 
 @pytest.mark.parametrize("stage", ["finetune", "generate"])
-def test_survivor_says_that_another_process_has_ended(stage, digits_folder, tmp_path, start, free_port):
-    [arguments] = [a for a in commands(digits_folder, tmp_path) if a[0] == stage]
+def test_survivor_says_that_another_process_has_ended(stage, inputs, tmp_path, start, free_port):
+    arguments = [stage, *inputs.commands(tmp_path)[stage], *LONG[stage]]
     network = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
-    first, second = (
-        start([*ALONE, *arguments, *LONG[stage]], **network, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in (0, 1)
-    )
+    first, second = (start([*ALONE, *arguments], **network, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in (0, 1))
     wait_for(lambda: list(tmp_path.glob(AT_WORK[stage])) or first.poll() is not None)
     second.kill()
     _, message = first.communicate(timeout=PATIENCE)
@@ -156,9 +182,9 @@ def test_survivor_says_that_another_process_has_ended(stage, digits_folder, tmp_
     )
 
 
-def test_launcher_ends_when_one_of_its_processes_dies(digits_folder, tmp_path, start):
-    [arguments, _] = commands(digits_folder, tmp_path)
-    launcher = start([*torchrun(2), "-m", "ddgs_hub", *arguments, *LONG["finetune"]])
+def test_launcher_ends_when_one_of_its_processes_dies(inputs, tmp_path, start):
+    arguments = ["finetune", *inputs.commands(tmp_path)["finetune"], *LONG["finetune"]]
+    launcher = start([*torchrun(2), "-m", "ddgs_hub", *arguments])
     wait_for(lambda: list(tmp_path.glob(AT_WORK["finetune"])) or launcher.poll() is not None)
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
     workers = [int(pid) for pid in children.read_text().split()]

@@ -166,6 +166,13 @@ class TestWriteAndRead:
         with pytest.raises(InputError, match="cannot read split 'train' of"):
             read_rows(tmp_path)
 
+    def test_files_of_other_columns(self, tmp_path: Path) -> None:
+        write_rows(make_rows(), tmp_path)
+        path = parquet_path(tmp_path)
+        pq.write_table(pq.read_table(path).drop_columns("image"), path.with_name("train-00001-of-00002.parquet"))
+        with pytest.raises(InputError, match=r"train-00001-of-00002.parquet has other columns than train-00000"):
+            read_rows(tmp_path)
+
 
 class TestChecks:
     def test_missing_column_is_named(self) -> None:

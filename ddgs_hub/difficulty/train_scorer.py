@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from ddgs_hub.difficulty.scorer import FOLDS_FILE, fold_of, image_digest
 from ddgs_hub.errors import InputError
 from ddgs_hub.images import encoded_images
+from ddgs_hub.processes import get_accelerator, wait_for_all
 from ddgs_hub.recipe import ScorerTraining
 from ddgs_hub.rows import checked_labels, class_names, decode_image, require_columns, staged_folder
 
@@ -73,7 +74,7 @@ def train_scorer(
         InputError: a column is missing, a label is outside the classes, an image cannot be decoded, a class is too
             small for the folds, timm does not know the model, or `output` cannot be written.
     """
-    accelerator = Accelerator()
+    accelerator = get_accelerator()
     if training.batch_size % accelerator.num_processes:
         raise InputError(
             f"batch_size {training.batch_size} cannot be shared by {accelerator.num_processes} processes: "
@@ -99,7 +100,7 @@ def train_scorer(
         trained = TrainedScorer(Path(output), float(correct.mean()), accuracies)
         if partial is not None:
             _write_folds(partial / FOLDS_FILE, trained, training, flip, seed)
-    accelerator.wait_for_everyone()
+    wait_for_all()
     return trained
 
 
