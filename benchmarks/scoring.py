@@ -1,7 +1,8 @@
 """Scoring (Eq. 6) against one image at a time in float32: `python -m benchmarks.scoring`, on a GPU where there is one.
 
 The weights are random, so every image is clearly hard and, where there is bfloat16, none but the first batch is scored
-in float32 too. How many a trained scorer scores twice depends on how many images it is undecided about.
+in float32 too: of the few images that a CPU is given here that is a ninth, of a real dataset next to nothing. How many
+a trained scorer scores twice depends on how many images it is undecided about.
 """
 
 import time

@@ -64,6 +64,8 @@ class Scorer:
         self.transform = transform
         self.classes = classes
         self.normalization = normalization
+        # On the device once: a copy from the host for each batch would wait for all that the device has been given.
+        self._mean, self._std = (torch.tensor(v, device=self.device)[:, None, None] for v in normalization)
         self.name = name
         self.revision = revision
 
@@ -112,8 +114,7 @@ class Scorer:
         """
         images = images.to(self.device, non_blocking=True)
         if images.dtype == torch.uint8:
-            mean, std = (torch.tensor(values, device=self.device)[:, None, None] for values in self.normalization)
-            images = images.float().div_(255).sub_(mean).div_(std)
+            images = images.float().div_(255).sub_(self._mean).div_(self._std)
         return images.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
