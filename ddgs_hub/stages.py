@@ -204,8 +204,6 @@ def _pool_classes(recipe: Recipe, dit: str) -> "PoolClasses":
 
 def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: str | None = None) -> str:
     """Adds `difficulty` to the training split of a folder, in place; other splits stay as they are."""
-    from accelerate import PartialState
-
     from ddgs_hub.difficulty import Scorer, score
 
     known = _sibling(folder, "scores")  # lets a killed scoring go on
@@ -218,7 +216,7 @@ def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: 
             for split, split_rows in {"train": scored, **others}.items():
                 write_rows(split_rows, partial, split)
         known.unlink()
-    PartialState().wait_for_everyone()
+    wait_for_all()
     return _describe(np.asarray(scored["difficulty"]))
 
 
@@ -237,8 +235,6 @@ def score_source(
     Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `open_rows`, and `.<output>.scores`,
     by which a killed call goes on behind the last finished batches.
     """
-    from accelerate import PartialState
-
     from ddgs_hub.difficulty import Scorer, score
     from ddgs_hub.sampling import difficulty_histogram
 
@@ -254,7 +250,7 @@ def score_source(
                 write_rows(scored, folder, split)
             known.unlink()
             shutil.rmtree(rows_folder)
-        PartialState().wait_for_everyone()
+        wait_for_all()
     except InputError:
         if is_main():  # these rows, or this scorer, will not be asked for again
             known.unlink(missing_ok=True)

@@ -44,3 +44,20 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A timm classifier of ten classes with random weights, in timm's layout."""
+    import timm
+    import torch
+    from timm.models import save_for_hf
+
+    folder = tmp_path_factory.mktemp("timm")
+    torch.manual_seed(0)
+    overlay = {"input_size": (3, 32, 32), "crop_pct": 0.9, "interpolation": "bicubic", "mean": (0.4, 0.5, 0.6)}
+    model = timm.create_model("test_resnet", num_classes=10, pretrained_cfg_overlay=overlay)
+    # Random weights are all but indifferent: a head this strong makes some images easy and some hard.
+    torch.nn.init.normal_(model.get_classifier().weight, std=2.0)
+    save_for_hf(model, folder, model_config={"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
+    return folder

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.models import save_for_hf
 
 from ddgs_hub.bases import base_path
 from ddgs_hub.rows import read_rows
@@ -52,15 +50,8 @@ class Inputs:
 
 
 @pytest.fixture(scope="module")
-def inputs(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    folder = tmp_path_factory.mktemp("scorer")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        overlay = {"input_size": (3, 32, 32), "crop_pct": 1.0}
-        model = timm.create_model("test_resnet", num_classes=10, pretrained_cfg_overlay=overlay)
-        torch.nn.init.normal_(model.get_classifier().weight, std=3.0)  # some easy, some hard, some undecided
-    save_for_hf(model, folder, {"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
-    return Inputs(digits_folder, folder)
+def inputs(digits_folder: Path, timm_folder: Path) -> Inputs:
+    return Inputs(digits_folder, timm_folder)
 
 
 def make(launcher: list[str], inputs: Inputs, folder: Path) -> list[str]:

@@ -30,20 +30,26 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def unbroken(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The outputs of unbroken runs: `dit` and `pool`."""
+def unbroken(digits_folder: Path, timm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of unbroken runs: `dit`, `pool` and `scored`."""
     folder, recipe = tmp_path_factory.mktemp("unbroken"), load_recipe("digits", SETTINGS)
     stages.make_dit(recipe, digits_folder, "digits", folder / "dit")
     stages.make_pool(recipe, "digits", folder / "pool", per_class=6)
+    stages.score_source(str(digits_folder), str(timm_folder), folder / "scored", split="train", batch_size=16)
     return folder
 
 
-@pytest.mark.parametrize("name", ["dit", "pool"])
-def test_ten_kills_change_nothing(name, unbroken, digits_folder, tmp_path):
+@pytest.mark.parametrize("name", ["dit", "pool", "scored"])
+def test_ten_kills_change_nothing(name, unbroken, digits_folder, timm_folder, tmp_path):
     recipe, output = load_recipe("digits", SETTINGS), tmp_path / name
     stage, arguments, settings = {
         "dit": (stages.make_dit, (recipe, digits_folder, "digits", output), {}),
         "pool": (stages.make_pool, (recipe, "digits", output), {"per_class": 6}),
+        "scored": (
+            stages.score_source,
+            (str(digits_folder), str(timm_folder), output),
+            {"split": "train", "batch_size": 16},
+        ),
     }[name]
     began = time.monotonic()
     whole = start(stage, arguments, settings)

@@ -36,7 +36,8 @@ class ScaledLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """`gamma * (x W^T + b)`, shape `(…, out_features)`."""
-        return super().forward(x) * self.scale()
+        output = super().forward(x)
+        return output * self.scale().to(output)  # under autocast as short as the output: it is kept for backward
 
     def folded(self) -> nn.Linear:
         """A plain linear layer that computes the same."""

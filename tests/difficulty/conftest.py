@@ -1,13 +1,10 @@
 """Tiny real scorers, and real handwritten digits to train and to score."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import timm
 import torch
 from datasets import Dataset
-from timm.models import save_for_hf
 
 from ddgs_hub.difficulty import TrainedScorer, train_scorer
 from ddgs_hub.recipe import ScorerTraining
@@ -56,16 +53,3 @@ def rows() -> Dataset:
 def trained(rows: Dataset, tmp_path_factory: pytest.TempPathFactory) -> TrainedScorer:
     """A cross-fitted scorer of two models, trained on `rows`."""
     return train_scorer(rows, tmp_path_factory.mktemp("trained") / "scorer", TINY, seed=3)
-
-
-@pytest.fixture(scope="session")
-def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A timm classifier of ten classes with random weights, in timm's layout."""
-    folder = tmp_path_factory.mktemp("timm")
-    torch.manual_seed(0)
-    overlay = {"input_size": (3, 32, 32), "crop_pct": 0.9, "interpolation": "bicubic", "mean": (0.4, 0.5, 0.6)}
-    model = timm.create_model("test_resnet", num_classes=10, pretrained_cfg_overlay=overlay)
-    # Random weights are all but indifferent: a head this strong makes some images easy and some hard.
-    torch.nn.init.normal_(model.get_classifier().weight, std=2.0)
-    save_for_hf(model, folder, model_config={"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
-    return folder
