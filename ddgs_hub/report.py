@@ -28,9 +28,9 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
         path = output / f"{k}-{method.split()[0].lower()}.json"
         digest = fingerprint(rows)
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known.get("rows_sha256") != digest:
+        if known.get("rows_fingerprint") != digest:
             result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
-            known = {"rows_sha256": digest, **result.to_dict()}
+            known = {"rows_fingerprint": digest, **result.to_dict()}
             write_json(path, known)
         results[method] = known
     write_json(output / "results.json", results)

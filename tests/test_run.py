@@ -113,7 +113,7 @@ def test_killed_in_four_stages_it_ends_with_the_rows_of_an_unbroken_run(recipe, 
         for line in process.stdout:
             if line[:22].strip() == last_line and "done before" not in line:
                 break
-        time.sleep(0.4)
+        time.sleep(0.1)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL  # it was still at work

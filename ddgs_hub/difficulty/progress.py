@@ -1,7 +1,6 @@
 """What is scored already, on disk, so that a killed scoring goes on from there."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +9,15 @@ from numpy.typing import NDArray
 from ddgs_hub.difficulty.margins import has_bfloat16
 from ddgs_hub.difficulty.scorer import Scorer
 from ddgs_hub.errors import InputError
+from ddgs_hub.fingerprint import fingerprint
 
-KEY_BYTES = 32
+KEY_BYTES = 32  # of `progress_key`
 
 
 def progress_key(digests: Sequence[bytes], targets: NDArray[np.int64], scorer: Scorer, batch_size: int) -> bytes:
     """A digest of everything that decides the difficulties: images, their classes, weights, batches."""
     settings = batch_size, scorer.transform, scorer.normalization, scorer.device.type, has_bfloat16(scorer.device)
-    key = sha256(repr(settings).encode())
-    for digest in digests:
-        key.update(digest)
-    key.update(targets.tobytes())
-    for model in scorer.models:
-        for tensor in model.state_dict().values():
-            key.update(tensor.cpu().contiguous().numpy().tobytes())
-    return key.digest()
+    return fingerprint(repr(settings), *digests, targets.tobytes(), *scorer.models).encode()
 
 
 def open_progress(path: str | Path, key: bytes, count: int) -> NDArray[np.float32]:

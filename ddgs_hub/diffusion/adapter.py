@@ -24,14 +24,14 @@ class AdapterConfig:
     Attributes:
         base_model: Hub id of the base; empty where it is a folder, whose place concerns nobody.
         base_revision: its commit.
-        base_sha256: of the base's patch embedding and last layer, which are not trained: the base is known by them.
+        base_fingerprint: of the base's patch embedding and last layer, which are not trained: it is known by them.
         gamma_blocks: blocks that have gammas.
         classes: what was trained; None: all classes of the DiT.
     """
 
     base_model: str
     base_revision: str
-    base_sha256: str
+    base_fingerprint: str
     gamma_blocks: int
     classes: PoolClasses | None
 
@@ -60,7 +60,7 @@ def save_adapter(
     tensors["class_rows"] = torch.tensor(list(rows), device=table.device)
     tensors["class_table"] = table[tensors["class_rows"]]
     num_blocks = sum(isinstance(block.ff.net[2], ScaledLinear) for block in dit.transformer_blocks)
-    config = AdapterConfig(base_model, base_revision, _base_sha256(dit), num_blocks, classes)
+    config = AdapterConfig(base_model, base_revision, _base_fingerprint(dit), num_blocks, classes)
     metadata = {METADATA: json.dumps(asdict(config))}  # one key: safetensors writes several in any order
     save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, path, metadata=metadata)
 
@@ -99,7 +99,7 @@ def load_adapter(dit: DiTTransformer2DModel, path: str | Path) -> DiTTransformer
         raise InputError(f"cannot load the adapter {path}: {error}") from error
     if config is None:
         raise InputError(f"{path} is not an adapter that ddgs-hub wrote")
-    if config.base_sha256 != _base_sha256(dit):
+    if config.base_fingerprint != _base_fingerprint(dit):
         wanted = f"{config.base_model} at {config.base_revision or 'main'}" if config.base_model else "its own base"
         raise InputError(f"adapter {path} was trained on another DiT than this one: load {wanted} in float32 first")
     if not any(isinstance(module, ScaledLinear) for module in dit.modules()):
@@ -114,5 +114,5 @@ def load_adapter(dit: DiTTransformer2DModel, path: str | Path) -> DiTTransformer
     return dit
 
 
-def _base_sha256(dit: DiTTransformer2DModel) -> str:
+def _base_fingerprint(dit: DiTTransformer2DModel) -> str:
     return fingerprint(dit.pos_embed.proj.weight, dit.proj_out_2.weight)
