@@ -8,7 +8,7 @@ import timm
 import torch
 from datasets import ClassLabel, Dataset, Features, Image
 from diffusers import AutoencoderKL, DiTTransformer2DModel
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 from PIL import Image as PILImage
 from timm.models import save_for_hf
 
@@ -111,3 +111,21 @@ def test_models(hub, tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(torch.tensor(logits), scorer(torch.ones(1, 3, 64, 64))[0])
     assert hub.strays == []
+
+
+def test_a_client_process_reaches_nobody_else(hub):
+    hub.add_user("alice", "hf_alice")
+    script = """
+import json, sys
+import huggingface_hub
+from huggingface_hub import get_session
+name = huggingface_hub.whoami()["name"]
+elsewhere = get_session().get("http://example.org/").status_code
+print(json.dumps([name, elsewhere, huggingface_hub.constants.HF_HUB_CACHE, *sys.argv[1:]]))
+"""
+    done = hub.run(script, "argument", token="hf_alice")
+    assert done.returncode == 0, done.stderr
+    name, status, cache, argument = json.loads(done.stdout)
+    assert (name, status, argument) == ("alice", 502, "argument")
+    assert cache != constants.HF_HUB_CACHE
+    assert hub.strays == ["http://example.org/"]

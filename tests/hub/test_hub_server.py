@@ -1,14 +1,12 @@
 """The local Hub of the tests answers the real clients as the Hub does."""
 
-import json
 import socket
 import threading
 import time
 
-import httpx2
 import pytest
 from hub_server import HubServer
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, HfFileSystem, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, HfFileSystem
 from huggingface_hub.errors import (
     BadRequestError,
     GatedRepoError,
@@ -17,6 +15,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import httpx
 
 DATA = "acme/rows"
 PARQUET = b"PAR1" + bytes(range(256)) * 40 + b"PAR1"
@@ -237,9 +236,9 @@ def test_ranges_through_the_file_system(hub, rows):
         (f"bytes={size - 2}-", 206, b"R1"),
         (f"bytes=0-{2 * size}", 206, PARQUET),
     ]:
-        answer = httpx2.get(url, headers={"Range": wanted}, follow_redirects=True)
+        answer = httpx.get(url, headers={"Range": wanted}, follow_redirects=True)
         assert (answer.status_code, answer.content) == (status, content)
-    beyond = httpx2.get(url, headers={"Range": f"bytes={size}-"}, follow_redirects=True)
+    beyond = httpx.get(url, headers={"Range": f"bytes={size}-"}, follow_redirects=True)
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
 
 
@@ -322,10 +321,10 @@ def test_a_status_on_demand(hub, api, rows, status):
 @pytest.mark.parametrize(
     ("drop", "effect", "errors"),
     [
-        ("before", False, httpx2.RemoteProtocolError),
-        ("upload", False, httpx2.TransportError),
-        ("during", True, httpx2.RemoteProtocolError),
-        ("after", True, httpx2.RemoteProtocolError),
+        ("before", False, httpx.RemoteProtocolError),
+        ("upload", False, httpx.TransportError),
+        ("during", True, httpx.RemoteProtocolError),
+        ("after", True, httpx.RemoteProtocolError),
     ],
 )
 def test_a_dropped_connection(hub, api, rows, drop, effect, errors):
@@ -351,7 +350,7 @@ def test_a_broken_download_is_tried_again(hub, api, rows, tmp_path):
 
 def test_a_delay(hub, api, rows):
     hub.fail("GET /api/datasets/", delay=30)
-    with pytest.raises(httpx2.ReadTimeout):
+    with pytest.raises(httpx.ReadTimeout):
         api.dataset_info(DATA, timeout=0.3)
     assert api.dataset_info(DATA, timeout=10).sha == rows.head.sha
 
@@ -380,18 +379,8 @@ def test_nothing_of_it_remains(tmp_path):
         assert again.repository("model", "acme/dit").commits == repository.commits
 
 
-def test_a_client_process_reaches_nobody_else(hub, api):
-    script = """
-import json, sys
-import huggingface_hub
-from huggingface_hub import get_session
-name = huggingface_hub.whoami()["name"]
-elsewhere = get_session().get("http://example.org/").status_code
-print(json.dumps([name, elsewhere, huggingface_hub.constants.HF_HUB_CACHE, *sys.argv[1:]]))
-"""
-    done = hub.run(script, "argument", token="hf_alice")
-    assert done.returncode == 0, done.stderr
-    name, status, cache, argument = json.loads(done.stdout)
-    assert (name, status, argument) == ("alice", 502, "argument")
-    assert cache != constants.HF_HUB_CACHE
-    assert hub.strays == ["http://example.org/"]
+def test_a_bug_of_the_server_is_not_taken_for_a_dropped_connection(tmp_path):
+    with pytest.raises(RuntimeError, match="has no attribute 'get'"), HubServer(tmp_path) as hub:  # noqa: PT012
+        hub.store = None
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"{hub.url}/api/models/acme/dit")

@@ -102,7 +102,7 @@ class Connection(BaseHTTPRequestHandler):
     def _body(self, *, half: bool) -> Iterator[bytes]:
         """The body of the request in pieces: the whole of it, or half of what has a length."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            while size := int(self.rfile.readline().split(b";")[0], 16):
+            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
                 yield self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()

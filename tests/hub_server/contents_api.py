@@ -92,7 +92,7 @@ def tree(hub: "HubServer", request: Request, repository: Repository, revision: s
         names = {name for name in names if "/" not in name[len(prefix) :]}
     page, headers = paged(request, sorted(names), hub.page_size, hub.url)
     entries = [_entry(repository, commit, name, request.flag("expand")) for name in page]
-    return answer(entries, **headers)
+    return answer(entries, headers=headers)
 
 
 @route("POST", "{api}/paths-info/{revision}", needs="see")
@@ -137,4 +137,4 @@ def commits(hub: "HubServer", request: Request, repository: Repository, revision
         }
         for commit in page
     ]
-    return answer(items, **{"X-Total-Count": str(len(history)), **headers})
+    return answer(items, headers={"X-Total-Count": str(len(history)), **headers})

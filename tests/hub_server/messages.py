@@ -1,9 +1,9 @@
 """What goes to and fro: requests, answers, errors in the Hub's form, and the record of a request that tests read."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPMessage
+from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ class Request:
     method: str
     path: str  # as sent: still quoted, without the query
     query: dict[str, list[str]]
-    headers: HTTPMessage
+    headers: Message
     body: IO[bytes]
     token: str | None
 
@@ -60,10 +60,10 @@ class Response:
                 yield chunk
 
 
-def answer(payload: Any, status: int = 200, **headers: str) -> Response:
+def answer(payload: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
     body = json.dumps(payload).encode()
-    return Response(status, {"Content-Type": "application/json; charset=utf-8", **headers}, body)
+    return Response(status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})}, body)
 
 
 class HubError(Exception):
@@ -80,7 +80,7 @@ class HubError(Exception):
         headers = {"X-Error-Message": self.message, **self.headers}
         if self.code:
             headers["X-Error-Code"] = self.code
-        return answer({"error": self.message, **self.fields}, self.status, **headers)
+        return answer({"error": self.message, **self.fields}, self.status, headers)
 
 
 @dataclass

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import takewhile
@@ -236,7 +236,3 @@ class Store:
 
     def delete(self, repository: Repository) -> None:
         shutil.rmtree(repository.folder)
-
-    def all(self, kind: str) -> Iterable[Repository]:
-        for path in sorted((self.folder / f"{kind}s").glob("*/*")):
-            yield self._repository(kind, f"{path.parent.name}/{path.name}")

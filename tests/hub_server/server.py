@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -31,10 +32,9 @@ class _Listener(ThreadingHTTPServer):
         self.thread.start()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up is its own business; everything else is a fault of ours, and is shown."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+        """A client that hung up is its own business; everything else is a bug of ours, and no fault on demand."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            self.hub.bugs.append(traceback.format_exc())
 
 
 class HubServer:
@@ -57,6 +57,7 @@ class HubServer:
     def __init__(self, folder: Path) -> None:
         self.store, self.accounts, self.faults = Store(folder), Accounts(), Faults()
         self.requests: list[Recorded] = []
+        self.bugs: list[str] = []  # tracebacks; the end of the `with` block raises them
         self.page_size = 1000
         self.secret = secrets.token_hex(8)
         self.lock = threading.RLock()  # one request changes or reads the repositories at a time
@@ -68,7 +69,7 @@ class HubServer:
         self.url, self.storage_url = (f"http://127.0.0.1:{listener.server_port}" for listener in self._listeners)
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, frames: TracebackType | None) -> None:
         self.closing.set()
         for listener in self._listeners:
             listener.shutdown()
@@ -78,6 +79,8 @@ class HubServer:
             connection.hang_up()
         for connection in list(self.connections):
             connection.thread.join(5)
+        if self.bugs:
+            raise RuntimeError(f"The Hub of the tests failed:\n{self.bugs[0]}")
 
     # What tests set up and look at
 
