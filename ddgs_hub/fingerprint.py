@@ -12,7 +12,7 @@ from ddgs_hub.rows import undecoded
 
 
 def fingerprint(*parts: nn.Module | Dataset | Tensor | bytes | Any) -> str:
-    """XXH3 of all parts in their order, 32 hexadecimal digits: DiT-XL/2 takes a quarter of a second.
+    """XXH3 of all parts in their order, 32 hexadecimal digits: it keeps up with memory, and weights are gigabytes.
 
     Args:
         parts: modules (by their weights), datasets (by the encoded images and labels), tensors, bytes, JSON values.

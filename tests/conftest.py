@@ -1,10 +1,12 @@
-"""What all tests share: the golden vectors and the real images, where this checkout has them beside it."""
+"""What all tests share: golden vectors and real images, where this checkout has them beside it, and a local Hub."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import HubServer
+from huggingface_hub import close_session, constants
 
 from ddgs_hub.sources import write_original
 
@@ -61,3 +63,17 @@ def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.nn.init.normal_(model.get_classifier().weight, std=2.0)
     save_for_hf(model, folder, model_config={"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A Hugging Face Hub on this machine, empty. Clients: `hub.run(…)`, or in this process with `endpoint=hub.url`."""
+    with HubServer(tmp_path_factory.mktemp("hub")) as server:
+        # What a client in this process asks of anybody else is refused here; and Xet, which is read when
+        # huggingface_hub is imported, would be another protocol than the server's.
+        for name, value in server.proxy().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        close_session()  # a client keeps the proxies of its first moment
+        yield server
+        close_session()
