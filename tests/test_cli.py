@@ -129,3 +129,15 @@ def test_baseline_at_random(call: Call, tmp_path: Path) -> None:
         row["image"] for row in undecoded(read_rows(tmp_path / "again"))
     ]
     assert first["label"][:] == [0, 0, 1, 1]
+
+
+def test_generate_scores_on_the_way_as_score_does_afterwards(call: Call, timm_folder: Path) -> None:
+    settings = "--per-class 2 --set pool.num_steps=3 --set pool.batch_size=8"
+    call(f"generate --recipe digits {settings} --scorer {timm_folder} --output scored")
+    call(f"generate --recipe digits {settings} --output pool")
+    call(f"score pool --scorer {timm_folder} --output afterwards")
+    ours, expected = undecoded(read_rows("scored")), undecoded(read_rows("afterwards"))
+    assert ours.column_names == expected.column_names
+    assert ours.remove_columns("difficulty")[:] == expected.remove_columns("difficulty")[:]
+    # Afterwards bfloat16 settles some, where the hardware has it: to 1e-3.
+    np.testing.assert_allclose(ours["difficulty"], expected["difficulty"], atol=1e-3)

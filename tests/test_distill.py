@@ -199,3 +199,34 @@ class TestErrors:
         broken = make_rows(pool["label"][:], [str(value) for value in pool["difficulty"]], kind="string")
         with pytest.raises(InputError, match="row 0 of the pool has difficulty"):
             distill(broken, original, Sample(ipc=IPC))
+
+
+class TestNestedPool:
+    """`Sample.pool_size`: of a pool that was generated for a larger IPC, what one for this IPC would have been."""
+
+    @pytest.fixture
+    def nested(self, pool: Dataset) -> Dataset:
+        """The pool with `pool_index` counted within each class, as `generate_pool` does."""
+        indices = [k // 3 for k in range(3 * PER_CLASS)]
+        return pool.remove_columns("pool_index").add_column("pool_index", indices)
+
+    def test_what_is_selected_is_what_the_smaller_pool_would_give(self, nested: Dataset, original: Dataset) -> None:
+        small = nested.filter(lambda index: index < 3 * IPC, input_columns="pool_index")
+        alone = distill(small, original, Sample(ipc=IPC), seed=5)
+        result = distill(nested, original, Sample(ipc=IPC, pool_size=3), seed=5)
+        assert result.rows[:] == alone.rows[:]
+        assert result.classes == alone.classes
+        assert result.rows[:] != distill(nested, original, Sample(ipc=IPC), seed=5).rows[:]
+
+    def test_rows_that_were_no_candidates_are_marked(self, nested: Dataset, original: Dataset) -> None:
+        marked = distill(nested, original, Sample(ipc=IPC, pool_size=3)).pool
+        outside = np.asarray(marked["pool_index"]) >= 3 * IPC
+        assert outside.sum() == 3 * (PER_CLASS - 3 * IPC)
+        np.testing.assert_array_equal(np.asarray(marked["difficulty_bin"]) == -1, outside)
+        np.testing.assert_array_equal(np.isnan(marked["difficulty_log"]), outside)
+
+    def test_pool_that_is_too_small_for_it_is_refused(self, nested: Dataset, original: Dataset) -> None:
+        with pytest.raises(InputError, match="class 'zero' has 20 images in the pool, fewer than 6 × IPC 4"):
+            distill(nested, original, Sample(ipc=IPC, pool_size=6))
+        with pytest.raises(InputError, match="the pool has no column 'pool_index'"):
+            distill(nested.remove_columns("pool_index"), original, Sample(ipc=IPC, pool_size=3))

@@ -78,9 +78,9 @@ class TestPackagedRecipes:
 class TestDefaults:
     def test_of_the_paper(self) -> None:
         recipe = parse_recipe(MINIMAL)
-        assert dataclasses.astuple(recipe.finetune) == (8, 8, 1e-3, 0.1, 0.9999, 64, 0.002, 0.008)
-        assert (recipe.pool.size, recipe.pool.num_steps, recipe.pool.guidance_scale) == (5, 50, 4.0)
-        assert dataclasses.astuple(recipe.sample) == (10, "scale", "paper", 0.5)
+        assert dataclasses.astuple(recipe.finetune)[:8] == (8, 8, 1e-3, 0.1, 0.9999, 64, 0.002, 0.008)
+        assert dataclasses.astuple(recipe.pool)[:4] == (5, 50, 4.0, 3)
+        assert dataclasses.astuple(recipe.sample) == (10, "scale", "paper", 0.5, None)
         assert (recipe.codec.encoder, recipe.codec.decoder) == (
             "stabilityai/sd-vae-ft-ema",
             "stabilityai/sd-vae-ft-mse",
@@ -180,7 +180,7 @@ class TestErrors:
         [
             # unknown keys
             ("sead", 1, r"recipe: unknown key 'sead'; known are name, data, hub, seed, "),
-            ("pool.images", 5, r"unknown key 'pool\.images'; known are size, num_steps, guidance_scale, batch_size"),
+            ("pool.images", 5, r"unknown key 'pool\.images'; known are size, num_steps, guidance_scale, guid"),
             ("codec.training", {"block_out_channels": [8], "depth": 2}, r"unknown key 'codec\.training\.depth'; known"),
             # wrong types
             ("sample.ipc", "ten", r"sample\.ipc: input should be a valid integer.*, got 'ten'"),
