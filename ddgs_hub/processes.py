@@ -31,6 +31,7 @@ def join() -> None:
         from accelerate import PartialState
 
         PartialState(cpu=not torch.accelerator.is_available())
+        _patient_group()  # now that all are there: later, one that has died would be waited for
 
 
 def get_accelerator() -> "Accelerator":

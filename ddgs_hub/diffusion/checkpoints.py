@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate.utils import broadcast_object_list, send_to_device
+from accelerate.utils import broadcast_object_list
 
 from ddgs_hub.processes import is_main, several
 
@@ -30,17 +30,13 @@ class Checkpoints:
     Args:
         folder: where, made when there is something to write; None: nowhere.
         key: a fingerprint of everything that decides the training. Checkpoints of another one are not read.
-        parts: everything that changes from step to step.
-        device: where the parts are.
+        parts: everything that changes from step to step. They are given their states on the CPU.
     """
 
-    def __init__(
-        self, folder: str | Path | None, key: str, parts: Mapping[str, Stateful], device: torch.device
-    ) -> None:
+    def __init__(self, folder: str | Path | None, key: str, parts: Mapping[str, Stateful]) -> None:
         self.folder = Path(folder) if folder else None
         self.key = key
         self.parts = parts
-        self.device = device
 
     def restore(self) -> int:
         """Puts the parts into the state of the newest readable checkpoint; the number of steps that are done."""
@@ -52,7 +48,7 @@ class Checkpoints:
         if state is None:
             return 0
         for name, part in self.parts.items():
-            part.load_state_dict(send_to_device(state[name], self.device))
+            part.load_state_dict(state[name])
         return int(state["step"])
 
     def save(self, step: int) -> None:

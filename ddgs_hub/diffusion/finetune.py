@@ -82,8 +82,9 @@ def finetune(
     # Fetched at the end: a look at a loss waits for the device.
     log = nn.Parameter(cache.mean.new_zeros(steps, len(LOSSES), device=device), requires_grad=False)
     changing = {"tensors": nn.ParameterList([*trained, log]), "ema": ema, "optimizer": optimizer, "memories": criterion}
-    store = Checkpoints(checkpoints, key, changing, device)
+    store = Checkpoints(checkpoints, key, changing)
     done = store.restore()
+    ema.to(device)
     model = Denoiser(dit, gradient_checkpointing=recipe.gradient_checkpointing)
     model, optimizer = accelerator.prepare(model, optimizer)
     schedule = Schedule.linear().to(device)
@@ -104,7 +105,7 @@ def finetune(
         accelerator.backward(loss)
         optimizer.step()
         ema.step(trained)
-        log[step] = torch.stack([accelerator.reduce(diffusion.detach(), "mean"), representativeness, diversity])
+        log[step] = torch.stack([accelerator.reduce(diffusion, "mean"), representativeness, diversity]).detach()
         bar.update()
         if (step + 1) % recipe.save_every == 0:
             store.save(step + 1)

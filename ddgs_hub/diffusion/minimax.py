@@ -53,8 +53,9 @@ class MinimaxCriterion(nn.Module):
         representativeness = diversity = z_hat.new_zeros(())
         for c, rows in members.items():
             if c in self.real_memory:
-                representativeness = representativeness + 1 - _cosine(z_hat[rows], self.real_memory[c]).min()  # Eq. 3
-                diversity = diversity + _cosine(z_hat[rows], self.generated_memory[c]).max()  # Eq. 4
+                real, generated = (memory[c].to(z_hat) for memory in (self.real_memory, self.generated_memory))
+                representativeness = representativeness + 1 - _cosine(z_hat[rows], real).min()  # Eq. 3
+                diversity = diversity + _cosine(z_hat[rows], generated).max()  # Eq. 4
         for c, rows in members.items():
             self._remember(self.real_memory, c, z[rows])
             self._remember(self.generated_memory, c, z_hat[rows])
