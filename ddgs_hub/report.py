@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from huggingface_hub import try_to_load_from_cache
 
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.recipe import Recipe
@@ -92,6 +93,8 @@ def make_repository(
     dit: Path,
     output: Path,
     *,
+    pool: Path,
+    scorer: str | Path,
     provenance: Mapping[str, Any],
     evaluation: Path,
     figures: Path,
@@ -99,6 +102,9 @@ def make_repository(
     """Writes the files of the Hub repository of a distilled dataset, and the card of its DiT."""
     from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, export_dataset, hub_id, write_model_card
 
+    rows = read_rows(distilled)
+    content = describe_content(rows, pool, dit, scorer, scorer_revision=recipe.score.revision)
+    provenance = {**provenance, **content}
     versions, command = provenance["versions"], f"ddgs-hub run {recipe.name}"
     sources = [name for name in (hub_id(recipe.data.original),) if name]
     selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
@@ -111,7 +117,7 @@ def make_repository(
         versions=versions,
     )
     pictures = {path.stem: path for path in sorted(figures.glob("*.png"))}
-    export_dataset(read_rows(distilled), output, card, provenance=provenance, figures=pictures)
+    export_dataset(rows, output, card, provenance=provenance, figures=pictures)
     classes = json.loads((dit / "classes.json").read_text(encoding="utf-8"))
     model_card = ModelCard(
         recipe=recipe,
@@ -125,3 +131,19 @@ def make_repository(
     )
     write_model_card(dit, model_card)
     return f"{output}, with its card"
+
+
+def describe_content(
+    rows: Dataset, pool: Path, dit: Path, scorer: str | Path, *, scorer_revision: str | None = None
+) -> dict[str, Any]:
+    """What the distilled rows were made of, as hashes: by them publishing tells a new version from the last one."""
+    from ddgs_hub.hub import CONTENT, describe_rows, hash_pool, hash_weights
+
+    if Path(scorer).is_dir():
+        identity = hash_weights(scorer)
+    else:
+        cached = try_to_load_from_cache(str(scorer), "config.json", revision=scorer_revision)
+        commit = Path(cached).parent.name if isinstance(cached, str) else scorer_revision or ""
+        identity = f"{scorer}@{commit}"
+    made_of = {"pool": hash_pool(read_rows(pool)), "dit": hash_weights(dit), "scorer": identity}
+    return {CONTENT: {**describe_rows(rows), **made_of}}

@@ -195,6 +195,8 @@ class Run:
             self.distilled,
             self.dit,
             self.repository,
+            pool=self.pool,
+            scorer=self.recipe.score.scorer or self.scorer,
             provenance=self.provenance(),
             evaluation=self.evaluation,
             figures=self.figures,

@@ -1,14 +1,28 @@
-"""The Hub: cards of what is published, and folders that hold exactly the files of a Hub repository."""
+"""The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
 from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, render_card
+from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_weights
 from ddgs_hub.hub.export import export_dataset, hub_id, write_model_card
+from ddgs_hub.hub.publish import Publication, publish_dataset
+from ddgs_hub.hub.versions import PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
 
 __all__ = [
+    "CONTENT",
     "ClassSelection",
     "DatasetCard",
     "ModelCard",
+    "Publication",
+    "PublishedVersion",
+    "VersionDiff",
+    "describe_rows",
+    "diff_versions",
     "export_dataset",
+    "hash_pool",
+    "hash_weights",
     "hub_id",
+    "list_versions",
+    "publish_dataset",
     "render_card",
+    "versions_table",
     "write_model_card",
 ]

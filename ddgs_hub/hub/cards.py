@@ -3,6 +3,7 @@
 Nothing but the template is read here and nothing is written; `export` does that. A section without data disappears.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from ddgs_hub.subsets import SUBSETS
 # A wheel has the templates inside the package, a source checkout beside it.
 TEMPLATES = tuple(Path(__file__).resolve().parents[level] / "model_cards" for level in (1, 2))
 OWNER = "OWNER"  # stands for the account while there is none
+OWNER_NOTE = f"`{OWNER}` stands for the account that publishes it.\n"
+HAND_WRITTEN = "<!-- What is below this line is yours: `ddgs-hub publish` keeps it. -->"
 SIZE_CATEGORIES = (  # as the Hub names them, each a power of ten wide from 1,000 rows on
     *("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"),
     *("100M<n<1B", "1B<n<10B", "10B<n<100B", "100B<n<1T", "n>1T"),
@@ -145,6 +148,7 @@ class ModelCard:
 def render_card(card: DatasetCard | ModelCard) -> str:
     """The whole text of a README.md: YAML front matter, then Markdown. The same card gives the same text."""
     values: dict[str, Any] = {"card": card, "recipe": card.recipe, "citation": CITATION, "built_in": BUILT_IN}
+    values |= {"owner_note": OWNER_NOTE, "hand_written": HAND_WRITTEN}
     values["subset"] = SUBSETS[card.recipe.data.subset] if card.recipe.data.subset else None
     if isinstance(card, DatasetCard):
         name, front_matter = "distilled_dataset.md.jinja", _dataset_metadata(card).to_yaml()
@@ -153,6 +157,11 @@ def render_card(card: DatasetCard | ModelCard) -> str:
         name, front_matter = "dit.md.jinja", _model_metadata(card).to_yaml()
     text = _environment().get_template(name).render(values)
     return f"---\n{front_matter}\n---\n\n{text}"
+
+
+def with_repository(card: str, repo_id: str) -> str:
+    """A rendered dataset card with the name of its repository in place of the placeholder's."""
+    return re.sub(rf"\b{OWNER}/[\w.-]+", repo_id, card).replace(OWNER_NOTE, "")
 
 
 def size_category(num_rows: int) -> str:

@@ -1,0 +1,64 @@
+"""What a distilled set is made of, as hashes: they decide its next version, and are written into `provenance.json`."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.rows import undecoded
+
+CONTENT = "content"  # the key of `provenance.json`
+ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
+POOL_COLUMNS = ("label", "seed")  # what scoring and sampling add to a pool does not make it another one
+
+
+def describe_rows(rows: Dataset) -> dict[str, Any]:
+    """What `content` says of the distilled rows: their hash, how many there are, and their mean difficulty."""
+    difficulty = np.asarray(rows["difficulty"], dtype=np.float64) if "difficulty" in rows.column_names else None
+    return {
+        "rows": hash_rows(rows, ROW_COLUMNS),
+        "num_rows": len(rows),
+        "mean_difficulty": None if difficulty is None else round(float(difficulty.mean()), 6),
+    }
+
+
+def hash_pool(rows: Dataset) -> str:
+    """The hash by which a pool is known: of its images, their labels and seeds."""
+    return hash_rows(rows, POOL_COLUMNS)
+
+
+def hash_rows(rows: Dataset, columns: Sequence[str]) -> str:
+    """SHA-256 over the image bytes and those of `columns` that are there; the order of the rows does not matter."""
+    names = [name for name in columns if name in rows.column_names]
+    plain = undecoded(rows.with_format(None).select_columns(["image", *names]))
+    hashes = []
+    for row in plain:
+        digest = hashlib.sha256(row["image"]["bytes"])
+        digest.update(json.dumps([row[name] for name in names]).encode())
+        hashes.append(digest.digest())
+    return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+
+
+def hash_weights(folder: str | Path) -> str:
+    """SHA-256 over the weights in a folder: of an adapter alone, which knows its base, else of every safetensors file.
+
+    Raises:
+        InputError: there are none.
+    """
+    folder = Path(folder)
+    adapter = folder / "adapter.safetensors"
+    files = [adapter] if adapter.is_file() else sorted(folder.rglob("*.safetensors"))
+    if not files:
+        raise InputError(f"{folder} holds no *.safetensors: nothing tells this model from another; save it again")
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,132 @@
+"""A dataset repository on the Hub as publishing sees it: commits with the hashes of their files, and versions."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from ddgs_hub.hub.export import CARD, PROVENANCE
+
+PUBLISHED = "published"  # the key of `provenance.json` that publishing writes: version, what changed, and its files
+ROWS = "data/train-*.parquet"  # what the configuration `default` of our card loads
+
+
+class Version(NamedTuple):
+    """`vMAJOR.MINOR.PATCH`, in its order."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, tag: object) -> "Version | None":
+        """The version that a tag names; None where it names none."""
+        match = re.fullmatch(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", str(tag))
+        return cls(*map(int, match.groups())) if match else None
+
+    def __str__(self) -> str:
+        return f"v{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit.
+
+    Attributes:
+        commit: its hash.
+        private: whether the repository is.
+        hashes: path → SHA-256 of a file in large storage, git's hash of the blob of any other.
+        card: the text of README.md; empty where there is none.
+        provenance: of `provenance.json`; empty where there is none that is a JSON object.
+    """
+
+    commit: str
+    private: bool
+    hashes: Mapping[str, str]
+    card: str
+    provenance: Mapping[str, Any]
+
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """What publishing wrote into `provenance.json`."""
+        values = self.provenance.get(PUBLISHED)
+        return values if isinstance(values, dict) else {}
+
+    @property
+    def version(self) -> Version | None:
+        """The version that this commit belongs to."""
+        return Version.parse(self.published.get("version"))
+
+    @property
+    def own_files(self) -> set[str]:
+        """The files that an earlier publication brought here, and all that would be loaded among its rows."""
+        named = set(self.published.get("files", ()))
+        return {path for path in self.hashes if path in named or fnmatchcase(path, ROWS)}
+
+
+class Remote:
+    """What is read of a dataset repository; nothing is written here.
+
+    All methods raise what huggingface_hub raises: see `patience.persist`.
+    """
+
+    def __init__(self, api: HfApi, repo_id: str) -> None:
+        self.api, self.repo_id = api, repo_id
+
+    def snapshot(self, revision: str = "main") -> Snapshot | None:
+        """The commit that a branch, a tag or a reference points to; None where there is no such repository."""
+        try:
+            info = self.api.dataset_info(self.repo_id, revision=revision, files_metadata=True)
+        except GatedRepoError:
+            raise
+        except RepositoryNotFoundError:
+            return None
+        commit, files = str(info.sha), info.siblings or ()
+        hashes = {file.rfilename: file.lfs.sha256 if file.lfs else str(file.blob_id) for file in files}
+        card = self.read(CARD, commit) if CARD in hashes else ""
+        provenance = self.provenance(commit) if PROVENANCE in hashes else {}
+        return Snapshot(commit, bool(info.private), hashes, card, provenance)
+
+    def download(self, path: str, commit: str) -> Path:
+        """A file of a commit, in the cache of huggingface_hub."""
+        return Path(self.api.hf_hub_download(self.repo_id, path, repo_type="dataset", revision=commit))
+
+    def read(self, path: str, commit: str) -> str:
+        """The text of a file of a commit."""
+        return self.download(path, commit).read_bytes().decode("utf-8", errors="replace")
+
+    def provenance(self, commit: str) -> dict[str, Any]:
+        """`provenance.json` of a commit that has one; empty where somebody else's is no JSON object."""
+        text = self.read(PROVENANCE, commit)
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError:
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def versions(self) -> dict[Version, str]:
+        """Version → what its tag points to, oldest version first; other tags are not versions."""
+        refs = self.api.list_repo_refs(self.repo_id, repo_type="dataset")
+        found = {Version.parse(tag.name): tag.target_commit for tag in refs.tags}
+        return dict(sorted((version, commit) for version, commit in found.items() if version))
+
+    def pull_requests(self) -> list[str]:
+        """References of the pull requests, newest first."""
+        refs = self.api.list_repo_refs(self.repo_id, repo_type="dataset", include_pull_requests=True)
+        names = [pull_request.ref for pull_request in refs.pull_requests or ()]
+        return sorted(names, key=lambda name: int(name.rsplit("/", 1)[1]), reverse=True)
+
+    def publishing_commit(self, head: Snapshot) -> str:
+        """The commit that brought `head` its `provenance.json`: others may have come on top of it."""
+        entries = self.api.list_repo_tree(self.repo_id, expand=True, revision=head.commit, repo_type="dataset")
+        for entry in entries:
+            if isinstance(entry, RepoFile) and entry.path == PROVENANCE and entry.last_commit:
+                return entry.last_commit.oid
+        return head.commit

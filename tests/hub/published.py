@@ -1,0 +1,78 @@
+"""What the tests of publishing share: small folders to publish, and the repository that came of it."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, Image, Value
+from PIL import Image as PILImage
+
+from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset
+from ddgs_hub.recipe import parse_recipe, recipe_to_dict
+
+REPO = "acme/tiny-ddgs-ipc2"
+FEATURES = Features(
+    image=Image(), label=ClassLabel(names=["zero", "one"]), seed=Value("int64"), difficulty=Value("float32")
+)
+MADE_OF = {"pool": "a pool", "dit": "a DiT", "scorer": "org/scorer@1"}
+
+
+def png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    PILImage.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make_rows(*seeds: int) -> Dataset:
+    columns = {
+        "image": [{"bytes": png(seed), "path": None} for seed in seeds],
+        "label": [k % 2 for k in range(len(seeds))],
+        "seed": list(seeds),
+        "difficulty": [(seed % 10) / 10 + 0.05 for seed in seeds],
+    }
+    return Dataset.from_dict(columns, features=FEATURES)
+
+
+def export(
+    parent: Path,
+    seeds: tuple[int, ...] = (1, 2, 3, 4),
+    *,
+    note: str = "",
+    figures: tuple[str, ...] = (),
+    **made_of: str,
+) -> Path:
+    """A run folder with one repository folder in its `hub/`; written anew where there is one."""
+    recipe = parse_recipe(
+        {
+            "name": "tiny",
+            "data": {"original": "digits", "image_size": 8},
+            "hub": {"dataset": "tiny-ddgs-ipc{ipc}", "pretty_name": "Tiny", "note": note},
+            "sample": {"ipc": 2},
+        }
+    )
+    rows = make_rows(*seeds)
+    provenance: dict[str, Any] = {
+        "recipe": recipe_to_dict(recipe),
+        CONTENT: {**describe_rows(rows), **MADE_OF, **made_of},
+    }
+    pictures = {}
+    for name in figures:
+        pictures[name] = parent / f"{name}.png"
+        pictures[name].write_bytes(png(99))
+    card = DatasetCard(recipe=recipe)
+    export_dataset(rows, parent / "hub" / "tiny-ddgs-ipc2", card, provenance=provenance, figures=pictures)
+    return parent
+
+
+def published(repository: Any) -> list[str]:
+    """Messages of the commits that publishing made, oldest first."""
+    return [commit.message for commit in repository.commits if commit.message.startswith("v")]
+
+
+def provenance(repository: Any, revision: str = "main") -> dict[str, Any]:
+    values = json.loads(repository.read("provenance.json", revision))
+    assert isinstance(values, dict)
+    return values
