@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -215,6 +216,7 @@ def _columns(info: DatasetInfo | None) -> dict[str, str]:
     return {name: kind.dtype if isinstance(kind, Value) else type(kind).__name__ for name, kind in features.items()}
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
