@@ -103,7 +103,7 @@ def make_repository(
     from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, export_dataset, hub_id, write_model_card
 
     rows = read_rows(distilled)
-    content = describe_content(rows, pool, dit, scorer, scorer_revision=recipe.score.revision)
+    content = _content(rows, pool, dit, scorer, recipe.score.revision)
     provenance = {**provenance, **content}
     versions, command = provenance["versions"], f"ddgs-hub run {recipe.name}"
     sources = [name for name in (hub_id(recipe.data.original),) if name]
@@ -133,9 +133,7 @@ def make_repository(
     return f"{output}, with its card"
 
 
-def describe_content(
-    rows: Dataset, pool: Path, dit: Path, scorer: str | Path, *, scorer_revision: str | None = None
-) -> dict[str, Any]:
+def _content(rows: Dataset, pool: Path, dit: Path, scorer: str | Path, scorer_revision: str | None) -> dict[str, Any]:
     """What the distilled rows were made of, as hashes: by them publishing tells a new version from the last one."""
     from ddgs_hub.hub import CONTENT, describe_rows, hash_pool, hash_weights
 

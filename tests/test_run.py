@@ -12,8 +12,10 @@ import pytest
 import yaml
 from datasets import load_dataset
 from diffusers import DiTPipeline
+from huggingface_hub import HfApi
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish_dataset
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.rows import read_rows
 from ddgs_hub.run import Run
@@ -72,6 +74,21 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
     assert f'load_dataset("{folder}/hub/digits-ddgs-ipc3", split="train")' in out
     for name in ("difficulty", "sheet"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub):
+    folder, _ = unbroken
+    content = json.loads((folder / "hub/digits-ddgs-ipc3/provenance.json").read_text())["content"]
+    assert content == {
+        **describe_rows(read_rows(folder / "distilled-ipc3")),
+        "pool": hash_pool(read_rows(folder / "pool")),
+        "dit": hash_weights(folder / "dit"),
+        "scorer": hash_weights(folder / "scorer"),
+    }
+    assert content["num_rows"] == 30
+    hub.add_user("alice", "hf_alice")
+    api = HfApi(endpoint=hub.url, token="hf_alice")
+    assert publish_dataset(folder, "alice/digits", api=api).version == "v1.0.0"
 
 
 def test_distilled_folder_loads_as_a_dataset(unbroken, tmp_path):

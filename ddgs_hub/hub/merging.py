@@ -69,15 +69,15 @@ def split_card(card: str, name: str) -> tuple[dict[str, Any], str]:
 
 def _tags(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     """The generated tags, then those that people added; `ipc-10` of an earlier version is not one of them."""
-    ours = list(new.get("tags") or [])
-    others = [tag for tag in old.get("tags") or [] if tag not in ours and not re.fullmatch(r"ipc-\d+", str(tag))]
-    return ours + others
+    ours, theirs = (list(tags) if isinstance(tags, list) else [] for tags in (new.get("tags"), old.get("tags")))
+    return ours + [tag for tag in theirs if tag not in ours and not re.fullmatch(r"ipc-\d+", str(tag))]
 
 
 def _named(values: Any) -> list[dict[str, Any]]:
     """`configs` or `dataset_info` as a list in which each entry has its name."""
     entries = values if isinstance(values, list) else [values] if isinstance(values, dict) else []
-    return [entry if "config_name" in entry else {"config_name": DEFAULT, **entry} for entry in entries]
+    named = [entry for entry in entries if isinstance(entry, dict)]
+    return [entry if "config_name" in entry else {"config_name": DEFAULT, **entry} for entry in named]
 
 
 def _others(values: Any) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from ddgs_hub.errors import InputError
 # client wraps what went wrong with an upload into a RuntimeError, so the causes of an error count, too.
 TROUBLE = (OSError, HTTPError, json.JSONDecodeError)
 BAD_CARD = "Invalid metadata in README.md"  # what the client's ValueError says when the Hub does not accept a card
-FAILURES = 6  # in a row of one command: about a minute of waiting
+FAILURES = 6  # of one command: half a minute of waiting, where the Hub does not ask for more
 LONGEST_WAIT = 120.0  # seconds, whatever the Hub asks for
 PASSES = 20  # others may write in between, but not for ever
 PASSING = (408, 409, 412, 423, 425, 429)  # statuses that another look at the state can mend; and all from 500 on
@@ -48,6 +48,8 @@ def persist(repo_id: str, attempt: Callable[[], T | None]) -> T:
             refused = explain(error, repo_id)
             if refused:
                 raise InputError(refused) from error
+            if _overtaken(error):
+                continue
             failures += 1
             if failures == FAILURES:
                 raise InputError(
@@ -113,13 +115,18 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _pause(error: BaseException, failures: int) -> float:
-    """Seconds to wait: what the Hub asks for, or 1, 2, 4 and so on; none behind somebody else who was faster."""
+    """Seconds to wait: what the Hub asks for, or 1, 2, 4 and so on."""
     response = _response(error)
     asked = "" if response is None else response.headers.get("Retry-After", "")
     if asked.isdigit():
         return min(float(asked), LONGEST_WAIT)
-    overtaken = response is not None and response.status_code in (409, 412)
-    return 0.0 if overtaken else float(2 ** (failures - 1))
+    return float(2 ** (failures - 1))
+
+
+def _overtaken(error: BaseException) -> bool:
+    """Somebody else was faster, and what they did is to be seen at once."""
+    response = _response(error)
+    return response is not None and response.status_code in (409, 412)
 
 
 def _response(error: BaseException) -> Any:

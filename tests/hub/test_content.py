@@ -1,0 +1,44 @@
+"""The hashes that decide a version."""
+
+import hashlib
+
+import pytest
+from published import make_rows
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.hub import describe_rows, hash_pool, hash_weights
+
+
+def test_rows_are_known_by_images_labels_and_difficulties():
+    rows = make_rows(1, 2, 3)
+    known = describe_rows(rows)
+    assert (known["num_rows"], known["mean_difficulty"]) == (3, 0.25)
+    assert describe_rows(rows.select([2, 0, 1]))["rows"] == known["rows"]
+    others = [
+        make_rows(1, 2, 4),
+        rows.map(lambda row: {"label": 1 - row["label"]}),
+        rows.map(lambda row: {"difficulty": row["difficulty"] / 2}),
+        rows.select([0, 1]),
+        rows.select([0, 1, 2, 2]),
+    ]
+    assert len({known["rows"], *(describe_rows(other)["rows"] for other in others)}) == 6
+
+
+def test_scoring_and_marking_a_pool_do_not_make_it_another():
+    pool = make_rows(1, 2, 3)
+    scored = pool.map(lambda row: {"difficulty": row["difficulty"] / 2}).add_column("selected", [True, False, True])
+    assert hash_pool(scored) == hash_pool(pool.remove_columns("difficulty")) == hash_pool(pool)
+    assert hash_pool(make_rows(1, 2, 3, 4)) != hash_pool(pool)
+
+
+def test_weights(tmp_path):
+    with pytest.raises(InputError, match=r"holds no \*\.safetensors"):
+        hash_weights(tmp_path)
+    for name in ("fold-0", "fold-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+    both = hash_weights(tmp_path)
+    (tmp_path / "fold-1" / "model.safetensors").write_bytes(b"other")
+    assert hash_weights(tmp_path) != both
+    (tmp_path / "adapter.safetensors").write_bytes(b"adapter")
+    assert hash_weights(tmp_path) == hashlib.sha256(b"adapter.safetensors" + b"adapter").hexdigest()
