@@ -80,8 +80,8 @@ def finetune(
     model, optimizer = accelerator.prepare(model, optimizer)
     schedule = Schedule.linear().to(device)
     hidden = None if accelerator.is_main_process else True
-    bar = tqdm(range(steps), desc="finetune", unit="step", initial=done, leave=False, delay=2, disable=hidden)
-    for step in range(done, steps):
+    bar = tqdm(range(done, steps), "finetune", steps, unit="step", initial=done, leave=False, delay=2, disable=hidden)
+    for step in bar:
         batch = batches.draw(step)
         diffusion, z_hat = diffusion_loss(model, schedule, batch.share(rank, world))
         z_hat = gather_with_gradient(z_hat, accelerator.gather, rank)
@@ -92,8 +92,9 @@ def finetune(
         accelerator.backward(loss)
         optimizer.step()
         ema.step(trained)
-        log[step] = torch.stack([accelerator.reduce(diffusion, "mean"), representativeness, diversity]).detach()
-        bar.update()
+        log[step] = torch.stack(
+            [accelerator.reduce(diffusion.detach(), "mean"), representativeness, diversity]
+        ).detach()
         if (step + 1) % recipe.save_every == 0:
             store.save(step + 1)
     ema.copy_to(trained)
