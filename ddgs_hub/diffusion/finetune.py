@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ddgs_hub.diffusion.checkpoints import Checkpoints
-from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
+from ddgs_hub.diffusion.ddpm import Schedule
 from ddgs_hub.diffusion.denoiser import Denoiser, cast_frozen
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit, trained_parameters
 from ddgs_hub.diffusion.dit import null_class
-from ddgs_hub.diffusion.latents import BatchSource, LatentCache
+from ddgs_hub.diffusion.latents import BatchSource, LatentCache, diffusion_loss
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint
@@ -60,8 +59,7 @@ def finetune(
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     if min(recipe.batch_size, len(cache)) % world:
         raise InputError(f"finetune.batch_size {recipe.batch_size} is not a multiple of the {world} processes")
-    deciding = dit, cache.mean, cache.log_variance, cache.labels, _deciding(recipe, seed, accelerator)
-    key = fingerprint(*deciding) if checkpoints else ""
+    key = _key(dit, cache, recipe, seed, accelerator) if checkpoints else ""
     add_difffit(fold_difffit(dit)).train()
     if accelerator.mixed_precision == "bf16":
         cast_frozen(dit, torch.bfloat16)
@@ -70,14 +68,7 @@ def finetune(
     # The same decay from the first step on, as Minimax has it: min_decay switches off diffusers' warm-up.
     ema = EMAModel(trained, decay=recipe.ema_decay, min_decay=recipe.ema_decay, update_after_step=-1, foreach=True)
     criterion = MinimaxCriterion(recipe.memory_size, recipe.representativeness_weight, recipe.diversity_weight)
-    batches = BatchSource(
-        cache=cache.near(device),
-        batch_size=recipe.batch_size,
-        label_dropout=recipe.label_dropout,
-        null_class=null_class(dit),
-        seed=seed,
-        device=device,
-    )
+    batches = BatchSource.of(cache, recipe, null_class(dit), seed, device)
     steps = max(int(recipe.epochs * batches.steps_per_epoch), 1)
     # Fetched at the end: a look at a loss waits for the device.
     log = nn.Parameter(cache.mean.new_zeros(steps, len(LOSSES), device=device), requires_grad=False)
@@ -89,14 +80,10 @@ def finetune(
     model, optimizer = accelerator.prepare(model, optimizer)
     schedule = Schedule.linear().to(device)
     hidden = None if accelerator.is_main_process else True
-    bar = tqdm(range(steps), desc="finetune", unit="step", initial=done, leave=False, delay=2, disable=hidden)
-    for step in range(done, steps):
+    bar = tqdm(range(done, steps), "finetune", steps, unit="step", initial=done, leave=False, delay=2, disable=hidden)
+    for step in bar:
         batch = batches.draw(step)
-        mine = batch.share(rank, world)
-        z_t = schedule.add_noise(mine.z, mine.noise, mine.steps)
-        output = model(z_t, mine.steps, mine.conditions)
-        mse, bound, z_hat = diffusion_losses(schedule, output, mine.z, z_t, mine.noise, mine.steps)
-        diffusion = (mse + bound).mean()
+        diffusion, z_hat = diffusion_loss(model, schedule, batch.share(rank, world))
         z_hat = gather_with_gradient(z_hat, accelerator.gather, rank)
         representativeness, diversity = criterion(z_hat, batch.z, batch.labels)
         # Each process holds the gradient of its own rows of the Minimax losses; × world undoes the averaging.
@@ -105,8 +92,9 @@ def finetune(
         accelerator.backward(loss)
         optimizer.step()
         ema.step(trained)
-        log[step] = torch.stack([accelerator.reduce(diffusion, "mean"), representativeness, diversity]).detach()
-        bar.update()
+        log[step] = torch.stack(
+            [accelerator.reduce(diffusion.detach(), "mean"), representativeness, diversity]
+        ).detach()
         if (step + 1) % recipe.save_every == 0:
             store.save(step + 1)
     ema.copy_to(trained)
@@ -122,6 +110,7 @@ def gather_with_gradient(tensor: Tensor, gather: Callable[[Tensor], Tensor], ran
     return torch.cat([rows[:start], tensor, rows[start + len(tensor) :]])
 
 
-def _deciding(recipe: Finetune, seed: int, accelerator: Accelerator) -> list[Any]:
-    """What decides the weights beside base and latents: not how often they are saved, nor how many processes work."""
-    return [asdict(replace(recipe, save_every=1)), seed, accelerator.mixed_precision]
+def _key(dit: DiTTransformer2DModel, cache: LatentCache, recipe: Finetune, seed: int, accelerator: Accelerator) -> str:
+    """A fingerprint of what decides the weights: not how often they are saved, nor how many processes work."""
+    settings = [asdict(replace(recipe, save_every=1)), seed, accelerator.mixed_precision]
+    return fingerprint(dit, cache.mean, cache.log_variance, cache.labels, settings)

@@ -9,14 +9,15 @@ import pyarrow as pa
 import torch
 from datasets import Dataset, Features, List, Value
 from PIL.Image import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddgs_hub.codec import Codec, center_crop, to_float
-from ddgs_hub.diffusion.ddpm import TRAIN_STEPS
+from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.images import image_batches
 from ddgs_hub.parts import Parts
 from ddgs_hub.processes import is_main, wait_for_all
+from ddgs_hub.recipe import Finetune, Pretraining
 from ddgs_hub.rows import checked_labels, parquet_path, read_rows, staged_folder, write_tables
 
 ENCODED_TOGETHER = 32  # images
@@ -162,6 +163,20 @@ class BatchSource:
     seed: int
     device: torch.device | str = "cpu"
 
+    @classmethod
+    def of(
+        cls, cache: LatentCache, training: Finetune | Pretraining, null_class: int, seed: int, device: torch.device
+    ) -> "BatchSource":
+        """The batches of a training, on its device."""
+        return cls(
+            cache=cache.near(device),
+            batch_size=training.batch_size,
+            label_dropout=training.label_dropout,
+            null_class=null_class,
+            seed=seed,
+            device=device,
+        )
+
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in a pass over the data; the images that are left over wait for the next pass."""
@@ -186,3 +201,11 @@ class BatchSource:
         mean, log_variance = mean[where].to(self.device), log_variance[where].to(self.device)
         z = mean + (log_variance / 2).exp() * spread
         return Batch(z, noise, steps.to(self.device), labels, conditions.to(self.device))
+
+
+def diffusion_loss(model: nn.Module, schedule: Schedule, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The diffusion loss (Eq. 2, and the bound of the variance) of a batch, a scalar, and ẑ `(B, C, h, w)`."""
+    z_t = schedule.add_noise(batch.z, batch.noise, batch.steps)
+    output = model(z_t, batch.steps, batch.conditions)
+    mse, bound, z_hat = diffusion_losses(schedule, output, batch.z, z_t, batch.noise, batch.steps)
+    return (mse + bound).mean(), z_hat

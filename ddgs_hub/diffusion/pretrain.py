@@ -6,10 +6,10 @@ from diffusers import DiTTransformer2DModel
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
-from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
+from ddgs_hub.diffusion.ddpm import Schedule
 from ddgs_hub.diffusion.denoiser import Denoiser
 from ddgs_hub.diffusion.dit import new_dit, null_class
-from ddgs_hub.diffusion.latents import BatchSource, LatentCache
+from ddgs_hub.diffusion.latents import BatchSource, LatentCache, diffusion_loss
 from ddgs_hub.processes import get_accelerator
 from ddgs_hub.recipe import Pretraining
 
@@ -51,14 +51,7 @@ def pretrain(
     learning_rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
     model, optimizer = accelerator.prepare(Denoiser(dit), optimizer)
     ema = EMAModel(dit.parameters(), decay=training.ema_decay, foreach=True)  # with its warm-up
-    batches = BatchSource(
-        cache=cache.near(device),
-        batch_size=training.batch_size,
-        label_dropout=training.label_dropout,
-        null_class=null_class(dit),
-        seed=seed,
-        device=device,
-    )
+    batches = BatchSource.of(cache, training, null_class(dit), seed, device)
     schedule = Schedule.linear().to(device)
     losses = []
     show = accelerator.is_main_process
@@ -66,11 +59,7 @@ def pretrain(
         range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=None if show else True
     )
     for step in progress:
-        batch = batches.draw(step).share(rank, world)
-        z_t = schedule.add_noise(batch.z, batch.noise, batch.steps)
-        output = model(z_t, batch.steps, batch.conditions)
-        mse, bound, _ = diffusion_losses(schedule, output, batch.z, z_t, batch.noise, batch.steps)
-        loss = (mse + bound).mean()
+        loss, _ = diffusion_loss(model, schedule, batches.draw(step).share(rank, world))
         optimizer.zero_grad()
         accelerator.backward(loss)
         optimizer.step()
