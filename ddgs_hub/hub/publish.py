@@ -141,6 +141,8 @@ class _Publisher:
         self.repo_id = package.repo_id
         self.remote = Remote(api, self.repo_id)
         self.written = False  # whether this call changed anything: else what is found was there before
+        self.below: Version | None = None  # the newest version when this call first committed
+        self.committed = False
         self.changes = ""  # as the commit said it
 
     def advance(self) -> Publication | None:
@@ -160,11 +162,14 @@ class _Publisher:
         newest = self._newest(tags)
         if newest and not self.package.changed(newest[1]):
             return self._found(*newest)
+        if overtaken := self._overtaken(tags):
+            return overtaken
         if self.create_pr and (proposed := self._proposed()):
             return proposed
         version, self.changes = self._next(newest)
         # Set before: of a lost answer nobody knows whether the commit is there.
-        self.written = True
+        self.below = self.below if self.committed else newest and newest[0]
+        self.written = self.committed = True
         self.api.create_commit(
             self.repo_id,
             self._operations(head, version),
@@ -200,6 +205,15 @@ class _Publisher:
         version = max(tags)
         snapshot = self.remote.snapshot(str(version))
         return (version, snapshot) if snapshot else None
+
+    def _overtaken(self, tags: dict[Version, str]) -> Publication | None:
+        """The version that this call has made, where others have published a newer one since."""
+        for version in tags if self.committed else ():
+            if self.below is None or version > self.below:
+                snapshot = self.remote.snapshot(str(version))
+                if snapshot and not self.package.changed(snapshot):
+                    return self._found(version, snapshot)
+        return None
 
     def _check_privacy(self, head: Snapshot) -> None:
         if self.private and not head.private:

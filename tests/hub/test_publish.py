@@ -267,6 +267,19 @@ def test_a_foreign_tag_that_slips_in(hub, api, run):
     assert publish_dataset(run, REPO, api=api).action == "unchanged"
 
 
+@pytest.mark.parametrize("before", [(), (1, 2)])
+def test_another_version_that_slips_in_behind_ones_own(hub, api, tmp_path, before):
+    if before:
+        publish_dataset(export(tmp_path, before), REPO, api=api)
+    theirs = export(tmp_path / "theirs", (3, 4))
+    ahead_of(hub, OPERATIONS["tag"], lambda: publish_dataset(theirs, REPO, api=api))
+    made = publish_dataset(export(tmp_path, (5, 6)), REPO, api=api)
+    versions = ["v1.0.0", "v1.1.0", "v1.2.0"][: 3 if before else 2]
+    assert (made.version, made.action) == (versions[-2], "published")
+    assert made.commit == the_repository(hub).tags[made.version]
+    assert_whole(hub, *versions)
+
+
 def test_two_publishers_at_once(hub, api, tmp_path):
     runs = [export(tmp_path / name, seeds) for name, seeds in (("a", (1, 2)), ("b", (3, 4)), ("c", (1, 2)))]
     made, errors = [], []
