@@ -1,6 +1,7 @@
 """What to do when the Hub does not answer as it should: read the state again and go on, or say why that is no use."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ LONGEST_WAIT = 120.0  # seconds, whatever the Hub asks for
 PASSES = 20  # others may write in between, but not for ever
 PASSING = (408, 409, 412, 423, 425, 429)  # statuses that another look at the state can mend; and all from 500 on
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -56,7 +58,9 @@ def persist(repo_id: str, attempt: Callable[[], T | None]) -> T:
                     f"the Hub did not serve {repo_id} {failures} times, the last time because of {_reason(error)}: "
                     "start the same command again later, it goes on where it was"
                 ) from error
-            time.sleep(_pause(error, failures))
+            seconds = _pause(error, failures)
+            LOG.warning("the Hub does not serve %s (%s): again in %g s", repo_id, _reason(error), seconds)
+            time.sleep(seconds)
             continue
         if result is not None:
             return result

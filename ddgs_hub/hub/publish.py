@@ -159,7 +159,7 @@ class _Publisher:
             commit = self.remote.publishing_commit(head)
             self.api.create_tag(self.repo_id, tag=str(head.version), revision=commit, repo_type="dataset")
             return None
-        newest = self._newest(tags)
+        newest = self._newest(head, tags)
         if newest and not self.package.changed(newest[1]):
             return self._found(*newest)
         if overtaken := self._overtaken(tags):
@@ -187,19 +187,19 @@ class _Publisher:
         if head is not None:
             self._check_privacy(head)
             tags = self.remote.versions()
-            newest = self._newest(tags)
-            untagged = head.version and head.version not in tags and not self.create_pr
-            if head.version and untagged and (newest is None or head.version > newest[0]):
-                newest = head.version, head
+            newest = self._newest(head, tags)
             if newest and not self.package.changed(newest[1]):
-                if newest[1] is head:
-                    return self._publication(*newest[::-1], action="planned", changes="only its tag is missing")
-                return self._found(*newest)
+                if newest[0] in tags or self.create_pr:
+                    return self._found(*newest)
+                return self._publication(head, newest[0], action="planned", changes="only its tag is missing")
         version, changes = self._next(newest)
         state = head or Snapshot("", self.private, {}, "", {})
         return self._publication(state, version, action="planned", changes=changes)
 
-    def _newest(self, tags: dict[Version, str]) -> tuple[Version, Snapshot] | None:
+    def _newest(self, head: Snapshot, tags: dict[Version, str]) -> tuple[Version, Snapshot] | None:
+        """The newest version, with or without its tag."""
+        if head.version and head.version >= max(tags, default=head.version) and head.version not in tags:
+            return head.version, head
         if not tags:
             return None
         version = max(tags)

@@ -208,9 +208,14 @@ def _distribution(rows: Dataset) -> dict[str, Any]:
     """Mean, standard deviation and histogram of the difficulties; of rows without them None and zeros."""
     if "difficulty" not in rows.column_names or not len(rows):
         return {"mean": None, "std": None, "histogram": [0] * BINS}
-    difficulty = np.asarray(rows["difficulty"], dtype=np.float64)
-    histogram, _ = np.histogram(difficulty, BINS, (0, 1))
-    return {"mean": float(difficulty.mean()), "std": float(difficulty.std()), "histogram": histogram.tolist()}
+    difficulty = np.asarray(rows["difficulty"], dtype=np.float32)
+    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)  # of the same type, so that 0.7 is in bin 7
+    histogram, _ = np.histogram(difficulty, edges)
+    return {
+        "mean": float(difficulty.mean(dtype=float)),
+        "std": float(difficulty.std(dtype=float)),
+        "histogram": histogram.tolist(),
+    }
 
 
 def _number(row: Mapping[str, Any]) -> str:

@@ -212,10 +212,11 @@ def test_cut_off_between_commit_and_tag(hub, api, tmp_path, served):
     assert_whole(hub, "v1.0.0", "v1.1.0")
 
 
-def test_it_waits_as_long_as_the_hub_asks(hub, api, run, pauses):
+def test_it_waits_as_long_as_the_hub_asks_and_says_so(hub, api, run, pauses, caplog):
     hub.fail(OPERATIONS["commit"], status=429, headers={"Retry-After": "7"})
     publish_dataset(run, REPO, api=api)
     assert pauses == [7.0]
+    assert caplog.messages == [f"the Hub does not serve {REPO} (status 429): again in 7 s"]
 
 
 def test_a_page_in_the_place_of_an_answer(hub, api, run, monkeypatch):
@@ -407,6 +408,17 @@ def test_a_pull_request(hub, api, tmp_path, fault):
     repository.set_ref("refs/heads/main", repository.pull_requests["1"])  # merged
     assert publish_dataset(run, REPO, api=api).version == "v1.1.0"
     assert_whole(hub, "v1.0.0", "v1.1.0")
+
+
+def test_a_pull_request_while_a_tag_is_missing(hub, api, tmp_path):
+    planned = hub.fail(OPERATIONS["tag"], times=None, status=503)
+    with pytest.raises(InputError, match="goes on where it was"):
+        publish_dataset(export(tmp_path), REPO, api=api)
+    planned.times = 0
+    bob = HfApi(endpoint=hub.url, token="hf_bob")
+    assert publish_dataset(tmp_path, REPO, create_pr=True, api=bob).action == "unchanged"
+    assert publish_dataset(export(tmp_path, (5, 6)), REPO, create_pr=True, api=bob).version == "v1.1.0"
+    assert the_repository(hub).tags == {}
 
 
 def test_a_dry_run_touches_nothing(hub, api, tmp_path):

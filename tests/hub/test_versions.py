@@ -109,6 +109,11 @@ def test_what_is_not_there(api, three, repo, a, message):
         diff_versions(repo, a, "v1.0.0", api=api)
 
 
+def test_a_difficulty_on_an_edge_is_in_the_upper_bin(api, tmp_path):
+    publish_dataset(export(tmp_path, tuple(range(100, 110))), REPO, api=api)
+    assert diff_versions(REPO, "v1.0.0", "v1.0.0", api=api).difficulty["a"]["histogram"] == [1] * 10
+
+
 def test_changed_keys():
     a = {"seed": 1, "pool": {"size": 5, "old": None}, "data": {"config": None}}
     b = {"seed": 1, "pool": {"size": 6}, "data": {"config": {"a": 1}}, "new": [1]}
