@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,10 +98,7 @@ def _encode(rows: Dataset, codec: Codec, path: Path, key: str, image_size: int, 
     parts = Parts(path, key, len(batches))
     mine = parts.todo()
     labels, device = np.asarray(rows["label"]), next(codec.encoder.parameters()).device
-
-    def crop(image: Image) -> Tensor:
-        return torch.from_numpy(np.array(center_crop(image, image_size))).permute(2, 0, 1)
-
+    crop = partial(_cropped, size=image_size)
     stream = image_batches(rows, crop, [batches[k] for k in mine], description="encode")
     for k, (chosen, images) in zip(mine, stream, strict=True):
         pixels = to_float(images.to(device))
@@ -112,10 +110,14 @@ def _encode(rows: Dataset, codec: Codec, path: Path, key: str, image_size: int, 
         parts.write(k, pa.table(columns, schema=features.arrow_schema))
     wait_for_all()
     if is_main():
-        with staged_folder(path) as partial:
-            write_tables(parts.tables(), features, parquet_path(partial))
+        with staged_folder(path) as staged:
+            write_tables(parts.tables(), features, parquet_path(staged))
         parts.clear()
     wait_for_all()
+
+
+def _cropped(image: Image, size: int) -> Tensor:
+    return torch.from_numpy(np.array(center_crop(image, size))).permute(2, 0, 1)
 
 
 @dataclass(frozen=True)
