@@ -7,12 +7,27 @@ from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, Value
+from huggingface_hub import CommitOperationAdd, HfApi
 from PIL import Image as PILImage
 
 from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset
 from ddgs_hub.recipe import parse_recipe, recipe_to_dict
 
 REPO = "acme/tiny-ddgs-ipc2"
+TOKEN = "hf_" + "Alice0" * 6
+OPERATIONS = {
+    "create": "POST /api/repos/create",
+    "info": "GET /api/datasets/[^?]*/revision/",
+    "refs": "GET /api/datasets/.*/refs",
+    "card": "(GET|HEAD) /datasets/.*/README.md",
+    "validate": "POST /api/validate-yaml",
+    "preupload": "POST /api/datasets/.*/preupload/",
+    "batch": "POST /datasets/.*/info/lfs/objects/batch",
+    "upload": "PUT /lfs/",
+    "verify": "POST /datasets/.*/info/lfs/objects/verify",
+    "commit": "POST /api/datasets/.*/commit/",
+    "tag": "POST /api/datasets/.*/tag/",
+}
 FEATURES = Features(
     image=Image(), label=ClassLabel(names=["zero", "one"]), seed=Value("int64"), difficulty=Value("float32")
 )
@@ -76,3 +91,22 @@ def provenance(repository: Any, revision: str = "main") -> dict[str, Any]:
     values = json.loads(repository.read("provenance.json", revision))
     assert isinstance(values, dict)
     return values
+
+
+def the_repository(hub: Any) -> Any:
+    return hub.repository("dataset", REPO)
+
+
+def assert_whole(hub: Any, *versions: str) -> None:
+    """One commit and one tag for each version, and each tag at the commit that says so."""
+    repository = the_repository(hub)
+    assert list(repository.tags) == list(versions)
+    assert [message.split(":")[0] for message in published(repository)] == list(versions)
+    for version in versions:
+        assert provenance(repository, version)["published"]["version"] == version
+        assert repository.at(version).message.startswith(f"{version}: ")
+
+
+def commit(api: HfApi, files: dict[str, bytes]) -> None:
+    operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+    api.create_commit(REPO, operations, repo_type="dataset", commit_message="by hand")

@@ -1,7 +1,5 @@
 """What the Hub's failures become for the user."""
 
-import time
-
 import pytest
 from huggingface_hub import HfApi, constants
 from published import REPO, export
@@ -9,13 +7,6 @@ from published import REPO, export
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub import list_versions, publish_dataset
 from ddgs_hub.hub.patience import persist
-
-
-@pytest.fixture
-def pauses(monkeypatch):
-    slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    return slept
 
 
 def test_nobody_there(free_port, tmp_path, pauses):

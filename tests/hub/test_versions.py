@@ -4,21 +4,12 @@ import hashlib
 import json
 
 import pytest
-from huggingface_hub import HfApi, constants
 from published import REPO, export, png
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub import diff_versions, list_versions, publish_dataset, versions_table
 from ddgs_hub.hub.remote import Version
 from ddgs_hub.hub.versions import changed_keys
-
-
-@pytest.fixture
-def api(hub, tmp_path_factory, monkeypatch):
-    """The client of alice of acme, with a cache of its own."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
-    hub.add_user("alice", "hf_alice", orgs=["acme"])
-    return HfApi(endpoint=hub.url, token="hf_alice")
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+"""What the tests of publishing need: a client of the local Hub, a folder to publish, and nobody who waits."""
+
+import time
+
+import pytest
+from huggingface_hub import HfApi, constants
+from published import TOKEN, export
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """Seconds that were slept for, by us and by huggingface_hub; nobody waits for them."""
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def api(hub, pauses, tmp_path_factory, monkeypatch):
+    """The client of alice of acme, with a cache of its own."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    hub.add_user("alice", TOKEN, orgs=["acme"])
+    hub.add_user("alice", "hf_read", role="read", orgs=["acme"])
+    hub.add_user("bob", "hf_bob")
+    return HfApi(endpoint=hub.url, token=TOKEN)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return export(tmp_path)
