@@ -12,7 +12,7 @@ import pytest
 import yaml
 from datasets import load_dataset
 from diffusers import DiTPipeline
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish_dataset
@@ -76,7 +76,8 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
 
 
-def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub):
+def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     folder, _ = unbroken
     content = json.loads((folder / "hub/digits-ddgs-ipc3/provenance.json").read_text())["content"]
     assert content == {

@@ -1,6 +1,8 @@
 """Faults and other writers: in the end one commit and one tag a version, or none and a clear error."""
 
 import re
+import subprocess
+import sys
 import threading
 import traceback
 
@@ -81,6 +83,29 @@ def test_cut_off_between_commit_and_tag(hub, api, tmp_path, served):
     # Other content follows: the version that was cut off gets its tag first, at its own commit.
     publish_dataset(export(tmp_path, (1, 2, 3, 8)), REPO, api=api)
     assert_whole(hub, "v1.0.0", "v1.1.0")
+
+
+def test_killed_with_a_commit_on_its_way(hub, api, run, tmp_path):
+    late = hub.fail(OPERATIONS["commit"], delay=4)
+    command = [sys.executable, "-m", "ddgs_hub", "publish", str(run), "--repo", REPO]
+    process = subprocess.Popen(command, env=hub.environment(tmp_path / "home", TOKEN))
+    wait_until(lambda: late.happened or process.poll() is not None)
+    process.kill()
+    process.wait()
+    assert publish_dataset(run, REPO, api=api).action == "published"
+    commits = [request for request in hub.requests if "/commit/" in request.path]
+    assert [request.status for request in commits] == [None, 200]
+    wait_until(lambda: commits[0].status)  # only now is the first commit carried out, and nobody waits for the answer
+    assert commits[0].status == 412
+    assert_whole(hub, "v1.0.0")
+
+
+def wait_until(condition, seconds=60):
+    for _ in range(seconds * 50):
+        if condition():
+            return
+        threading.Event().wait(0.02)  # time.sleep returns at once here
+    raise TimeoutError
 
 
 def test_it_waits_as_long_as_the_hub_asks_and_says_so(hub, api, run, pauses, caplog):
