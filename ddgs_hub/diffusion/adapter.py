@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from diffusers import DiTTransformer2DModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, ScaledLinear, add_difffit, trained_parameters
@@ -62,7 +62,8 @@ def save_adapter(
     num_blocks = sum(isinstance(block.ff.net[2], ScaledLinear) for block in dit.transformer_blocks)
     config = AdapterConfig(base_model, base_revision, _base_fingerprint(dit), num_blocks, classes)
     metadata = {METADATA: json.dumps(asdict(config))}  # one key: safetensors writes several in any order
-    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, path, metadata=metadata)
+    # Not by `save_file`, which lets nobody but the owner read the file.
+    Path(path).write_bytes(save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, metadata))
 
 
 def read_adapter_config(path: str | Path) -> AdapterConfig | None:
