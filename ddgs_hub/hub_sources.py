@@ -48,13 +48,14 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
         InputError: there is no such dataset or revision, it is private or gated, or the token is wrong.
         ConnectionLostError: the Hub cannot be reached.
     """
-    page = f"{constants.ENDPOINT}/datasets/{source}"
     token = get_token()
     if token is not None and not (token.isascii() and token.isprintable()):  # the client's error would show it
         raise InputError(f"the token of the Hub has characters that no token has: {LOG_IN}")
     api = HfApi()
+    page = f"{constants.ENDPOINT}/datasets/{source}"
     try:
         info = patiently(lambda: api.dataset_info(source, revision=revision))
+        page = f"{constants.ENDPOINT}/datasets/{info.id}"
         patiently(lambda: api.auth_check(info.id, repo_type="dataset"))
     except HFValidationError as error:
         raise InputError(f"'{source}' is neither a folder nor the id of a Hub dataset, such as name/dataset") from error

@@ -58,7 +58,9 @@ def own_columns(features: Features, where: str) -> dict[str, str]:
     label = next((name for name in ("label", "cls") if name in features), labels[0] if len(labels) == 1 else None)
     for column, found in (("image", image), ("label", label)):
         if found is None:
-            raise InputError(f"{where} has no column '{column}': it has {', '.join(features)}; rename one of them")
+            raise InputError(
+                f"{where} has no column '{column}': it has {', '.join(features)}; rename the one that holds it"
+            )
     taken = {image: "image", label: "label"}
     others = {name: name for name in features if name not in (*taken, *taken.values(), "__url__")}
     return {name: {**taken, **others}[name] for name in features if name in {**taken, **others}}

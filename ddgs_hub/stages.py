@@ -22,7 +22,7 @@ from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
 from ddgs_hub.rows import class_names, read_rows, staged_folder, write_rows
 from ddgs_hub.sources import SOURCE_FILE, write_original, write_source_file
-from ddgs_hub.spool import open_spool, spool_rows
+from ddgs_hub.spool import Spool
 from ddgs_hub.subsets import SUBSETS
 
 if TYPE_CHECKING:
@@ -235,19 +235,22 @@ def score_source(
 ) -> dict[str, Any]:
     """Scores a split of any dataset and writes it with `difficulty`; the result has counts, a histogram, speed, memory.
 
-    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `spool_rows`, and
+    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `Spool`, and
     `.<output>.scores`; by both a call that was killed, or lost its connection, goes on where it was.
     """
     from ddgs_hub.difficulty import Scorer, score
     from ddgs_hub.sampling import difficulty_histogram
 
     rows_folder, known = _sibling(output, "rows"), _sibling(output, "scores")
+    spool = Spool(source, split, rows_folder, subset=subset, config=config, revision=revision)
+    if is_main():
+        spool.open()  # before the scorer: who may not read the source is told so before anything is downloaded
     classifier = Scorer.from_pretrained(scorer)
     try:
         if is_main():
-            spool_rows(source, split, rows_folder, subset=subset, config=config, revision=revision)
+            spool.fetch()
         wait_for_all()
-        rows, pinned = open_spool(rows_folder)
+        rows, pinned = spool.rows(), spool.pinned()
         start = time.perf_counter()
         scored = score(rows, classifier, batch_size=batch_size, progress=known)
         seconds = time.perf_counter() - start
