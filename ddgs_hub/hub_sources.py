@@ -1,5 +1,7 @@
 """Datasets of the Hub: found, allowed and pinned to a commit before any of their rows is read; else one sentence."""
 
+import json
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,8 +11,9 @@ from typing import TypeVar
 
 import pyarrow as pa
 from datasets.table import CastError
-from huggingface_hub import HfApi, constants, get_token, snapshot_download
+from huggingface_hub import HfApi, constants, get_token, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -83,6 +86,16 @@ def cached_snapshot(source: str, revision: str | None = None) -> Path | None:
         return None
 
 
+def webdataset_size(pinned: Pinned, split: str) -> int | None:
+    """How many images a split of a WebDataset has, by the `_info.json` that timm puts beside its shards, if it did."""
+    try:
+        path = patiently(lambda: hf_hub_download(pinned.id, "_info.json", repo_type="dataset", revision=pinned.commit))
+    except EntryNotFoundError:
+        return None
+    splits = json.loads(Path(path).read_text(encoding="utf-8")).get("splits", {})
+    return splits.get(split, {}).get("num_samples")
+
+
 def patiently(ask: Callable[[], T]) -> T:
     """What `ask` returns; it is asked again where the connection broke or the Hub was busy."""
     for wait in WAITS:
@@ -109,7 +122,7 @@ def reading(where: str) -> Iterator[None]:
         raise
     except (NoAnswer, ConnectionError) as error:
         raise _refused(error, where) from error
-    except (pa.ArrowException, CastError, OSError) as error:
+    except (pa.ArrowException, CastError, tarfile.TarError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"cannot read {where}: {reason}; check its files") from error
 

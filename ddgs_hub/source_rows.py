@@ -119,8 +119,8 @@ class SourceRows(ABC):
             end = yield from self._chunks(wanted, choose, position)
         if self.expected is not None and end != self.expected:
             raise InputError(
-                f"{self.where} ended after {end:,} rows, where its card says {self.expected:,}: "
-                "mend the card, or give a --revision whose files are whole"
+                f"{self.where} ended after {end:,} rows, where its repository says {self.expected:,}: "
+                "mend its card, or give a --revision whose files are whole"
             )
 
     @abstractmethod

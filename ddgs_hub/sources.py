@@ -20,10 +20,11 @@ from datasets import (
     load_dataset_builder,
 )
 from datasets.packaged_modules.parquet.parquet import Parquet
+from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently, pin_dataset
+from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently, pin_dataset, webdataset_size
 from ddgs_hub.rows import parquet_path, read_rows, write_tables
 from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows
 from ddgs_hub.subsets import Subset, get_subset
@@ -133,6 +134,8 @@ def open_source(source: str, split: str, *, config: str | None = None, revision:
     expected = info.num_examples if info else None
     if isinstance(builder, Parquet):
         return ParquetRows(files[split], where, builder.info.features, expected=expected, pinned=pinned)
+    if expected is None and pinned and isinstance(builder, WebDataset):
+        expected = webdataset_size(pinned, split)
     stream = builder.as_streaming_dataset(split=split)
     return StreamRows(stream, where, expected=expected, pinned=pinned)
 

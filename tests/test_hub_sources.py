@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-import subprocess
+import re
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Features, Image, Value
-from hub_server import HubServer, Repository
+from hub_server import HubServer
 from PIL import Image as PILImage
 from timm.data import ImageNetInfo
 
@@ -93,7 +93,7 @@ def shard(rows: Iterable[tuple[int, bytes, int]]) -> bytes:
 
 
 def card(sizes: dict[str, int]) -> bytes:
-    splits = "".join(f"  - name: {name}\n    num_examples: {size}\n" for name, size in sizes.items())
+    splits = "".join(f"  - name: {name}\n    num_bytes: 1\n    num_examples: {size}\n" for name, size in sizes.items())
     return f"---\ndataset_info:\n  splits:\n{splits}---\n# Rows\n".encode()
 
 
@@ -206,62 +206,68 @@ def test_one_real_parquet_dataset_arrives_whole(hub: HubServer, shared_data: Cal
     assert "class 'Australian terrier' of acme/nette (validation) has no image" in woof["error"]
 
 
-class TestRefusals:
-    """One sentence each, nothing downloaded, nothing written, no token in it."""
+# Runs the command line on each list of its arguments, with its token, in one process; prints code, stdout and stderr.
+COMMANDS = """
+import contextlib, io, json, os, sys
+from ddgs_hub.cli import main
 
-    @pytest.fixture
-    def refuse(self, hub: HubServer, tmp_path: Path) -> Callable[..., str]:
-        # A scorer that does not exist: who gets as far as that was not refused.
-        arguments = ["--scorer", str(tmp_path / "no-scorer"), "--subset", "imagewoof", "--output", str(tmp_path / "o")]
+results = []
+for token, *arguments in map(json.loads, sys.argv[1:]):
+    os.environ["HF_TOKEN"] = token
+    sys.argv = ["ddgs-hub", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    results.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(results))
+"""
 
-        def refused(source: str, *more: str, **how: Any) -> str:
-            hub.requests.clear()
-            done: subprocess.CompletedProcess[str] = hub.run(
-                ["-m", "ddgs_hub", "score", source, *arguments, *more], **how
-            )
-            assert done.returncode == 2, done.stderr
-            assert len(done.stderr.splitlines()) == 1, done.stderr
-            assert not any(request.path.endswith(".parquet") for request in hub.requests)
-            assert list(tmp_path.iterdir()) == []
-            assert "hf_" not in done.stderr + done.stdout
-            return done.stderr
 
-        return refused
+def test_refusals(hub: HubServer, tmp_path: Path) -> None:
+    """One sentence each, exit code 2, no file of rows asked for, nothing written, no token in it."""
+    hub.add_user("eve", "hf_eve")
+    for name in ("acme/open", "acme/gated", "acme/private"):
+        hub.add_repository("dataset", name, {FILE: IMAGENET}, private=name == "acme/private")
+    hub.gate(hub.repository("dataset", "acme/gated"))
+    page = f"ask for access on {hub.url}/datasets/acme/gated"
+    cases = [
+        ("acme/gated", "", [], f"acme/gated is gated and this account has no access to it: {page} and log in with `hf"),
+        ("acme/gated", "hf_eve", [], f"acme/gated is gated and this account has no access to it: {page}\n"),
+        (
+            "acme/private",
+            "",
+            [],
+            f"there is no dataset acme/private on {hub.url}, or it is private: correct the id, or",
+        ),
+        ("acme/private", "hf_eve", [], f"there is no dataset acme/private on {hub.url}, or its token may not read it"),
+        ("acme/open", "hf_wrong", [], f"{hub.url} does not accept the token for acme/open"),
+        ("acme/open", "hf_\u00e9", [], "the token of the Hub has characters that no token has"),
+        ("acme/open", "", ["--revision", "v7"], "acme/open has no revision 'v7': those that it has are on"),
+        ("acme/open", "", ["--split", "dev"], "cannot open split 'dev' of acme/open: it has train"),
+        ("a/b/c", "", [], "'a/b/c' is neither a folder nor the id of a Hub dataset"),
+    ]
+    # A scorer that does not exist: it is looked for when the source has been opened.
+    rest = ["--subset", "imagewoof", "--scorer", str(tmp_path / "no-scorer"), "--output", str(tmp_path / "out")]
+    commands = [[token, "score", source, *rest, *more] for source, token, more, _ in cases]
+    done = hub.run(COMMANDS, *map(json.dumps, commands))
+    assert done.returncode == 0, done.stderr
+    for (_, _, _, sentence), (code, out, err) in zip(cases, json.loads(done.stdout), strict=True):
+        assert (code, out, len(err.splitlines())) == (2, "", 1), err
+        assert sentence in err
+        assert "hf_" not in err
+    assert list(tmp_path.iterdir()) == []
+    assert not any(request.path.endswith(".parquet") for request in hub.requests)
 
-    @pytest.fixture
-    def repository(self, hub: HubServer) -> Repository:
-        hub.add_user("alice", "hf_alice")
-        hub.add_user("eve", "hf_eve")
-        return hub.add_repository("dataset", "acme/in1k", {FILE: IMAGENET})
 
-    def test_gated(self, hub: HubServer, repository: Repository, refuse: Callable[..., str]) -> None:
-        hub.gate(repository, granted=["alice"])
-        page = f"ask for access on {hub.url}/datasets/acme/in1k"
-        assert f"acme/in1k is gated and this account has no access to it: {page} and log in" in refuse("acme/in1k")
-        assert f"acme/in1k is gated and this account has no access to it: {page}\n" in refuse(
-            "acme/in1k", token="hf_eve"
-        )
-        assert "the scorer" in refuse("acme/in1k", token="hf_alice")
-
-    def test_private(self, hub: HubServer, repository: Repository, refuse: Callable[..., str]) -> None:
-        hub.set_private(repository)
-        assert f"there is no dataset acme/in1k on {hub.url}, or it is private" in refuse("acme/in1k")
-        assert "or its token may not read it" in refuse("acme/in1k", token="hf_eve")
-
-    def test_tokens(self, hub: HubServer, repository: Repository, refuse: Callable[..., str]) -> None:
-        assert f"{hub.url} does not accept the token for acme/in1k" in refuse("acme/in1k", token="hf_wrong")
-        assert "the token of the Hub has characters that no token has" in refuse("acme/in1k", token="hf_\u00e9")
-
-    def test_names(self, hub: HubServer, repository: Repository, refuse: Callable[..., str]) -> None:
-        assert "acme/in1k has no revision 'v7'" in refuse("acme/in1k", "--revision", "v7")
-        assert "cannot open split 'dev' of acme/in1k: it has train" in refuse("acme/in1k", "--split", "dev")
-        assert "'a/b/c' is neither a folder nor the id of a Hub dataset" in refuse("a/b/c")
-
-    def test_unreachable(self, free_port: int, repository: Repository, refuse: Callable[..., str]) -> None:
-        nowhere = f"http://127.0.0.1:{free_port}"
-        assert f"cannot reach {nowhere} for acme/in1k" in refuse("acme/in1k", env={"HF_ENDPOINT": nowhere})
-        offline = {"HF_HUB_OFFLINE": "1"}
-        assert "HF_HUB_OFFLINE is set and acme/in1k is not in the cache" in refuse("acme/in1k", env=offline)
+def test_an_unreachable_hub(hub: HubServer, free_port: int) -> None:
+    nowhere = f"http://127.0.0.1:{free_port}"
+    (result,) = read(hub, {"source": "acme/in1k"}, env={"HF_ENDPOINT": nowhere})
+    assert result["error"].startswith(f"cannot reach {nowhere} for acme/in1k: check the connection")
+    (result,) = read(hub, {"source": "acme/in1k"}, env={"HF_HUB_OFFLINE": "1"})
+    assert result["error"].startswith("HF_HUB_OFFLINE is set and acme/in1k is not in the cache: unset it, or fetch it")
+    assert hub.requests == []
 
 
 class TestGoingOn:
@@ -305,6 +311,7 @@ spool._write_state = write_state
         killed = hub.run(kill + READ, "1", json.dumps(wanted))
         assert killed.returncode == 9, killed.stderr
         assert sorted(path.name for path in (tmp_path / "rows").glob("*.arrow")) == ["00000.arrow", "00001.arrow"]
+        hub.requests.clear()
         # Meanwhile the branch moves: what goes on does so at its commit.
         moved = {path: repository.store(b"", lfs=False) for path in files if path != "README.md"}
         repository.commit("refs/heads/main", began, moved, "emptied")
@@ -317,15 +324,33 @@ spool._write_state = write_state
         (result,) = json.loads(hub.run(small + READ, "1", json.dumps(wanted)).stdout)
         check_woof(result)
         assert result["pinned"]["commit"] == began
+        if FILE in files:  # the first part was not fetched again; what ends with the file are its footers
+            third = pq.ParquetFile(io.BytesIO(IMAGENET)).metadata.row_group(2).column(0).data_page_offset
+            ranges = [re.findall(r"\d+", request.range or "") for request in hub.requests]
+            starts = [int(first) for first, last in filter(None, ranges) if int(last) + 1 < len(IMAGENET)]
+            assert starts
+            assert min(starts) >= third
         hub.requests.clear()
         (again,) = read(hub, wanted, env={"HF_HUB_OFFLINE": "1"})
         assert again == result
         assert hub.requests == []
 
-    def test_rows_that_are_missing(self, hub: HubServer, files: dict[str, bytes]) -> None:
-        hub.add_repository("dataset", "acme/in1k", {**files, "README.md": card({"train": 41})})
-        (result,) = read(hub, {"source": "acme/in1k", "subset": "imagewoof"})
-        assert "acme/in1k (train) ended after 40 rows, where its card says 41" in result["error"]
+
+def test_rows_that_are_missing(hub: HubServer) -> None:
+    shards = {"in1k-train-0.tar": shard(zip(range(len(LABELS)), IMAGES, LABELS, strict=True))}
+    info = json.dumps({"splits": {"train": {"name": "train", "num_samples": 42}}}).encode()
+    repositories = {
+        "acme/parquet": ({FILE: IMAGENET, "README.md": card({"train": 41})}, "ended after 40 rows, where .* says 41"),
+        "acme/wds": ({**shards, "README.md": card({"train": 41})}, "ended after 40 rows, where .* says 41"),
+        "timm/wds": ({**shards, "_info.json": info}, "ended after 40 rows, where .* says 42"),
+        "torn/parquet": ({FILE: IMAGENET[:9000]}, "cannot read torn/parquet .*; check its files"),
+        "torn/wds": ({path: file[:20_000] for path, file in shards.items()}, "cannot read torn/wds .*unexpected end"),
+    }
+    for name, (files, _) in repositories.items():
+        hub.add_repository("dataset", name, files)
+    results = read(hub, *({"source": name} for name in repositories))
+    for result, (_, message) in zip(results, repositories.values(), strict=True):
+        assert re.search(message, result["error"])
 
 
 def test_offline_from_the_cache(hub: HubServer, tmp_path: Path) -> None:
