@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from ddgs_hub.errors import ConnectionLostError, InputError
 
 T = TypeVar("T")
-# What the client raises where there is no answer at all; its name depends on the HTTP library beneath.
+# What the client raises where the Hub says no (HfHubHTTPError) or nothing: a class of the HTTP library beneath.
 NoAnswer: type[Exception] = HfHubHTTPError.__bases__[0]
 NO_SERVER = "ConnectError"  # of a class of that library: nobody listens, or the name is unknown
 WAITS = (1, 2, 4, 8)  # seconds between two tries, as huggingface_hub waits where it tries again by itself
@@ -79,11 +79,13 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
 
 
 def cached_snapshot(source: str, revision: str | None = None) -> Path | None:
-    """The folder where the cache of huggingface_hub holds all files of a dataset; None where some are missing."""
+    """The folder where the cache of huggingface_hub holds all files of a dataset; None where some may be missing."""
     try:
-        return Path(snapshot_download(source, repo_type="dataset", revision=revision, local_files_only=True))
-    except OSError:  # LocalEntryNotFoundError, IncompleteSnapshotError
+        folder = Path(snapshot_download(source, repo_type="dataset", revision=revision, local_files_only=True))
+    except (OSError, HFValidationError):  # LocalEntryNotFoundError, IncompleteSnapshotError
         return None
+    # Without the list of all files, which a whole download leaves, the folder is what someone happened to look at.
+    return folder if (folder.parents[1] / "trees" / f"{folder.name}.json").is_file() else None
 
 
 def webdataset_size(pinned: Pinned, split: str) -> int | None:
@@ -143,7 +145,7 @@ def _refused(error: Exception, where: str) -> InputError:
     status, endpoint = _status(error), constants.ENDPOINT
     if status in (401, 403):
         return InputError(f"{endpoint} does not accept the token for {where}: it is wrong or no longer valid; {LOG_IN}")
-    again = "start the same command again, it goes on where it was"
+    again = "start the same command again"
     if type(error).__name__ == NO_SERVER:
         offline = "HF_HUB_OFFLINE=1 reads what is in the cache"
         return ConnectionLostError(f"cannot reach {endpoint} for {where}: check the connection and {again}; {offline}")

@@ -149,14 +149,16 @@ def _builder(folder: Path, pinned: Pinned | None, config: str | None) -> Dataset
 
 
 def _open_cached(source: str, split: str, config: str | None, revision: str | None) -> SourceRows:
-    """Rows that `load_dataset` has left in its cache."""
+    """Rows that `load_dataset` has left in its cache, which keeps them by commit and knows no branches or tags."""
+    advice = f"unset it, or fetch it before with `hf download --repo-type dataset {source}`"
+    missing = f"HF_HUB_OFFLINE is set and {source} is not in the cache: {advice}"
     try:
         rows = load_dataset(source, config, split=split, revision=revision)
     except (ValueError, OSError) as error:
-        raise InputError(
-            f"HF_HUB_OFFLINE is set and {source} is not in the cache: "
-            f"unset it, or fetch it before with `hf download --repo-type dataset {source}`"
-        ) from error
+        raise InputError(missing) from error
+    commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
+    if revision is not None and commits != {revision}:
+        raise InputError(missing.replace(source, f"{source} at revision '{revision}'", 1))
     return StreamRows(rows.to_iterable_dataset(), f"{source} ({split})", expected=len(rows), pinned=None)
 
 

@@ -261,8 +261,8 @@ def score_source(
             known.unlink()
             shutil.rmtree(rows_folder)
         wait_for_all()
-    except ConnectionLostError:
-        raise
+    except ConnectionLostError as error:
+        raise ConnectionLostError(f"{error}, it goes on where it was") from error
     except InputError:
         if is_main():  # these rows, or this scorer, will not be asked for again
             known.unlink(missing_ok=True)
