@@ -14,6 +14,7 @@ from datasets import ClassLabel, Features, Image, IterableDataset, Value
 from datasets.table import embed_table_storage, table_cast
 from huggingface_hub import HfFileSystem
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, reading
@@ -115,7 +116,9 @@ class SourceRows(ABC):
             InputError: the files are damaged, or hold another number of rows than the source says.
         """
         wanted = [name for name in self.features if names is None or name in names]
-        with reading(self.where):
+        done = position["row"] if position else 0
+        bar = tqdm(desc="read", total=self.expected, initial=done, unit="row", leave=False, delay=2, disable=None)
+        with reading(self.where), bar as self._bar:
             end = yield from self._chunks(wanted, choose, position)
         if self.expected is not None and end != self.expected:
             raise InputError(
@@ -125,7 +128,7 @@ class SourceRows(ABC):
 
     @abstractmethod
     def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
-        """Chunks, none of them empty."""
+        """Chunks, none of them empty; moves the bar on."""
 
     def _theirs(self, names: Iterable[str]) -> list[str]:
         return [name for name, column in self.columns.items() if column in names]
@@ -175,6 +178,7 @@ class ParquetRows(SourceRows):
                     for table, rows in self._rows(file, group, names, kept):
                         yield Chunk(table, row + rows, behind if rows[-1] == kept[-1] else None)
                     row += count
+                    self._bar.update(count)
         return row
 
     def _rows(
@@ -214,6 +218,7 @@ class StreamRows(SourceRows):
                 behind = {"state": stream.state_dict(), "row": row + len(table)}
                 yield Chunk(self._own(table.take(kept), names), row + kept, behind)
             row += len(table)
+            self._bar.update(len(table))
         return row
 
 
