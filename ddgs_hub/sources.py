@@ -100,7 +100,7 @@ def load_rows(source: str | Path, split: str = "train", *, revision: str | None 
     try:
         return load_dataset(name, split=split, revision=revision)
     except (ValueError, OSError, NoAnswer) as error:
-        raise InputError(f"cannot load split '{split}' of {source}: {_first_line(error)}") from error
+        raise InputError(f"cannot load split '{split}' of {source}: {_reason(error)}") from error
 
 
 def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> SourceRows:
@@ -126,7 +126,7 @@ def open_source(source: str, split: str, *, config: str | None = None, revision:
     try:
         builder = patiently(lambda: _builder(folder, pinned, config))
     except (ValueError, OSError, NoAnswer) as error:
-        raise InputError(f"cannot open split '{split}' of {source}: {_first_line(error)}") from error
+        raise InputError(f"cannot open split '{split}' of {source}: {_reason(error)}") from error
     files = builder.config.data_files or {}
     if split not in files:
         raise InputError(f"cannot open split '{split}' of {source}: it has {', '.join(files) or 'no files'}")
@@ -167,8 +167,9 @@ def _refuse_path(source: str) -> None:
         raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _reason(error: Exception) -> str:
+    """What a library says, of which the second line may name the choices: "Config name is missing. Please pick …"."""
+    return " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
 
 
 def digits(split: str) -> Dataset:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,13 +52,23 @@ def test_every_kind_of_repository(hub: HubServer) -> None:
             FILE: renamed(parquet(IMAGES, LABELS, ClassLabel(names=WNIDS), note=notes), ["photo", "class", "note"]),
         },
     }
+    sizes = "".join(f"- config_name: {size}\n  data_files: {size}/train*\n" for size in ("160px", "320px"))
+    repositories["fastai/sizes"] = {
+        "README.md": f"---\nconfigs:\n{sizes}---\n".encode(),
+        "160px/train.parquet": IMAGENET,
+        "320px/train.parquet": repositories["fastai/by-name"][FILE],
+    }
     for name, files in repositories.items():
         hub.add_repository("dataset", name, files)
     woofs = [{"source": name, "subset": "imagewoof"} for name in repositories]
+    woofs[-1]["config"] = "320px"
     wholes = [{"source": name} for name in ("timm/imagenet-1k-wds", "acme/other-names")]
     hub.moved["imagenet-1k"] = "ILSVRC/imagenet-1k"
-    *subsets, wds, other, moved = read(hub, *woofs, *wholes, {"source": "imagenet-1k", "subset": "imagewoof"})
+    *subsets, wds, other, moved, unsaid = read(
+        hub, *woofs, *wholes, {"source": "imagenet-1k", "subset": "imagewoof"}, {"source": "fastai/sizes"}
+    )
     assert moved == subsets[0]
+    assert re.search("cannot open split 'train' of fastai/sizes: Config name .*'160px', '320px'", unsaid["error"])
     for name, result in zip(repositories, subsets, strict=True):
         if name.startswith("fastai"):
             check_woof(result, woof_images, [LABELS[row] for row in WANTED])
