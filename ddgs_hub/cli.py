@@ -178,6 +178,7 @@ def score(
     output: OutputOption,
     subset: Annotated[str | None, typer.Option(help="imagewoof, imagenette or imageidc, out of 1,000 classes.")] = None,
     split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
+    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset that has several.")] = None,
     revision: RevisionOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = 128,
     as_json: JsonOption = False,
@@ -189,7 +190,14 @@ def score(
     from ddgs_hub import stages
 
     result = stages.score_source(
-        data, scorer, output, split=split, subset=subset, revision=revision, batch_size=batch_size
+        data,
+        scorer,
+        output,
+        split=split,
+        subset=subset,
+        config=config,
+        revision=revision,
+        batch_size=batch_size,
     )
     _print(result, as_json)
 

@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake."""
+"""The one exception that stands for a user's mistake, and the kind of it that another try mends."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The command line prints the message on one line and exits with code 2. Every other exception is a defect of ours or
     of a library, and keeps its traceback.
     """
+
+
+class ConnectionLostError(InputError):
+    """The Hub did not answer for longer than its clients wait: what was read so far is kept for the next try."""

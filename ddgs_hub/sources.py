@@ -1,20 +1,37 @@
 """Where an original dataset comes from: a Hub id, a folder in Hub layout, an image folder by class, or the digits."""
 
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, Value, load_dataset
-from datasets.table import embed_table_storage
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetBuilder,
+    Features,
+    Image,
+    Value,
+    load_dataset,
+    load_dataset_builder,
+)
+from datasets.packaged_modules.parquet.parquet import Parquet
+from datasets.packaged_modules.webdataset.webdataset import WebDataset
+from huggingface_hub import constants
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, read_rows, read_tables, write_tables
+from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently, pin_dataset, webdataset_size
+from ddgs_hub.rows import parquet_path, read_rows, write_tables
+from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows
 from ddgs_hub.subsets import Subset, get_subset
 
 BUILT_IN = "digits"
+SOURCE_FILE = "source.json"  # beside rows that came from the Hub: from which commit, and how many of how many
+ORIGINAL_COLUMNS = ("image", "label", "wnid", "source_index")
 
 
 def write_original(
@@ -30,6 +47,7 @@ def write_original(
 
     Columns: `image`, `label` (ClassLabel), `wnid` (null where the source knows none), `source_index` (row of the source
     split). The source is streamed: rows outside the subset are dropped by their label, without decoding their image.
+    Of a Hub dataset all splits are read at one commit, which `source.json` names.
 
     Args:
         source: a Hub dataset id, a local folder (Hub layout, or images in `<split>/<class>/`), or `digits`.
@@ -46,15 +64,24 @@ def write_original(
         InputError: the source, a split, a column or a class is missing, or a label is outside the classes.
     """
     chosen = get_subset(subset) if subset else None
-    counts = {}
+    counts, pinned = {}, None
     for name, split in (splits or {"train": "train", "validation": "validation"}).items():
-        stream = open_source(source, split, config=config, revision=revision)
-        tables, features = _select(stream, chosen, f"{source} ({split})")
-        counts[name] = write_tables(tables, features, parquet_path(folder, name))
+        opened = open_source(source, split, config=config, revision=pinned.commit if pinned else revision)
+        pinned = opened.pinned
+        features, chunks = original_rows(opened, chosen)
+        counts[name] = write_tables((chunk.table for chunk in chunks), features, parquet_path(folder, name))
         # The labels alone: the images of a whole ImageNet do not fit into memory.
         present = pq.read_table(parquet_path(folder, name), columns=["label"]).column("label").unique().to_pylist()
-        _check_every_class(present, features["label"].names, f"{source} ({split})")
+        check_every_class(present, features["label"].names, opened.where)
+    write_source_file(folder, pinned, config, counts)
     return counts
+
+
+def write_source_file(folder: str | Path, pinned: Pinned | None, config: str | None, rows: Mapping[str, int]) -> None:
+    """Notes in `source.json` where rows came from, if it was the Hub: of local sources nothing is to be named."""
+    if pinned:
+        noted = {"source": pinned.id, "commit": pinned.commit, "config": config, "rows": dict(rows)}
+        (Path(folder) / SOURCE_FILE).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
 def load_rows(source: str | Path, split: str = "train", *, revision: str | None = None) -> Dataset:
@@ -63,82 +90,86 @@ def load_rows(source: str | Path, split: str = "train", *, revision: str | None 
     Raises:
         InputError: there is no such source or split.
     """
-    folder = Path(source).expanduser()
+    folder, name = Path(source).expanduser(), str(source)
     if folder.is_dir():
         return read_rows(folder, split)
-    if str(source).startswith((".", "/", "~")):
-        raise InputError(f"there is no folder {source}: give a folder in Hub layout or a Hub dataset id")
+    _refuse_path(name)
+    if not constants.HF_HUB_OFFLINE:
+        pinned = pin_dataset(name, revision)
+        name, revision = pinned.id, pinned.commit
     try:
-        return load_dataset(str(source), split=split, revision=revision)
-    except (ValueError, FileNotFoundError, ConnectionError) as error:
-        raise InputError(f"cannot load split '{split}' of {source}: {str(error).strip().splitlines()[0]}") from error
+        return load_dataset(name, split=split, revision=revision)
+    except (ValueError, OSError, NoAnswer) as error:
+        raise InputError(f"cannot load split '{split}' of {source}: {_reason(error)}") from error
 
 
-def spool_rows(
-    source: str, split: str, path: str | Path, *, subset: str | None = None, revision: str | None = None
-) -> None:
-    """Writes all rows of a split as an Arrow file, which `Dataset.from_file` maps into memory: it need not fit there.
+def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> SourceRows:
+    """A split of a source, its rows not yet read. A Hub dataset is pinned to its commit, and its access checked, first.
 
-    Every column of the source is kept, and the bytes of every image. Of a subset the columns are those of
-    `write_original`.
-
-    Args:
-        source: a local folder in Hub layout, a Hub dataset id, which is streamed, or `digits`.
-        split: of the source.
-        path: the file to write.
-        subset: a name of `subsets.SUBSETS`: its classes alone, in its order.
-        revision: the revision of a Hub dataset.
+    With HF_HUB_OFFLINE a Hub dataset is read from the cache of huggingface_hub, or else from that of datasets.
 
     Raises:
-        InputError: the source, the split, a column or a class of the subset is missing.
+        InputError: there is no such source or split, it may not be read, or it lacks images or labels.
     """
     where = f"{source} ({split})"
-    folder = Path(source).expanduser()
-    if subset is not None:
-        tables, features = _select(open_source(source, split, revision=revision), get_subset(subset), where)
-        schema = features.arrow_schema
-    elif folder.is_dir():
-        schema, tables = read_tables(folder, split)
-    else:
-        stream = open_source(source, split, revision=revision)
-        raw, features = stream.features.arrow_schema, Features({**stream.features, "image": Image()})
-        batches = stream.with_format("arrow").iter(batch_size=ROWS_PER_GROUP)
-        tables, schema = (embed_table_storage(table.cast(raw)) for table in batches), features.arrow_schema
-    present: set[int] = set()
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for table in tables:
-            table = table.select(schema.names).cast(schema)
-            writer.write_table(table)
-            if subset is not None:
-                present.update(table.column("label").unique().to_pylist())
-    if subset is not None:
-        _check_every_class(present, features["label"].names, where)
-
-
-def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> IterableDataset:
-    """A split of a source as a stream of rows, images undecoded.
-
-    Raises:
-        InputError: there is no such source or split, or it lacks `image` or `label`.
-    """
     if source == BUILT_IN:
-        return digits(split).to_iterable_dataset().cast_column("image", Image(decode=False))
-    where = Path(source).expanduser()
-    if source.startswith((".", "/", "~")) and not where.is_dir():
-        raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
-    name = str(where) if where.is_dir() else source
-    try:
-        if where.is_dir() and not any(where.rglob("*.parquet")):
-            stream = load_dataset("imagefolder", data_dir=name, split=split, streaming=True)
+        return StreamRows(digits(split).to_iterable_dataset(), where, expected=None, pinned=None)
+    folder, pinned = Path(source).expanduser(), None
+    if not folder.is_dir():
+        _refuse_path(source)
+        if not constants.HF_HUB_OFFLINE:
+            pinned = pin_dataset(source, revision)
+        elif cached := cached_snapshot(source, revision):
+            folder, pinned = cached, Pinned(source, cached.name)
         else:
-            stream = load_dataset(name, config, split=split, revision=revision, streaming=True)
-    except (ValueError, FileNotFoundError, ConnectionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"cannot open split '{split}' of {source}: {reason}") from error
-    for column in ("image", "label"):
-        if stream.features is not None and column not in stream.features:
-            raise InputError(f"{source} has no column '{column}': it has {', '.join(stream.features)}")
-    return stream.cast_column("image", Image(decode=False))
+            return _open_cached(source, split, config, revision)
+    try:
+        builder = patiently(lambda: _builder(folder, pinned, config))
+    except (ValueError, OSError, NoAnswer) as error:
+        raise InputError(f"cannot open split '{split}' of {source}: {_reason(error)}") from error
+    files = builder.config.data_files or {}
+    if split not in files:
+        raise InputError(f"cannot open split '{split}' of {source}: it has {', '.join(files) or 'no files'}")
+    info = (builder.info.splits or {}).get(split)
+    expected = info.num_examples if info else None
+    if isinstance(builder, Parquet):
+        return ParquetRows(files[split], where, builder.info.features, expected=expected, pinned=pinned)
+    if expected is None and pinned and isinstance(builder, WebDataset):
+        expected = webdataset_size(pinned, split)
+    stream = builder.as_streaming_dataset(split=split)
+    return StreamRows(stream, where, expected=expected, pinned=pinned)
+
+
+def _builder(folder: Path, pinned: Pinned | None, config: str | None) -> DatasetBuilder:
+    if not folder.is_dir() and pinned:
+        return load_dataset_builder(pinned.id, config, revision=pinned.commit)
+    if pinned or any(folder.rglob("*.parquet")):
+        return load_dataset_builder(str(folder), config)
+    return load_dataset_builder("imagefolder", data_dir=str(folder))
+
+
+def _open_cached(source: str, split: str, config: str | None, revision: str | None) -> SourceRows:
+    """Rows that `load_dataset` has left in its cache, which keeps them by commit and knows no branches or tags."""
+    advice = f"unset it, or fetch it before with `hf download --repo-type dataset {source}`"
+    missing = f"HF_HUB_OFFLINE is set and {source} is not in the cache: {advice}"
+    try:
+        rows = load_dataset(source, config, split=split, revision=revision)
+    except (ValueError, OSError) as error:
+        raise InputError(missing) from error
+    commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
+    if revision is not None and commits != {revision}:
+        raise InputError(missing.replace(source, f"{source} at revision '{revision}'", 1))
+    return StreamRows(rows.to_iterable_dataset(), f"{source} ({split})", expected=len(rows), pinned=None)
+
+
+def _refuse_path(source: str) -> None:
+    if source.startswith((".", "/", "~")):
+        raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, of which the second line may name the choices: "Config name is missing. Please pick …"."""
+    return " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
 
 
 def digits(split: str) -> Dataset:
@@ -175,44 +206,43 @@ def digits(split: str) -> Dataset:
     return Dataset.from_dict(columns, features=features)
 
 
-def _select(stream: IterableDataset, subset: Subset | None, where: str) -> tuple[Iterator[pa.Table], Features]:
-    """The rows of a subset as Arrow tables with the columns of an original dataset, and their features."""
-    label = stream.features["label"]
+def original_rows(
+    source: SourceRows, subset: Subset | None, position: Position | None = None
+) -> tuple[Features, Iterator[Chunk]]:
+    """The features of an original dataset, and its rows out of a source: of a subset those of its classes alone.
+
+    Raises:
+        InputError: the labels have no names, the classes of the subset are not found, or, while rows are read, a label
+            is outside the classes.
+    """
+    label, where = source.features["label"], source.where
     if not isinstance(label, ClassLabel):
         raise InputError(f"column 'label' of {where} is {label}, not a ClassLabel: cast it, so that classes have names")
-    key, to_label = _class_key(stream.features, subset, where)
+    key, to_label = _class_key(source.features, subset, where)
     names = list(subset.class_names) if subset else label.names
     features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
-    raw_image = Features(image=Image(decode=False)).arrow_schema
 
-    def tables() -> Iterator[pa.Table]:
-        start = 0
-        for table in stream.with_format("arrow").iter(batch_size=ROWS_PER_GROUP):
-            rows = np.arange(start, start + len(table))
-            start += len(table)
-            if "source_index" not in table.column_names:
-                table = table.append_column("source_index", pa.array(rows))
-            if "wnid" not in table.column_names:
-                table = table.append_column("wnid", pa.nulls(len(table), pa.string()))
-            _check_labels(table.column("label").to_pylist(), label.num_classes, rows[0], where)
-            new = [to_label.get(value) for value in table.column(key).to_pylist()]
-            kept = [k for k, value in enumerate(new) if value is not None]
-            if kept:
-                table = table.take(kept)
-                labels = [value for value in new if value is not None]
-                wnids = [subset.wnids[v] for v in labels] if subset else table.column("wnid")
-                columns = {
-                    "image": embed_table_storage(table.select(["image"]).cast(raw_image)).column("image"),
-                    "label": labels,
-                    "wnid": wnids,
-                    "source_index": table.column("source_index"),
-                }
-                yield pa.table(columns)
+    def choose(keys: pa.Table, first_row: int) -> Sequence[int]:
+        _check_labels(keys.column("label").to_pylist(), label.num_classes, first_row, where)
+        return [k for k, value in enumerate(keys.column(key).to_pylist()) if value in to_label]
 
-    return tables(), features
+    def chunks() -> Iterator[Chunk]:
+        for chunk in source.read(ORIGINAL_COLUMNS, choose, position):
+            known, labels = chunk.table, [to_label[value] for value in chunk.table.column(key).to_pylist()]
+            columns: dict[str, Any] = {"image": known.column("image"), "label": labels}
+            if subset:
+                columns["wnid"] = [subset.wnids[value] for value in labels]
+            else:
+                columns["wnid"] = known.column("wnid") if "wnid" in known.column_names else pa.nulls(len(known))
+            counted = "source_index" in known.column_names
+            columns["source_index"] = known.column("source_index") if counted else chunk.rows
+            yield Chunk(pa.table(columns), chunk.rows, chunk.position)
+
+    return features, chunks()
 
 
-def _check_every_class(present: Collection[int], names: list[str], where: str) -> None:
+def check_every_class(present: Collection[int], names: list[str], where: str) -> None:
+    """Raises an InputError that names the first class of `names` whose label is not among those present."""
     missing = [name for k, name in enumerate(names) if k not in present]
     if missing:
         raise InputError(f"class '{missing[0]}' of {where} has no image: add images or drop the class from the labels")
@@ -229,7 +259,7 @@ def _check_labels(labels: list[int | None], num_classes: int, first_row: int, wh
 def _class_key(features: Features, subset: Subset | None, where: str) -> tuple[str, dict[int | str, int]]:
     """The column that tells the classes apart, and the new label of each of its values that is wanted.
 
-    The classes of a subset are found by wnid, as a column or as class names, else by ImageNet-1k index.
+    The classes of a subset are found by wnid, as a column or as class names, else by ImageNet-1k index, else by name.
     """
     label = features["label"]
     if subset is None:
@@ -240,7 +270,15 @@ def _class_key(features: Features, subset: Subset | None, where: str) -> tuple[s
         return "label", {label.names.index(wnid): k for k, wnid in enumerate(subset.wnids)}
     if label.num_classes == 1000:
         return "label", {index: k for k, index in enumerate(subset.imagenet_indices)}
+    names = [_plain(name) for name in label.names]
+    if all(names.count(_plain(name)) == 1 for name in subset.class_names):
+        return "label", {names.index(_plain(name)): k for k, name in enumerate(subset.class_names)}
     raise InputError(
         f"cannot find {subset.pretty_name} in the {label.num_classes} classes of {where}: it needs a column 'wnid', "
-        "classes named by wnid, or the 1,000 classes of ImageNet-1k in their order"
+        "classes named by wnid or as fastai names them, or the 1,000 classes of ImageNet-1k in their order"
     )
+
+
+def _plain(name: str) -> str:
+    """A class name without what its writers differ in: `Golden_Retriever`, `golden retriever, Canis …`."""
+    return name.split(",")[0].replace("_", " ").strip().casefold()

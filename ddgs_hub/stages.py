@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import Dataset
 
 from ddgs_hub.bases import base_path
 from ddgs_hub.distill import distill
-from ddgs_hub.errors import InputError
+from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
 from ddgs_hub.rows import class_names, read_rows, staged_folder, write_rows
-from ddgs_hub.sources import spool_rows, write_original
+from ddgs_hub.sources import SOURCE_FILE, write_original, write_source_file
+from ddgs_hub.spool import Spool
 from ddgs_hub.subsets import SUBSETS
 
 if TYPE_CHECKING:
@@ -215,6 +215,8 @@ def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: 
         with staged_folder(folder) as partial:
             for split, split_rows in {"train": scored, **others}.items():
                 write_rows(split_rows, partial, split)
+            if (folder / SOURCE_FILE).is_file():
+                shutil.copy(folder / SOURCE_FILE, partial)
         known.unlink()
     wait_for_all()
     return _describe(np.asarray(scored["difficulty"]))
@@ -227,30 +229,40 @@ def score_source(
     *,
     split: str,
     subset: str | None = None,
+    config: str | None = None,
     revision: str | None = None,
     batch_size: int = 128,
 ) -> dict[str, Any]:
     """Scores a split of any dataset and writes it with `difficulty`; the result has counts, a histogram, speed, memory.
 
-    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `open_rows`, and `.<output>.scores`,
-    by which a killed call goes on behind the last finished batches.
+    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `Spool`, and
+    `.<output>.scores`; by both a call that was killed, or lost its connection, goes on where it was.
     """
     from ddgs_hub.difficulty import Scorer, score
     from ddgs_hub.sampling import difficulty_histogram
 
     rows_folder, known = _sibling(output, "rows"), _sibling(output, "scores")
+    spool = Spool(source, split, rows_folder, subset=subset, config=config, revision=revision)
+    if is_main():
+        spool.open()  # before the scorer: who may not read the source is told so before anything is downloaded
     classifier = Scorer.from_pretrained(scorer)
     try:
-        rows = open_rows(source, split, rows_folder, subset=subset, revision=revision)
+        if is_main():
+            spool.fetch()
+        wait_for_all()
+        rows, pinned = spool.rows(), spool.pinned()
         start = time.perf_counter()
         scored = score(rows, classifier, batch_size=batch_size, progress=known)
         seconds = time.perf_counter() - start
         if is_main():
             with staged_folder(output) as folder:
                 write_rows(scored, folder, split)
+                write_source_file(folder, pinned, config, {split: len(scored)})
             known.unlink()
             shutil.rmtree(rows_folder)
         wait_for_all()
+    except ConnectionLostError as error:
+        raise ConnectionLostError(f"{error}, it goes on where it was") from error
     except InputError:
         if is_main():  # these rows, or this scorer, will not be asked for again
             known.unlink(missing_ok=True)
@@ -267,25 +279,6 @@ def score_source(
     }
     speed = f"{result['images_per_second']:.0f} images/s, {result['peak_memory_gb']:.1f} GB at peak"
     return {**result, "text": f"{_describe(difficulty)}\nimages in ten bins, easy to hard: {histogram}\n{speed}"}
-
-
-def open_rows(
-    source: str, split: str, folder: Path, *, subset: str | None = None, revision: str | None = None
-) -> Dataset:
-    """The rows of a local folder, of a Hub dataset, or of a subset of ImageNet in either, mapped from a file on disk.
-
-    The first process writes it into `folder`, see `spool_rows`: a stream from the Hub and a local folder alike, and
-    memory does not grow with either. What of the Hub is whole there after a kill is not streamed again; a stream that
-    was cut off begins anew.
-    """
-    mark, wanted = folder / "source.json", json.dumps([source, split, subset, revision])
-    is_local = Path(source).expanduser().is_dir()  # may have been changed since, and is quickly read
-    if is_main() and (is_local or not mark.is_file() or mark.read_text(encoding="utf-8") != wanted):
-        with staged_folder(folder) as partial:
-            spool_rows(source, split, partial / "rows.arrow", subset=subset, revision=revision)
-            (partial / mark.name).write_text(wanted, encoding="utf-8")
-    wait_for_all()
-    return Dataset.from_file(str(folder / "rows.arrow"))
 
 
 def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer: str | None, seed: int) -> str:

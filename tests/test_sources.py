@@ -16,7 +16,8 @@ from timm.data import ImageNetInfo
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, read_rows, undecoded, write_rows
-from ddgs_hub.sources import digits, load_rows, open_source, spool_rows, write_original
+from ddgs_hub.sources import digits, load_rows, open_source, write_original
+from ddgs_hub.spool import Spool
 from ddgs_hub.subsets import SUBSETS
 
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
@@ -300,9 +301,9 @@ def test_a_stream_is_not_decoded(tmp_path: Path, kind: str) -> None:
     for name in ("a", "b"):
         (tmp_path / "image folder" / "train" / name).mkdir(parents=True)
         (tmp_path / "image folder" / "train" / name / "0.jpg").write_bytes(NO_IMAGE)
-    rows = list(open_source(str(tmp_path / kind), "train"))
-    assert [row["label"] for row in rows] == [0, 1]
-    assert all(set(row["image"]) == {"bytes", "path"} for row in rows)
+    (chunk,) = open_source(str(tmp_path / kind), "train").read()
+    assert chunk.table["label"].to_pylist() == [0, 1]
+    assert [image["bytes"] for image in chunk.table["image"].to_pylist()] == [NO_IMAGE] * 2
 
 
 def test_load_rows_keeps_every_column(tmp_path: Path) -> None:
@@ -310,19 +311,24 @@ def test_load_rows_keeps_every_column(tmp_path: Path) -> None:
     assert load_rows(source).column_names == ["image", "label", "file_name"]
 
 
+def spooled(source: str, split: str, folder: Path, **more: str) -> Dataset:
+    spool = Spool(source, split, folder, **more)
+    spool.open()
+    spool.fetch()
+    return spool.rows()
+
+
 class TestSpool:
     def test_a_folder_keeps_every_column_and_byte(self, tmp_path: Path) -> None:
         images, labels = [encoded(seed) for seed in range(600)], [0, 1] * 300
         source = write_source(tmp_path / "in", images, labels, ClassLabel(names=["a", "b"]), note=["x"] * 600)
-        spool_rows(str(source), "train", tmp_path / "rows.arrow")
-        rows = Dataset.from_file(str(tmp_path / "rows.arrow"))
+        rows = spooled(str(source), "train", tmp_path / "rows")
         assert rows.data.table.equals(read_rows(source).data.table)
         assert rows.features == read_rows(source).features
         assert image_bytes(rows) == images
 
     def test_a_stream_keeps_every_column_and_byte(self, tmp_path: Path) -> None:
-        spool_rows("digits", "validation", tmp_path / "rows.arrow")
-        rows, expected = Dataset.from_file(str(tmp_path / "rows.arrow")), digits("validation")
+        rows, expected = spooled("digits", "validation", tmp_path / "rows"), digits("validation")
         assert rows.features == expected.features
         assert undecoded(rows).to_list() == undecoded(expected).to_list()
 
@@ -330,9 +336,8 @@ class TestSpool:
         images = [encoded(seed) for seed in range(len(LABELS))]
         source = write_source(tmp_path / "in", images, LABELS, ClassLabel(names=WNIDS))
         write_original(str(source), tmp_path / "out", splits=TRAIN, subset="imagewoof")
-        spool_rows(str(source), "train", tmp_path / "rows.arrow", subset="imagewoof")
-        rows = Dataset.from_file(str(tmp_path / "rows.arrow"))
+        rows = spooled(str(source), "train", tmp_path / "rows", subset="imagewoof")
         assert rows.data.table.equals(read_rows(tmp_path / "out").data.table)
         lacking = write_source(tmp_path / "few", [encoded(0)], WOOF.imagenet_indices[:1], ClassLabel(names=WNIDS))
         with pytest.raises(InputError, match="has no image"):
-            spool_rows(str(lacking), "train", tmp_path / "rows.arrow", subset="imagewoof")
+            spooled(str(lacking), "train", tmp_path / "rows", subset="imagewoof")

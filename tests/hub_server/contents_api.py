@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 
 import yaml
 
+from hub_server.access import User, anonymous_refused
 from hub_server.accounts_api import card_metadata
 from hub_server.messages import HubError, Request, Response, answer
 from hub_server.repositories import Commit, File, Repository, lfs_pointer
@@ -61,6 +62,14 @@ def info(hub: "HubServer", request: Request, repository: Repository, revision: s
         facts.update({key: card[key] for key in ("library_name", "pipeline_tag") if key in card})
     wanted = request.query.get("expand", facts)
     return answer({"_id": repository.id, "id": repository.id, **{k: v for k, v in facts.items() if k in wanted}})
+
+
+@route("GET", r"/api/datasets/{name}(?P<rest>(?:/revision/[^/]+)?)")
+def moved(hub: "HubServer", request: Request, user: User | None, name: str, rest: str) -> Response:
+    """A dataset that had no namespace once: `imagenet-1k` is now ILSVRC/imagenet-1k."""
+    if name not in hub.moved:
+        raise anonymous_refused(repository=True)
+    return Response(307, {"Location": f"{hub.url}/api/datasets/{hub.moved[name]}{rest}"})
 
 
 def _entry(repository: Repository, commit: Commit, path: str, expand: bool) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class HubServer:
         storage_url: where the LFS objects are.
         requests: what was asked, in order.
         page_size: entries of one page of a tree or a history.
+        moved: old names of datasets, without a namespace → their ids.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +60,7 @@ class HubServer:
         self.requests: list[Recorded] = []
         self.bugs: list[str] = []  # tracebacks; the end of the `with` block raises them
         self.page_size = 1000
+        self.moved: dict[str, str] = {}
         self.secret = secrets.token_hex(8)
         self.lock = threading.RLock()  # one request changes or reads the repositories at a time
         self.closing = threading.Event()  # ends a delay

@@ -1,0 +1,139 @@
+"""The rows of any source on this machine's disk, in parts: what is there after a kill is not fetched again."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, Features, concatenate_datasets
+
+from ddgs_hub.hub_sources import Pinned
+from ddgs_hub.rows import read_tables
+from ddgs_hub.source_rows import Position
+from ddgs_hub.sources import check_every_class, open_source, original_rows
+from ddgs_hub.subsets import get_subset
+
+PART_BYTES = 128 * 2**20  # of rows in a part: what a kill costs
+STATE_FILE = "state.json"
+Pieces = Iterator[tuple[pa.Table, Position | None]]  # rows, and where reading goes on behind them
+
+
+class Spool:
+    """All rows of a split of a source, in Arrow files that are mapped into memory: they need not fit there.
+
+    Every column of the source is kept, and the bytes of every image. Of a subset the columns are those of
+    `write_original`. A Hub dataset is read at the commit where the first call found it: a later one goes on behind the
+    last whole part, and asks nobody where all is there. A local source is read anew, for it may have been changed.
+
+    Args:
+        source: a local folder in Hub layout, a Hub dataset id, which is streamed, or `digits`.
+        split: of the source.
+        folder: where to write.
+        subset: a name of `subsets.SUBSETS`: its classes alone, in its order.
+        config: the configuration of a Hub dataset that has several.
+        revision: the revision of a Hub dataset.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        split: str,
+        folder: Path,
+        *,
+        subset: str | None = None,
+        config: str | None = None,
+        revision: str | None = None,
+    ) -> None:
+        self.source, self.split, self.folder = source, split, folder
+        self.subset = get_subset(subset) if subset else None
+        self.config, self.revision = config, revision
+        self.wanted = [source, split, subset, config, revision]
+        self._opened: tuple[Features, Pieces] | None = None
+
+    def open(self) -> None:
+        """Opens the source where rows are missing; none is fetched, and nothing is written.
+
+        Raises:
+            InputError: the source, the split or a column is missing, it may not be read, or the subset is not in it.
+            ConnectionLostError: the Hub cannot be reached.
+        """
+        state = _read_state(self.folder)
+        if state.get("wanted") != self.wanted or not state["pinned"]:
+            state = {"wanted": self.wanted, "pinned": None, "parts": 0, "position": None, "whole": False}
+        self._state = state
+        local = Path(self.source).expanduser()
+        if state["whole"]:
+            return
+        if local.is_dir() and self.subset is None:
+            schema, tables = read_tables(local, self.split)
+            self._opened = Features.from_arrow_schema(schema), ((table, None) for table in tables)
+            return
+        at = state["pinned"]["commit"] if state["pinned"] else self.revision
+        opened = open_source(self.source, self.split, config=self.config, revision=at)
+        features, chunks = opened.features, opened.read(position=state["position"])
+        if self.subset:
+            features, chunks = original_rows(opened, self.subset, state["position"])
+        self._opened = features, ((chunk.table, chunk.position) for chunk in chunks)
+        state["pinned"] = {"id": opened.pinned.id, "commit": opened.pinned.commit} if opened.pinned else None
+
+    def fetch(self) -> None:
+        """Writes the rows that are missing, after `open`.
+
+        Raises:
+            InputError: rows cannot be read, a label is wrong, a class of the subset has no image, or rows are missing.
+            ConnectionLostError: the Hub no longer answers; another call goes on.
+        """
+        if self._opened:
+            if not self._state["parts"]:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir(parents=True)
+            _write_state(self.folder, self._state)
+            _write_parts(*self._opened, self.folder, self._state)
+        if self.subset:
+            present = set(self.rows().unique("label"))
+            check_every_class(present, list(self.subset.class_names), f"{self.source} ({self.split})")
+
+    def rows(self) -> Dataset:
+        """The rows, mapped from their files."""
+        count = _read_state(self.folder)["parts"]
+        return concatenate_datasets([Dataset.from_file(str(self.folder / _part(k))) for k in range(count)])
+
+    def pinned(self) -> Pinned | None:
+        """Where on the Hub they came from."""
+        pinned = _read_state(self.folder)["pinned"]
+        return Pinned(**pinned) if pinned else None
+
+
+def _write_parts(features: Features, pieces: Pieces, folder: Path, state: dict[str, Any]) -> None:
+    """Writes rows behind the parts that are there, each part whole or not at all; `state` keeps count."""
+    schema, unfinished = features.arrow_schema, folder / "unfinished"
+    while not state["whole"]:
+        size, behind = 0, None
+        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+            for table, position in pieces:
+                writer.write_table(table.select(schema.names).cast(schema))
+                size += table.nbytes
+                if size >= PART_BYTES and position is not None:
+                    behind = position
+                    break
+        unfinished.rename(folder / _part(state["parts"]))
+        # A part that a kill leaves without this line is written once more: the state alone says what there is.
+        state.update(parts=state["parts"] + 1, position=behind, whole=behind is None)
+        _write_state(folder, state)
+
+
+def _part(number: int) -> str:
+    return f"{number:05d}.arrow"
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    path = folder / STATE_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _write_state(folder: Path, state: dict[str, Any]) -> None:
+    partial = folder / "unfinished.json"
+    partial.write_text(json.dumps(state), encoding="utf-8")
+    partial.replace(folder / STATE_FILE)
