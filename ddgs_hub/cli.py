@@ -8,6 +8,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ddgs_hub import __version__
+from ddgs_hub.cli_options import (
+    JsonOption,
+    OriginalOption,
+    OutputOption,
+    RecipeOption,
+    RevisionOption,
+    SeedOption,
+    SetOption,
+    SourceOption,
+    TokenOption,
+    new_folder,
+)
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import is_main, join, lost_a_process
 from ddgs_hub.recipe import Recipe, Sample, load_recipe
@@ -21,32 +33,6 @@ app = typer.Typer(
 )
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
-
-
-def _new_folder(path: Path | None) -> Path | None:
-    """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
-    if path is not None:
-        from ddgs_hub.rows import refuse_unwritable
-
-        refuse_unwritable(path)
-        if path.is_dir() and any(path.iterdir()):
-            raise InputError(f"{path} is not empty: choose another --output, or remove it")
-    return path
-
-
-RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
-OutputOption = Annotated[Path, typer.Option("--output", callback=_new_folder, help="Folder to write, new or empty.")]
-OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
-SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
-RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-TokenOption = Annotated[
-    str | None, typer.Option("--token", help="Instead of HF_TOKEN's or the login's, which no list of processes shows.")
-]
 
 
 @app.command()
@@ -274,7 +260,7 @@ def evaluate(
 @app.command()
 def figures(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    output: Annotated[Path | None, typer.Option(callback=_new_folder, help="Default RUN/figures.")] = None,
+    output: Annotated[Path | None, typer.Option(callback=new_folder, help="Default RUN/figures.")] = None,
     ipc: Annotated[int, typer.Option(min=1, help="Of the distilled dataset to show.")] = 10,
 ) -> None:
     """Draw the paper's Figures 2 and 3 of a run: difficulty distributions, and distilled images with theirs.

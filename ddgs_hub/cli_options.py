@@ -1,0 +1,34 @@
+"""The options that several commands have: the same name and meaning everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddgs_hub.errors import InputError
+
+
+def new_folder(path: Path | None) -> Path | None:
+    """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
+    if path is not None:
+        from ddgs_hub.rows import refuse_unwritable
+
+        refuse_unwritable(path)
+        if path.is_dir() and any(path.iterdir()):
+            raise InputError(f"{path} is not empty: choose another --output, or remove it")
+    return path
+
+
+RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
+OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
+OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
+SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
+RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+TokenOption = Annotated[
+    str | None, typer.Option("--token", help="Instead of HF_TOKEN's or the login's, which no list of processes shows.")
+]
