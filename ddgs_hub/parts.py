@@ -2,15 +2,17 @@
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import PartialState
+from datasets import Features
 
 from ddgs_hub.processes import is_main, wait_for_all
+from ddgs_hub.rows import parquet_path, staged_folder, write_tables
 
 WRITERS = 4  # threads; what encodes images leaves Python to the others
 
@@ -27,8 +29,8 @@ class Parts:
     """
 
     def __init__(self, target: Path, fingerprint: str, count: int) -> None:
-        target = target.resolve()
-        self.folder = target.with_name(f".{target.name}.parts")
+        self.target = target.resolve()
+        self.folder = self.target.with_name(f".{self.target.name}.parts")
         self.count = count
         if is_main():
             mark = self.folder / "fingerprint"
@@ -51,13 +53,15 @@ class Parts:
         pq.write_table(table, unfinished)
         unfinished.rename(self._path(k))
 
-    def tables(self) -> Iterator[pa.Table]:
-        """All parts in order, once every process has made its own."""
-        return (pq.read_table(self._path(k)) for k in range(self.count))
-
-    def clear(self) -> None:
-        """Removes the parts, when the folder is whole."""
-        shutil.rmtree(self.folder)
+    def finish(self, features: Features) -> None:
+        """Writes the folder out of all parts in order, when every process has made its own, and removes them."""
+        wait_for_all()
+        if is_main():
+            with staged_folder(self.target) as partial:
+                tables = (pq.read_table(self._path(k)) for k in range(self.count))
+                write_tables(tables, features, parquet_path(partial))
+            shutil.rmtree(self.folder)
+        wait_for_all()
 
     def _path(self, k: int) -> Path:
         return self.folder / f"{k}.parquet"

@@ -21,8 +21,7 @@ from ddgs_hub.diffusion.ddpm import sample_latents
 from ddgs_hub.diffusion.denoiser import denoise
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.parts import Parts, Writers
-from ddgs_hub.processes import compiled, is_main, wait_for_all
-from ddgs_hub.rows import parquet_path, staged_folder, write_tables
+from ddgs_hub.processes import compiled, is_main
 
 ScoreImages: TypeAlias = Callable[[Sequence[bytes], Sequence[int]], NDArray[np.float32]]
 
@@ -103,12 +102,7 @@ def generate_pool(
                 denoiser=denoiser,
             )
             writers.submit(k, partial(_rows, codec.decode(latents), batches[k], seeds, classes, features, score))
-    wait_for_all()
-    if is_main():
-        with staged_folder(output) as folder:
-            write_tables(parts.tables(), features, parquet_path(folder))
-        parts.clear()
-    wait_for_all()
+    parts.finish(features)
     return len(jobs)
 
 

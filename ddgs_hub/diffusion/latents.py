@@ -17,9 +17,8 @@ from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.images import image_batches
 from ddgs_hub.parts import Parts
-from ddgs_hub.processes import is_main, wait_for_all
 from ddgs_hub.recipe import Finetune, Pretraining
-from ddgs_hub.rows import checked_labels, parquet_path, read_rows, staged_folder, write_tables
+from ddgs_hub.rows import checked_labels, read_rows
 
 ENCODED_TOGETHER = 32  # images
 POSTERIOR = ("mean", "log_variance")
@@ -108,12 +107,7 @@ def _encode(rows: Dataset, codec: Codec, path: Path, key: str, image_size: int, 
             flat = torch.stack(view, dim=1).float().cpu().numpy().ravel()
             columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
         parts.write(k, pa.table(columns, schema=features.arrow_schema))
-    wait_for_all()
-    if is_main():
-        with staged_folder(path) as staged:
-            write_tables(parts.tables(), features, parquet_path(staged))
-        parts.clear()
-    wait_for_all()
+    parts.finish(features)
 
 
 def _cropped(image: Image, size: int) -> Tensor:

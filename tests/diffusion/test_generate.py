@@ -109,13 +109,13 @@ def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_d
 
 
 def test_batches_of_another_model_are_not_taken_over(pool, tiny_dit, tiny_codec, tmp_path, monkeypatch):
-    from ddgs_hub.diffusion import generate
+    from ddgs_hub import parts
 
     def fail(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(generate, "staged_folder", fail)
+        patch.setattr(parts, "staged_folder", fail)
         with pytest.raises(KeyboardInterrupt):
             generate_pool(tiny_dit, tiny_codec, tmp_path / "again", CLASSES, **SETTINGS)
     tiny_dit.proj_out_2.bias.data += 0.5
