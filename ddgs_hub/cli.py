@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ddgs_hub import __version__
+from ddgs_hub import __version__, cli_hub
 from ddgs_hub.cli_options import (
     JsonOption,
     OriginalOption,
@@ -17,11 +17,12 @@ from ddgs_hub.cli_options import (
     SeedOption,
     SetOption,
     SourceOption,
-    TokenOption,
     new_folder,
+    say,
+    show,
 )
 from ddgs_hub.errors import InputError
-from ddgs_hub.processes import is_main, join, lost_a_process
+from ddgs_hub.processes import join, lost_a_process
 from ddgs_hub.recipe import Recipe, Sample, load_recipe
 
 app = typer.Typer(
@@ -72,7 +73,7 @@ def prepare(
     """
     from ddgs_hub import stages
 
-    _say(stages.make_original(_recipe(recipe, values, original=original), output))
+    say(stages.make_original(_recipe(recipe, values, original=original), output))
 
 
 @app.command("train-scorer")
@@ -89,7 +90,7 @@ def train_scorer(
     """
     from ddgs_hub import stages
 
-    _say(stages.make_scorer(_recipe(recipe, values, seed), original, output))
+    say(stages.make_scorer(_recipe(recipe, values, seed), original, output))
 
 
 @app.command()
@@ -106,7 +107,7 @@ def pretrain(
     """
     from ddgs_hub import stages
 
-    _say(stages.make_base(_recipe(recipe, values, seed), original, output))
+    say(stages.make_base(_recipe(recipe, values, seed), original, output))
 
 
 @app.command()
@@ -127,7 +128,7 @@ def finetune(
 
     chosen = _recipe(recipe, values, seed)
     revision = revision or chosen.model.revision
-    _say(stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision))
+    say(stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision))
 
 
 @app.command()
@@ -154,7 +155,7 @@ def generate(
     chosen = _recipe(recipe, values, seed)
     count = per_class or chosen.pool.size * chosen.sample.ipc
     made = stages.make_pool(chosen, _base(chosen, dit), output, per_class=count, revision=revision, scorer=scorer)
-    _say(made)
+    say(made)
 
 
 @app.command()
@@ -185,7 +186,7 @@ def score(
         revision=revision,
         batch_size=batch_size,
     )
-    _print(result, as_json)
+    show(result, as_json)
 
 
 @app.command()
@@ -217,7 +218,7 @@ def sample(
     from ddgs_hub import stages
 
     settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
-    _print(stages.make_distilled(settings, pool, original, output, seed=seed), as_json)
+    show(stages.make_distilled(settings, pool, original, output, seed=seed), as_json)
 
 
 @app.command()
@@ -235,7 +236,7 @@ def baseline(
     """
     from ddgs_hub import stages
 
-    _say(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
+    say(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
 
 
 @app.command()
@@ -254,7 +255,7 @@ def evaluate(
     """
     from ddgs_hub import report
 
-    _print(report.evaluate_source(_recipe(recipe, values, seed), data, validation, revision=revision), as_json)
+    show(report.evaluate_source(_recipe(recipe, values, seed), data, validation, revision=revision), as_json)
 
 
 @app.command()
@@ -270,66 +271,7 @@ def figures(
     from ddgs_hub import report
 
     folders = run_folder / "original", run_folder / "pool", run_folder / f"distilled-ipc{ipc}"
-    _say(report.make_figures(*folders, output or run_folder / "figures"))
-
-
-@app.command()
-def publish(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder in its hub/.")],
-    repo: Annotated[str, typer.Option(help="Dataset on the Hub, OWNER/NAME; made if it is not there.")],
-    version: Annotated[
-        str | None, typer.Option(help="As v2.0.0, instead of the one that follows from what changed.")
-    ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")] = False,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files, version and card; touch nothing.")] = False,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Publish the distilled dataset of a run on the Hub: one commit, and a tag with its version.
-
-    Example: ddgs-hub publish runs/imagewoof --repo org/imagewoof-ddgs-ipc10 --private
-    """
-    from ddgs_hub.hub import publish_dataset
-
-    made = publish_dataset(
-        folder, repo, version=version, private=private, create_pr=create_pr, dry_run=dry_run, token=token
-    )
-    _print({**made.to_dict(), "text": made.text}, as_json)
-
-
-@app.command()
-def versions(
-    repo: Annotated[str, typer.Argument(help="Dataset on the Hub, OWNER/NAME.")],
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the versions of a published dataset: rows, mean difficulty, what changed.
-
-    Example: ddgs-hub versions org/imagewoof-ddgs-ipc10
-    """
-    from ddgs_hub.hub import list_versions, versions_table
-
-    found = list_versions(repo, token=token)
-    _print({"versions": [one.to_dict() for one in found], "text": versions_table(found)}, as_json)
-
-
-@app.command()
-def diff(
-    repo: Annotated[str, typer.Argument(help="Dataset on the Hub, OWNER/NAME.")],
-    a: Annotated[str, typer.Argument(help="A version, as v1.0.0.")],
-    b: Annotated[str, typer.Argument(help="Another one.")],
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare two versions of a published dataset: rows by image, difficulties, recipe.
-
-    Example: ddgs-hub diff org/imagewoof-ddgs-ipc10 v1.0.0 v1.1.0
-    """
-    from ddgs_hub.hub import diff_versions
-
-    found = diff_versions(repo, a, b, token=token)
-    _print({**found.to_dict(), "text": found.text}, as_json)
+    say(report.make_figures(*folders, output or run_folder / "figures"))
 
 
 @app.command()
@@ -360,16 +302,7 @@ def _base(recipe: Recipe, given: str | None) -> str:
     return name
 
 
-def _say(line: str) -> None:
-    """Prints a line, once where there are several processes."""
-    if is_main():
-        print(line)
-
-
-def _print(result: dict[str, Any], as_json: bool) -> None:
-    """A result as JSON, or its text."""
-    text = result.pop("text")
-    _say(json.dumps(result, indent=1) if as_json else text)
+app.add_typer(cli_hub.app)
 
 
 def main() -> None:

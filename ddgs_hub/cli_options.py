@@ -1,11 +1,13 @@
-"""The options that several commands have: the same name and meaning everywhere."""
+"""What commands share: options, with the same name and meaning everywhere, and how a result is printed."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.processes import is_main
 
 
 def new_folder(path: Path | None) -> Path | None:
@@ -32,3 +34,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 TokenOption = Annotated[
     str | None, typer.Option("--token", help="Instead of HF_TOKEN's or the login's, which no list of processes shows.")
 ]
+
+
+def say(line: str) -> None:
+    """Prints a line, once where there are several processes."""
+    if is_main():
+        print(line)
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """A result as JSON, or its text."""
+    text = result.pop("text")
+    say(json.dumps(result, indent=1) if as_json else text)

@@ -1,0 +1,69 @@
+"""The commands that publish on the Hub, and show what was published."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddgs_hub.cli_options import JsonOption, TokenOption, show
+
+app = typer.Typer()
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder in its hub/.")],
+    repo: Annotated[str, typer.Option(help="Dataset on the Hub, OWNER/NAME; made if it is not there.")],
+    version: Annotated[
+        str | None, typer.Option(help="As v2.0.0, instead of the one that follows from what changed.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")] = False,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files, version and card; touch nothing.")] = False,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the distilled dataset of a run on the Hub: one commit, and a tag with its version.
+
+    Example: ddgs-hub publish runs/imagewoof --repo org/imagewoof-ddgs-ipc10 --private
+    """
+    from ddgs_hub.hub import publish_dataset
+
+    made = publish_dataset(
+        folder, repo, version=version, private=private, create_pr=create_pr, dry_run=dry_run, token=token
+    )
+    show({**made.to_dict(), "text": made.text}, as_json)
+
+
+@app.command()
+def versions(
+    repo: Annotated[str, typer.Argument(help="Dataset on the Hub, OWNER/NAME.")],
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the versions of a published dataset: rows, mean difficulty, what changed.
+
+    Example: ddgs-hub versions org/imagewoof-ddgs-ipc10
+    """
+    from ddgs_hub.hub import list_versions, versions_table
+
+    found = list_versions(repo, token=token)
+    show({"versions": [one.to_dict() for one in found], "text": versions_table(found)}, as_json)
+
+
+@app.command()
+def diff(
+    repo: Annotated[str, typer.Argument(help="Dataset on the Hub, OWNER/NAME.")],
+    a: Annotated[str, typer.Argument(help="A version, as v1.0.0.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions of a published dataset: rows by image, difficulties, recipe.
+
+    Example: ddgs-hub diff org/imagewoof-ddgs-ipc10 v1.0.0 v1.1.0
+    """
+    from ddgs_hub.hub import diff_versions
+
+    found = diff_versions(repo, a, b, token=token)
+    show({**found.to_dict(), "text": found.text}, as_json)
