@@ -3,13 +3,20 @@
 from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, render_card
 from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_weights
 from ddgs_hub.hub.export import export_dataset, hub_id, write_model_card
-from ddgs_hub.hub.publish import Publication, publish_dataset
+from ddgs_hub.hub.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
+from ddgs_hub.hub.publish import Publication, publish, publish_dataset
 from ddgs_hub.hub.versions import PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
 
 __all__ = [
     "CONTENT",
+    "DISTILLED",
+    "DIT",
+    "KIND",
+    "SCORED",
+    "SCORER",
     "ClassSelection",
     "DatasetCard",
+    "Kind",
     "ModelCard",
     "Publication",
     "PublishedVersion",
@@ -21,6 +28,7 @@ __all__ = [
     "hash_weights",
     "hub_id",
     "list_versions",
+    "publish",
     "publish_dataset",
     "render_card",
     "versions_table",

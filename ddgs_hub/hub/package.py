@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.utils.sha import git_hash
-
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import with_repository
-from ddgs_hub.hub.content import CONTENT, describe_rows
+from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.export import CARD, PROVENANCE
+from ddgs_hub.hub.kinds import Kind, kind_of
 from ddgs_hub.hub.merging import merge_cards, split_card
 from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version
-from ddgs_hub.rows import read_rows
 
-SOURCES = {"pool": "pool", "dit": "DiT", "scorer": "scorer"}  # another one of these is another major version
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
 
@@ -27,6 +24,7 @@ class Package:
     """The files of one version.
 
     Attributes:
+        kind: what the folder holds.
         repo_id: where they are to go.
         card: the generated README.md, with the repository's name.
         provenance: of `provenance.json`, without what publishing adds.
@@ -34,6 +32,7 @@ class Package:
         hashes: path → SHA-256 and git's hash, of those.
     """
 
+    kind: Kind
     repo_id: str
     card: str
     provenance: Mapping[str, Any]
@@ -42,13 +41,13 @@ class Package:
 
     @classmethod
     def read(cls, folder: Path, repo_id: str) -> "Package":
-        """Reads and checks a folder that `export_dataset` wrote.
+        """Reads and checks a folder of one of the `KINDS`.
 
         Raises:
-            InputError: it is none, its rows are not those of its provenance, its card's front matter is no YAML, or
+            InputError: it is none, it does not hold what its provenance says, its card's front matter is no YAML, or
                 something in it looks like a token.
         """
-        again = "remove it, and let `ddgs-hub run` write it again"
+        again = "remove it, and write it again"
         for name in (CARD, PROVENANCE):
             if not (folder / name).is_file():
                 raise InputError(f"{folder} has no {name}: give a run folder, or the folder in its hub/")
@@ -59,19 +58,21 @@ class Package:
             provenance = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"{folder / PROVENANCE} is not valid JSON ({error}): {again}") from error
-        content = provenance.get(CONTENT) if isinstance(provenance, dict) else None
-        if not isinstance(content, dict) or not {"rows", *SOURCES} <= content.keys():
-            raise InputError(f"{folder / PROVENANCE} does not say what the rows were made of: {again}")
-        if describe_rows(read_rows(folder))["rows"] != content["rows"]:
-            raise InputError(f"the rows of {folder} are not those that its {PROVENANCE} tells of: {again}")
+        if not isinstance(provenance, dict):
+            raise InputError(f"{folder / PROVENANCE} is no JSON object: {again}")
+        kind, content = kind_of(provenance, f"{folder / PROVENANCE}"), provenance.get(CONTENT)
+        if not isinstance(content, dict) or not kind.keys <= content.keys():
+            raise InputError(f"{folder / PROVENANCE} does not say what the {kind.called} was made of: {again}")
+        if kind.identify(folder) != content[kind.identity]:
+            raise InputError(f"the {kind.identity} of {folder} are not those that its {PROVENANCE} tells of: {again}")
         for name, value in ((CARD, card), (PROVENANCE, text)):
             if TOKEN.search(value):
                 raise InputError(
                     f"{folder / name} holds what looks like an access token: take it out, it would be read"
                 )
-        paths = sorted(path for room in ("data", "figures") for path in (folder / room).glob("*") if path.is_file())
+        paths = sorted(path for pattern in kind.files for path in folder.glob(pattern) if path.is_file())
         files = {path.relative_to(folder).as_posix(): path for path in paths}
-        return cls(repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
+        return cls(kind, repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
 
     def card_for(self, snapshot: Snapshot) -> str:
         """The card with what people wrote into that of a commit."""
@@ -97,22 +98,36 @@ class Package:
         return sorted([*paths, *self.stale(snapshot)])
 
     def next_version(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
-        """The version that follows the newest one, and in words what has changed."""
+        """The version that follows the newest one, and in words what has changed.
+
+        Raises:
+            InputError: the newest one is of another kind.
+        """
         if newest is None:
             return Version(1, 0, 0), "the first version"
         (major, minor, patch), snapshot = newest
         ours, theirs = self.provenance[CONTENT], snapshot.provenance.get(CONTENT)
         if not isinstance(theirs, dict):
             return Version(major + 1, 0, 0), f"made by ddgs-hub, which v{major}.{minor}.{patch} was not"
-        others = [name for key, name in SOURCES.items() if ours[key] != theirs.get(key)]
+        there = kind_of(snapshot.provenance, f"{PROVENANCE} of {self.repo_id}")
+        if there != self.kind:
+            raise InputError(
+                f"{self.repo_id} holds a {there.called}, this is a {self.kind.called}: give another --repo"
+            )
+        others = [name for key, name in self.kind.made_of.items() if ours[key] != theirs.get(key)]
         if others:
             return Version(major + 1, 0, 0), f"another {', another '.join(others)}"
-        if ours["rows"] != theirs.get("rows"):
-            return Version(major, minor + 1, 0), "new rows from the same pool"
-        return Version(major, minor, patch + 1), f"the same rows; changed: {', '.join(self.changed(snapshot))}"
+        if ours[self.kind.identity] != theirs.get(self.kind.identity):
+            return Version(major, minor + 1, 0), self.kind.other_rows
+        same = f"the same {self.kind.identity}"
+        return Version(major, minor, patch + 1), f"{same}; changed: {', '.join(self.changed(snapshot))}"
 
 
 def _hashes(path: Path) -> tuple[str, str]:
-    """What the Hub may know a file by: SHA-256, and git's."""
-    content = path.read_bytes()
-    return hashlib.sha256(content).hexdigest(), git_hash(content)
+    """What the Hub may know a file by: SHA-256, and git's SHA-1 of the blob."""
+    sha256, blob = hashlib.sha256(), hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):  # weights are gigabytes
+            sha256.update(chunk)
+            blob.update(chunk)
+    return sha256.hexdigest(), blob.hexdigest()

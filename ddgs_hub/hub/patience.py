@@ -30,7 +30,7 @@ LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def persist(repo_id: str, attempt: Callable[[], T | None]) -> T:
+def persist(repo_id: str, attempt: Callable[[], T | None], *, repo_type: str = "dataset") -> T:
     """Calls `attempt` until it returns something, again after trouble on the way, with longer and longer pauses.
 
     `attempt` must begin by reading the state of the repository: what it was about to do may have been done.
@@ -47,7 +47,7 @@ def persist(repo_id: str, attempt: Callable[[], T | None]) -> T:
         except (*TROUBLE, RuntimeError, ValueError) as error:
             if not any(isinstance(link, TROUBLE) or BAD_CARD in str(link) for link in _chain(error)):
                 raise
-            refused = explain(error, repo_id)
+            refused = explain(error, repo_id, repo_type)
             if refused:
                 raise InputError(refused) from error
             if _overtaken(error):
@@ -67,7 +67,7 @@ def persist(repo_id: str, attempt: Callable[[], T | None]) -> T:
     raise InputError(f"{repo_id} was changed by others {PASSES} times meanwhile: start the same command again later")
 
 
-def explain(error: BaseException, repo_id: str) -> str | None:
+def explain(error: BaseException, repo_id: str, repo_type: str = "dataset") -> str | None:
     """Why the Hub refuses, and the way out; None where the next attempt may go well."""
     if any(isinstance(link, OfflineModeIsEnabled) for link in _chain(error)):
         return "HF_HUB_OFFLINE is set, and what is on the Hub must be seen: unset it"
@@ -81,14 +81,21 @@ def explain(error: BaseException, repo_id: str) -> str | None:
         return None
     owner = repo_id.split("/")[0]
     if isinstance(error, GatedRepoError):
-        return f"the files of {repo_id} are gated: ask for access at {constants.ENDPOINT}/datasets/{repo_id}"
+        return f"the files of {repo_id} are gated: ask for access at {page_of(repo_id, repo_type)}"
     if status == 401:
         return f"the Hub does not accept this token for {repo_id}: log in with `hf auth login`, or set HF_TOKEN"
     if status == 403:
         return f"this token may not write to {repo_id}: take one with the role write of a member of {owner}"
     if status == 404:
-        return f"there is no dataset {repo_id} on the Hub, or this token may not see it: check the name and the token"
+        return (
+            f"there is no {repo_type} {repo_id} on the Hub, or this token may not see it: check the name and the token"
+        )
     return f"the Hub refuses this for {repo_id} (status {status}, {_one_line(error)})"
+
+
+def page_of(repo_id: str, repo_type: str, endpoint: str = constants.ENDPOINT) -> str:
+    """The address of a repository's page."""
+    return f"{endpoint}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}{repo_id}"
 
 
 def make_client(api: HfApi | None, token: str | None) -> HfApi:

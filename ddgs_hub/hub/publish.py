@@ -1,4 +1,4 @@
-"""Publishes a distilled set: one commit, then one tag, and neither twice, whatever happens on the way."""
+"""Publishes a dataset or a model: one commit, then one tag, and neither twice, whatever happens on the way."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from huggingface_hub.utils import validate_repo_id
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import CARD, PROVENANCE
 from ddgs_hub.hub.package import Package
-from ddgs_hub.hub.patience import make_client, persist, used_token
+from ddgs_hub.hub.patience import make_client, page_of, persist, used_token
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
 
 
@@ -64,7 +64,7 @@ class Publication:
         return f"{name} would be published: {self.changes}\n{listed}\n\n{self.card}"
 
 
-def publish_dataset(
+def publish(
     folder: str | Path,
     repo_id: str,
     *,
@@ -75,15 +75,17 @@ def publish_dataset(
     token: str | None = None,
     api: HfApi | None = None,
 ) -> Publication:
-    """Publishes the folder of a Hub repository, which a run ends with, as the next version of a dataset.
+    """Publishes a folder of one of `KINDS` as the next version of a repository on the Hub.
 
-    The version follows from the content hashes: MAJOR where pool, DiT or scorer are others, MINOR where other rows of
-    the same pool were selected, PATCH for everything else. Content that the newest version has is not published again.
+    The version follows from the content hashes: MAJOR where what it was made of is another (of a distilled set pool,
+    DiT or scorer; of a model its weights), MINOR where other rows of the same pool were selected, PATCH for everything
+    else. Content that the newest version has is not published again.
     Interrupted at any point, the same call goes on there. Of the card that is on the Hub the hand-written parts are
     kept, see `merge_cards`; files that no version of this brought are left alone.
 
     Args:
-        folder: a run folder, or the folder in its `hub/`.
+        folder: a run folder, whose distilled set is meant, or the folder of a distilled set, a scored original, a DiT
+            or a scorer.
         repo_id: `owner/name`; the repository is made if it is not there.
         version: instead of the one that follows, a higher one than all there are.
         private: a new repository is private; one that is there must be.
@@ -112,7 +114,10 @@ def publish_dataset(
     if known in package.card or known in str(package.provenance):
         raise InputError(f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one")
     publisher = _Publisher(api, package, wanted, private, create_pr)
-    return persist(repo_id, publisher.plan if dry_run else publisher.advance)
+    return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
+
+
+publish_dataset = publish  # the name for who publishes datasets alone: a folder says itself what it holds
 
 
 def find_repository(folder: Path, repo_id: str) -> Path:
@@ -138,8 +143,8 @@ class _Publisher:
 
     def __init__(self, api: HfApi, package: Package, wanted: Version | None, private: bool, create_pr: bool) -> None:
         self.api, self.package, self.wanted, self.private, self.create_pr = api, package, wanted, private, create_pr
-        self.repo_id = package.repo_id
-        self.remote = Remote(api, self.repo_id)
+        self.repo_id, self.repo_type = package.repo_id, package.kind.repo_type
+        self.remote = Remote(api, self.repo_id, self.repo_type)
         self.written = False  # whether this call changed anything: else what is found was there before
         self.below: Version | None = None  # the newest version when this call first committed
         self.committed = False
@@ -149,7 +154,7 @@ class _Publisher:
         """Reads the state and takes one step; None: look again."""
         head = self.remote.snapshot()
         if head is None:
-            self.api.create_repo(self.repo_id, repo_type="dataset", private=self.private, exist_ok=True)
+            self.api.create_repo(self.repo_id, repo_type=self.repo_type, private=self.private, exist_ok=True)
             return None
         self._check_privacy(head)
         tags = self.remote.versions()
@@ -157,7 +162,7 @@ class _Publisher:
             # A commit without its tag: this call's, or that of one which was cut off. Nothing comes before it.
             self.written = True
             commit = self.remote.publishing_commit(head)
-            self.api.create_tag(self.repo_id, tag=str(head.version), revision=commit, repo_type="dataset")
+            self.api.create_tag(self.repo_id, tag=str(head.version), revision=commit, repo_type=self.repo_type)
             return None
         newest = self._newest(head, tags)
         if newest and not self.package.changed(newest[1]):
@@ -174,7 +179,7 @@ class _Publisher:
             self.repo_id,
             self._operations(head, version),
             commit_message=f"{version}: {self.changes}",
-            repo_type="dataset",
+            repo_type=self.repo_type,
             parent_commit=head.commit,
             create_pr=self.create_pr,
         )
@@ -265,7 +270,7 @@ class _Publisher:
             repo_id=self.repo_id,
             version=str(version),
             commit=None if action == "planned" else state.commit,
-            url=f"{self.api.endpoint}/datasets/{self.repo_id}/{page}" if page else "",
+            url=f"{page_of(self.repo_id, self.repo_type, self.api.endpoint)}/{page}" if page else "",
             action=action,
             changes=changes,
             added=[path for path in package.changed(state) if path not in removed],

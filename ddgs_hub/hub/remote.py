@@ -1,4 +1,4 @@
-"""A dataset repository on the Hub as publishing sees it: commits with the hashes of their files, and versions."""
+"""A repository on the Hub as publishing sees it: commits with the hashes of their files, and versions."""
 
 import json
 import re
@@ -72,18 +72,19 @@ class Snapshot:
 
 
 class Remote:
-    """What is read of a dataset repository; nothing is written here.
+    """What is read of a repository; nothing is written here.
 
     All methods raise what huggingface_hub raises: see `patience.persist`.
     """
 
-    def __init__(self, api: HfApi, repo_id: str) -> None:
-        self.api, self.repo_id = api, repo_id
+    def __init__(self, api: HfApi, repo_id: str, repo_type: str = "dataset") -> None:
+        self.api, self.repo_id, self.repo_type = api, repo_id, repo_type
+        self._info = api.model_info if repo_type == "model" else api.dataset_info
 
     def snapshot(self, revision: str = "main") -> Snapshot | None:
         """The commit that a branch, a tag or a reference points to; None where there is no such repository."""
         try:
-            info = self.api.dataset_info(self.repo_id, revision=revision, files_metadata=True)
+            info = self._info(self.repo_id, revision=revision, files_metadata=True)
         except GatedRepoError:
             raise
         except RepositoryNotFoundError:
@@ -96,7 +97,7 @@ class Remote:
 
     def download(self, path: str, commit: str) -> Path:
         """A file of a commit, in the cache of huggingface_hub."""
-        return Path(self.api.hf_hub_download(self.repo_id, path, repo_type="dataset", revision=commit))
+        return Path(self.api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=commit))
 
     def read(self, path: str, commit: str) -> str:
         """The text of a file of a commit."""
@@ -113,19 +114,19 @@ class Remote:
 
     def versions(self) -> dict[Version, str]:
         """Version → what its tag points to, oldest version first; other tags are not versions."""
-        refs = self.api.list_repo_refs(self.repo_id, repo_type="dataset")
+        refs = self.api.list_repo_refs(self.repo_id, repo_type=self.repo_type)
         found = {Version.parse(tag.name): tag.target_commit for tag in refs.tags}
         return dict(sorted((version, commit) for version, commit in found.items() if version))
 
     def pull_requests(self) -> list[str]:
         """References of the pull requests, newest first."""
-        refs = self.api.list_repo_refs(self.repo_id, repo_type="dataset", include_pull_requests=True)
+        refs = self.api.list_repo_refs(self.repo_id, repo_type=self.repo_type, include_pull_requests=True)
         names = [pull_request.ref for pull_request in refs.pull_requests or ()]
         return sorted(names, key=lambda name: int(name.rsplit("/", 1)[1]), reverse=True)
 
     def publishing_commit(self, head: Snapshot) -> str:
         """The commit that brought `head` its `provenance.json`: others may have come on top of it."""
-        entries = self.api.list_repo_tree(self.repo_id, expand=True, revision=head.commit, repo_type="dataset")
+        entries = self.api.list_repo_tree(self.repo_id, expand=True, revision=head.commit, repo_type=self.repo_type)
         for entry in entries:
             if isinstance(entry, RepoFile) and entry.path == PROVENANCE and entry.last_commit:
                 return entry.last_commit.oid

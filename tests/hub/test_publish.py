@@ -231,7 +231,7 @@ def test_folders_that_cannot_be_published(api, tmp_path):
     values = json.loads((folder / "provenance.json").read_text())
     for text, message in [
         ("{", "is not valid JSON"),
-        (json.dumps({**values, "content": {}}), "does not say what the rows were made of"),
+        (json.dumps({**values, "content": {}}), "does not say what the distilled set was made of"),
         (json.dumps({**values, "content": {**values["content"], "rows": "0"}}), "are not those that its provenance"),
         (json.dumps({**values, "key": "hf_" + "x" * 34}), "looks like an access token"),
     ]:
