@@ -17,7 +17,7 @@ from ddgs_hub.stages import LOSSES, SELECTIONS, write_json
 
 METHODS = (  # what the rows of the table of a run are, see `Run`
     "*Random* are real images, *DiT* images of the base as it was, *Minimax* the first images of the fine-tuned DiT's "
-    "pool, and *Ours* the images of this dataset, selected from that pool; each are as many a class."
+    "pool, and *Ours* the images of this dataset, selected from that pool."
 )
 
 

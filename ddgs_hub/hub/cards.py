@@ -238,13 +238,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"cell": _cell, "public": public_name, "number": lambda value: f"{value:g}"}
+    environment.filters |= {"cell": _cell, "counts": _counts, "public": public_name}
+    environment.filters["number"] = lambda value: f"{value:g}"
     return environment
 
 
 def _cell(text: str) -> str:
     """The text as it can stand in a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _counts(values: Sequence[int]) -> str:
+    """The counts of ten bins, which a narrow table breaks in the middle or not at all."""
+    halves = values[: len(values) // 2], values[len(values) // 2 :]
+    return " ".join("\N{NO-BREAK SPACE}".join(map(str, half)) for half in halves)
 
 
 def public_name(name: str) -> str:
