@@ -42,7 +42,9 @@ def hf(tmp_path_factory: pytest.TempPathFactory) -> Hf:
     libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(Path(hatchling.__file__).parents[1])}
     offline = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
     with loopback_github("acme/hf-ddgs", CHECKOUT, tmp_path_factory.mktemp("certificate")) as github:
-        done = hf("extensions", "install", "acme/hf-ddgs", PYTHONPATH=os.pathsep.join(libraries), **offline, **github)
+        done = hf(
+            "extensions", "install", "acme/hf-ddgs", PYTHONPATH=os.pathsep.join(sorted(libraries)), **offline, **github
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     folder = home / ".local/share/hf/extensions/hf-ddgs"
     (packages,) = folder.glob("venv/lib/python*/site-packages")
