@@ -305,13 +305,22 @@ def _base(recipe: Recipe, given: str | None) -> str:
 app.add_typer(cli_hub.app)
 
 
+def _commands(program: str) -> Any:
+    """All commands, with the examples in their help as they are to be typed."""
+    group: Any = typer.main.get_command(app)
+    for command in group.commands.values():
+        command.help = command.help.replace("Example: ddgs-hub ", f"Example: {program} ")
+    return group
+
+
 def main() -> None:
     """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    program = "hf ddgs" if Path(sys.argv[0]).stem == "hf-ddgs" else "ddgs-hub"  # the former as an extension of `hf`
     try:
         join()
         # Without click's own handling: its usage errors are several lines.
         arguments = sys.argv[1:] or ["--help"]
-        sys.exit(typer.main.get_command(app).main(arguments, prog_name="ddgs-hub", standalone_mode=False))
+        sys.exit(_commands(program).main(arguments, prog_name=program, standalone_mode=False))
     except InputError as error:
         message = str(error)
     except UsageError as error:
@@ -322,9 +331,10 @@ def main() -> None:
         if not lost_a_process(error):
             raise
         print(
-            "ddgs-hub: another process of this launch has ended: start the same command again, it goes on where it was",
+            f"{program}: another process of this launch has ended: start the same command again, it goes on where it "
+            "was",
             file=sys.stderr,
         )
         sys.exit(1)
-    print(f"ddgs-hub: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)

@@ -1,6 +1,5 @@
 """Datasets of the Hub: found, allowed and pinned to a commit before any of their rows is read; else one sentence."""
 
-import json
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +10,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 from datasets.table import CastError
-from huggingface_hub import HfApi, constants, get_token, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, constants, get_token, snapshot_download
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -86,16 +84,6 @@ def cached_snapshot(source: str, revision: str | None = None) -> Path | None:
         return None
     # Without the list of all files, which a whole download leaves, the folder is what someone happened to look at.
     return folder if (folder.parents[1] / "trees" / f"{folder.name}.json").is_file() else None
-
-
-def webdataset_size(pinned: Pinned, split: str) -> int | None:
-    """How many images a split of a WebDataset has, by the `_info.json` that timm puts beside its shards, if it did."""
-    try:
-        path = patiently(lambda: hf_hub_download(pinned.id, "_info.json", repo_type="dataset", revision=pinned.commit))
-    except EntryNotFoundError:
-        return None
-    splits = json.loads(Path(path).read_text(encoding="utf-8")).get("splits", {})
-    return splits.get(split, {}).get("num_samples")
 
 
 def patiently(ask: Callable[[], T]) -> T:

@@ -15,6 +15,11 @@ from ddgs_hub.rows import decode_image, read_rows, staged_folder, undecoded
 from ddgs_hub.sources import load_rows
 from ddgs_hub.stages import LOSSES, SELECTIONS, write_json
 
+METHODS = (  # what the rows of the table of a run are, see `Run`
+    "*Random* are real images, *DiT* images of the base as it was, *Minimax* the first images of the fine-tuned DiT's "
+    "pool, and *Ours* the images of this dataset, selected from that pool."
+)
+
 
 def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> str:
     """Trains the networks on each method's images, all under the same budget and seeds; writes `results.json`.
@@ -112,7 +117,7 @@ def make_repository(
         recipe=recipe,
         source_datasets=sources,
         classes=[ClassSelection(**selection) for selection in selections],
-        evaluation=read_table(evaluation),
+        evaluation=f"{read_table(evaluation)}\n\n{METHODS}",
         command=command,
         versions=versions,
     )

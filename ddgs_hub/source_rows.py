@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Features, Image, IterableDataset, Value
+from datasets import ClassLabel, Features, Image, IterableDataset
 from datasets.table import embed_table_storage, table_cast
 from huggingface_hub import HfFileSystem
 from numpy.typing import NDArray
@@ -67,17 +67,20 @@ def own_columns(features: Features, where: str) -> dict[str, str]:
     return {name: {**taken, **others}[name] for name in features if name in {**taken, **others}}
 
 
-def own_features(features: Features, columns: dict[str, str]) -> Features:
-    """The features under our names. A WebDataset's `cls`, which has no names, counts the classes of ImageNet-1k."""
-    own = {}
-    for name, column in columns.items():
-        feature = Image() if column == "image" else features[name]
-        if name == "cls" and isinstance(feature, Value) and feature.dtype.startswith(("int", "uint")):
-            from timm.data import ImageNetInfo  # imported here: timm brings torch
+def check_labels(labels: list[int | None], num_classes: int, first_row: int, where: str) -> None:
+    """Raises an InputError that names the first row whose label is outside the classes.
 
-            feature = ClassLabel(names=ImageNetInfo("imagenet-1k").label_names())
-        own[column] = feature
-    return Features(own)
+    Args:
+        labels: of rows that follow each other.
+        num_classes: labels are 0 … num_classes − 1.
+        first_row: number of the first of these rows.
+        where: the source in messages.
+    """
+    for row, value in enumerate(labels, start=first_row):
+        if value is None or not 0 <= value < num_classes:
+            raise InputError(
+                f"row {row} of {where} has label {value}, outside its {num_classes} classes: mend that row"
+            )
 
 
 def _is_image(feature: object) -> bool:
@@ -99,7 +102,8 @@ class SourceRows(ABC):
     def __init__(self, where: str, features: Features, *, expected: int | None, pinned: Pinned | None) -> None:
         self.where, self.expected, self.pinned = where, expected, pinned
         self.columns = own_columns(features, where)
-        self.features = own_features(features, self.columns)
+        own = {column: Image() if column == "image" else features[name] for name, column in self.columns.items()}
+        self.features = Features(own)
 
     def read(
         self, names: Sequence[str] | None = None, choose: Choose | None = None, position: Position | None = None
@@ -198,10 +202,18 @@ class ParquetRows(SourceRows):
 class StreamRows(SourceRows):
     """Rows of what datasets streams: a WebDataset, images in folders, a dataset in memory. It reads all columns."""
 
-    def __init__(self, stream: IterableDataset, where: str, *, expected: int | None, pinned: Pinned | None) -> None:
-        super().__init__(where, stream.features or Features(), expected=expected, pinned=pinned)
-        theirs = next(name for name, column in self.columns.items() if column == "image")
-        self.stream = stream.cast_column(theirs, Image(decode=False))
+    def __init__(
+        self,
+        stream: IterableDataset,
+        where: str,
+        features: Features | None = None,
+        *,
+        expected: int | None,
+        pinned: Pinned | None,
+    ) -> None:
+        super().__init__(where, features or stream.features or Features(), expected=expected, pinned=pinned)
+        (image,), (self._label,) = self._theirs(["image"]), self._theirs(["label"])
+        self.stream = stream.cast_column(image, Image(decode=False))
 
     def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
         stream = self.stream.select_columns(self._theirs(names)).with_format("arrow")
@@ -210,6 +222,9 @@ class StreamRows(SourceRows):
             row = position["row"]
             stream.load_state_dict(position["state"])
         for table in stream.iter(batch_size=ROWS_PER_GROUP):
+            label = self.features["label"]
+            if isinstance(label, ClassLabel) and "label" in names:
+                check_labels(table.column(self._label).to_pylist(), label.num_classes, row, self.where)
             keys = [name for name in KEYS if name in names]
             kept = np.arange(len(table))
             if choose:

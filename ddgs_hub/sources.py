@@ -24,10 +24,11 @@ from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently, pin_dataset, webdataset_size
+from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently, pin_dataset
 from ddgs_hub.rows import parquet_path, read_rows, write_tables
-from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows
+from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows, check_labels
 from ddgs_hub.subsets import Subset, get_subset
+from ddgs_hub.webdataset import number_of_samples, open_shards, with_class_names
 
 BUILT_IN = "digits"
 SOURCE_FILE = "source.json"  # beside rows that came from the Hub: from which commit, and how many of how many
@@ -134,10 +135,12 @@ def open_source(source: str, split: str, *, config: str | None = None, revision:
     expected = info.num_examples if info else None
     if isinstance(builder, Parquet):
         return ParquetRows(files[split], where, builder.info.features, expected=expected, pinned=pinned)
-    if expected is None and pinned and isinstance(builder, WebDataset):
-        expected = webdataset_size(pinned, split)
-    stream = builder.as_streaming_dataset(split=split)
-    return StreamRows(stream, where, expected=expected, pinned=pinned)
+    if not isinstance(builder, WebDataset):
+        return StreamRows(builder.as_streaming_dataset(split=split), where, expected=expected, pinned=pinned)
+    if expected is None and pinned:
+        expected = number_of_samples(pinned, split)
+    stream, features = open_shards(builder, where, split)
+    return StreamRows(stream, where, features, expected=expected, pinned=pinned)
 
 
 def _builder(folder: Path, pinned: Pinned | None, config: str | None) -> DatasetBuilder:
@@ -159,7 +162,9 @@ def _open_cached(source: str, split: str, config: str | None, revision: str | No
     commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
     if revision is not None and commits != {revision}:
         raise InputError(missing.replace(source, f"{source} at revision '{revision}'", 1))
-    return StreamRows(rows.to_iterable_dataset(), f"{source} ({split})", expected=len(rows), pinned=None)
+    where = f"{source} ({split})"
+    features = with_class_names(rows.features, (), where)  # the cache forgets what the shards were called
+    return StreamRows(rows.to_iterable_dataset(), where, features, expected=len(rows), pinned=None)
 
 
 def _refuse_path(source: str) -> None:
@@ -223,7 +228,7 @@ def original_rows(
     features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
 
     def choose(keys: pa.Table, first_row: int) -> Sequence[int]:
-        _check_labels(keys.column("label").to_pylist(), label.num_classes, first_row, where)
+        check_labels(keys.column("label").to_pylist(), label.num_classes, first_row, where)
         return [k for k, value in enumerate(keys.column(key).to_pylist()) if value in to_label]
 
     def chunks() -> Iterator[Chunk]:
@@ -246,14 +251,6 @@ def check_every_class(present: Collection[int], names: list[str], where: str) ->
     missing = [name for k, name in enumerate(names) if k not in present]
     if missing:
         raise InputError(f"class '{missing[0]}' of {where} has no image: add images or drop the class from the labels")
-
-
-def _check_labels(labels: list[int | None], num_classes: int, first_row: int, where: str) -> None:
-    for row, value in enumerate(labels, start=first_row):
-        if value is None or not 0 <= value < num_classes:
-            raise InputError(
-                f"row {row} of {where} has label {value}, outside its {num_classes} classes: mend that row"
-            )
 
 
 def _class_key(features: Features, subset: Subset | None, where: str) -> tuple[str, dict[int | str, int]]:

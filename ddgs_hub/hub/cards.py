@@ -23,7 +23,8 @@ from ddgs_hub.subsets import SUBSETS
 # A wheel has the templates inside the package, a source checkout beside it.
 TEMPLATES = tuple(Path(__file__).resolve().parents[level] / "model_cards" for level in (1, 2))
 OWNER = "OWNER"  # stands for the account while there is none
-OWNER_NOTE = f"`{OWNER}` stands for the account that publishes it.\n"
+VERSION = "VERSION"  # stands for the version while there is none
+OWNER_NOTE = f"`{OWNER}` stands for the account that publishes it, `{VERSION}` for a version such as `v1.0.0`.\n"
 HAND_WRITTEN = "<!-- What is below this line is yours: `ddgs-hub publish` keeps it. -->"
 SIZE_CATEGORIES = (  # as the Hub names them, each a power of ten wide from 1,000 rows on
     *("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"),
@@ -31,8 +32,10 @@ SIZE_CATEGORIES = (  # as the Hub names them, each a power of ten wide from 1,00
 )
 CITATION = """\
 @article{li2025difficulty,
-  title   = {Task-Specific Generative Dataset Distillation with Difficulty-Guided Sampling},
-  author  = {Li, Mingzhuo and Li, Guang and Mao, Jiafeng and Ye, Linfeng and Ogawa, Takahiro and Haseyama, Miki},
+  title   = {Task-Specific Generative Dataset Distillation
+             with Difficulty-Guided Sampling},
+  author  = {Li, Mingzhuo and Li, Guang and Mao, Jiafeng and Ye, Linfeng
+             and Ogawa, Takahiro and Haseyama, Miki},
   journal = {arXiv preprint arXiv:2507.03331},
   year    = {2025},
 }"""
@@ -72,6 +75,7 @@ class DatasetCard:
     Attributes:
         recipe: what made it, and how it is named.
         owner: the account on the Hub; empty: not published yet, the text shows a placeholder.
+        version: the tag that the examples load; empty: not published yet, the text shows a placeholder.
         source_datasets: Hub ids of the original images; see `export.hub_id`.
         info: features, sizes and number of rows; `export_dataset` fills it in from the rows.
         rows_sha256: of the Parquet file; `export_dataset` fills it in.
@@ -86,6 +90,7 @@ class DatasetCard:
 
     recipe: Recipe
     owner: str = ""
+    version: str = ""
     source_datasets: Sequence[str] = ()
     info: DatasetInfo | None = None
     rows_sha256: str = ""
@@ -116,6 +121,7 @@ class ModelCard:
         recipe: what made it.
         name: of the repository.
         owner: the account on the Hub; empty: not published yet, the text shows a placeholder.
+        version: the tag that the examples load; empty: not published yet, the text shows a placeholder.
         license: of the base, which the fine-tuned model inherits.
         base_model: Hub id of the base; None where it is local or was trained from scratch. See `export.hub_id`.
         datasets: Hub ids of the original images.
@@ -130,6 +136,7 @@ class ModelCard:
     recipe: Recipe
     name: str
     owner: str = ""
+    version: str = ""
     license: str = "other"
     base_model: str | None = None
     datasets: Sequence[str] = ()
@@ -149,7 +156,8 @@ class ModelCard:
 def render_card(card: DatasetCard | ModelCard) -> str:
     """The whole text of a README.md: YAML front matter, then Markdown. The same card gives the same text."""
     values: dict[str, Any] = {"card": card, "recipe": card.recipe, "citation": CITATION, "built_in": BUILT_IN}
-    values |= {"owner_note": OWNER_NOTE, "hand_written": HAND_WRITTEN}
+    values |= {"owner_note": "" if card.owner and card.version else OWNER_NOTE, "hand_written": HAND_WRITTEN}
+    values["pin"] = f'revision="{card.version or VERSION}"'
     values["subset"] = SUBSETS[card.recipe.data.subset] if card.recipe.data.subset else None
     if isinstance(card, DatasetCard):
         name, front_matter = "distilled_dataset.md.jinja", _dataset_metadata(card).to_yaml()
@@ -160,9 +168,14 @@ def render_card(card: DatasetCard | ModelCard) -> str:
     return f"---\n{front_matter}\n---\n\n{text}"
 
 
-def with_repository(card: str, repo_id: str) -> str:
-    """A rendered dataset card with the name of its repository in place of the placeholder's."""
-    return re.sub(rf"\b{OWNER}/[\w.-]+", repo_id, card).replace(OWNER_NOTE, "")
+def with_repository(card: str, repo_id: str, version: str = "") -> str:
+    """A rendered card with the names of its repository and version in place of the placeholders'.
+
+    Without a version its examples load whatever is newest.
+    """
+    pin = f', revision="{version}"' if version else ""
+    named = re.sub(rf"\b{OWNER}/[\w.-]+", repo_id, card).replace(OWNER_NOTE, "")
+    return named.replace(f', revision="{VERSION}"', pin)
 
 
 def size_category(num_rows: int) -> str:
@@ -225,13 +238,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"cell": _cell, "public": public_name, "number": lambda value: f"{value:g}"}
+    environment.filters |= {"cell": _cell, "counts": _counts, "public": public_name}
+    environment.filters["number"] = lambda value: f"{value:g}"
     return environment
 
 
 def _cell(text: str) -> str:
     """The text as it can stand in a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _counts(values: Sequence[int]) -> str:
+    """The counts of ten bins, which a narrow table breaks in the middle or not at all."""
+    halves = values[: len(values) // 2], values[len(values) // 2 :]
+    return " ".join("\N{NO-BREAK SPACE}".join(map(str, half)) for half in halves)
 
 
 def public_name(name: str) -> str:

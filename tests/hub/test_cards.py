@@ -14,7 +14,7 @@ from huggingface_hub import DatasetCard as HubDatasetCard
 from huggingface_hub import ModelCard as HubModelCard
 
 from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, render_card
-from ddgs_hub.hub.cards import TEMPLATES, size_category
+from ddgs_hub.hub.cards import TEMPLATES, size_category, with_repository
 from ddgs_hub.recipe import Recipe, parse_recipe
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -94,6 +94,7 @@ def full_dataset_card() -> DatasetCard:
     return DatasetCard(
         recipe=imagewoof(),
         owner="someone",
+        version="v1.0.0",
         source_datasets=["ILSVRC/imagenet-1k"],
         info=DatasetInfo(features=FEATURES, splits=splits, download_size=1_990_000, dataset_size=2_000_000),
         rows_sha256="0f" * 32,
@@ -110,6 +111,7 @@ def full_model_card() -> ModelCard:
         recipe=imagewoof(),
         name="imagewoof-dit",
         owner="someone",
+        version="v1.0.0",
         license="cc-by-nc-4.0",
         base_model="facebook/DiT-XL-2-256",
         datasets=["ILSVRC/imagenet-1k"],
@@ -186,7 +188,20 @@ def test_preset_distribution_is_named() -> None:
     text = render_card(DatasetCard(recipe=imagewoof(sample={"distribution": "cliff", "ipc": 20})))
     assert "follows the preset distribution `cliff`" in text
     assert "distribution of the original images" not in text
-    assert 'load_dataset("OWNER/imagewoof-ddgs-ipc20", split="train")' in text
+    assert 'load_dataset("OWNER/imagewoof-ddgs-ipc20", split="train", revision="VERSION")' in text
+
+
+@pytest.mark.parametrize("card", [DatasetCard(recipe=imagewoof()), ModelCard(recipe=imagewoof(), name="x")])
+def test_a_published_card_has_no_placeholder(card: DatasetCard | ModelCard) -> None:
+    text = render_card(card)
+    assert "`OWNER` stands for" in text
+    named = with_repository(text, "acme/pets", "v2.0.1")
+    newest = with_repository(text, "acme/pets")
+    assert '"acme/pets", split="train", revision="v2.0.1")' in named or '"acme/pets", revision="v2.0.1")' in named
+    assert named.replace(', revision="v2.0.1"', "") == newest
+    for published in (named, newest):
+        assert "OWNER" not in published
+        assert "VERSION" not in published
 
 
 @pytest.mark.parametrize(
@@ -217,5 +232,5 @@ def test_adapter_of_a_shipped_base_names_where_the_base_is() -> None:
         }
     )
     text = render_card(ModelCard(recipe=recipe, name="x", adapter=True))
-    assert 'dit = load_dit("adapter.safetensors")\n' in text
+    assert "\ndit = load_dit(adapter)\n" in text
     assert "BASE" not in text
