@@ -47,13 +47,13 @@ class Tour:
         hub: where everything is published.
         folder: the working directory.
         quick: few steps, and an evaluation that says nothing.
-        said: command → what it printed.
+        said: commands and what they printed, in order.
     """
 
     hub: HubServer
     folder: Path
     quick: bool
-    said: dict[str, str] = field(default_factory=dict)
+    said: list[tuple[str, str]] = field(default_factory=list)
 
     def ddgs(self, command: str) -> str:
         """Runs `ddgs-hub COMMAND`."""
@@ -73,8 +73,9 @@ class Tour:
         done = self.hub.run(argv, token=TOKEN, env={"PYTHONPATH": paths}, cwd=self.folder, timeout=900)
         if done.returncode:
             raise RuntimeError(f"{name} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        self.said[name] = done.stdout.replace(self.hub.url, "https://huggingface.co")
-        return self.said[name]
+        printed = done.stdout.replace(self.hub.url, "https://huggingface.co")
+        self.said.append((name, printed))
+        return printed
 
 
 def take(tour: Tour) -> None:
@@ -108,7 +109,7 @@ def main() -> None:
             try:
                 take(tour)
             finally:
-                for command, output in tour.said.items():
+                for command, output in tour.said:
                     print(f"$ {command}\n{output}")
 
 
