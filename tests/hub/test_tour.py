@@ -39,7 +39,8 @@ def test_the_whole_way(hub, tmp_path):
     assert [len(images[version]) for version in VERSIONS] == [100, 100, 100]
     said = dict(tour.said)
     added, kept = len(images["v1.1.0"] - images["v1.0.0"]), len(images["v1.1.0"] & images["v1.0.0"])
-    assert added and kept
+    assert added
+    assert kept
     counts = f"v1.0.0 → v1.1.0: {added} rows added, {added} gone, {kept} in both\n"
     assert said[f"ddgs-hub diff {DATASET} v1.0.0 v1.1.0"].startswith(counts)
     difference = json.loads(said[f"ddgs-hub diff {DATASET} v1.1.0 v2.0.0 --json"])
