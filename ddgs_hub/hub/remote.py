@@ -119,10 +119,12 @@ class Remote:
         return dict(sorted((version, commit) for version, commit in found.items() if version))
 
     def pull_requests(self) -> list[str]:
-        """References of the pull requests, newest first."""
-        refs = self.api.list_repo_refs(self.repo_id, repo_type=self.repo_type, include_pull_requests=True)
-        names = [pull_request.ref for pull_request in refs.pull_requests or ()]
-        return sorted(names, key=lambda name: int(name.rsplit("/", 1)[1]), reverse=True)
+        """References of the pull requests that are neither merged nor closed, newest first."""
+        found = self.api.get_repo_discussions(
+            self.repo_id, repo_type=self.repo_type, discussion_type="pull_request", discussion_status="all"
+        )
+        waiting = [one.num for one in found if one.status in ("open", "draft")]
+        return [f"refs/pr/{number}" for number in sorted(waiting, reverse=True)]
 
     def publishing_commit(self, head: Snapshot) -> str:
         """The commit that brought `head` its `provenance.json`: others may have come on top of it."""

@@ -188,6 +188,15 @@ def test_a_pull_request(hub, api, tmp_path, fault):
     assert_whole(hub, "v1.0.0", "v1.1.0")
 
 
+def test_a_pull_request_that_was_closed_is_proposed_again(hub, api, tmp_path):
+    publish_dataset(export(tmp_path), REPO, api=api)
+    bob, run = HfApi(endpoint=hub.url, token="hf_bob"), export(tmp_path, (5, 6))
+    publish_dataset(run, REPO, create_pr=True, api=bob)
+    hub.close_pull_request(the_repository(hub), 1)
+    again = publish_dataset(run, REPO, create_pr=True, api=bob)
+    assert (again.action, again.url.rsplit("/", 1)[1]) == ("proposed", "2")
+
+
 def test_a_pull_request_while_a_tag_is_missing(hub, api, tmp_path):
     planned = hub.fail(OPERATIONS["tag"], times=None, status=503)
     with pytest.raises(InputError, match="goes on where it was"):

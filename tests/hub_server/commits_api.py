@@ -74,6 +74,27 @@ def _name(user: User | None) -> str:
     return user.name if user else "system"
 
 
+@route("GET", "{api}/discussions", needs="see")
+def discussions(hub: "HubServer", request: Request, repository: Repository) -> Response:
+    """The pull requests, newest first: here nobody discusses anything else."""
+    closed = repository.settings["closed"]
+    numbers = sorted(map(int, repository.pull_requests), reverse=True)
+    start = int(request.query.get("p", ["0"])[-1]) * hub.page_size
+    found = [
+        {
+            "num": number,
+            "title": repository.at(f"refs/pr/{number}").message,
+            "status": "closed" if number in closed else "open",
+            "author": {"name": repository.at(f"refs/pr/{number}").author},
+            "isPullRequest": True,
+            "createdAt": repository.at(f"refs/pr/{number}").date,
+            "repo": {"name": repository.id, "type": repository.kind},
+        }
+        for number in numbers[start : start + hub.page_size]
+    ]
+    return answer({"discussions": found, "count": len(numbers), "start": start})
+
+
 @route("POST", "{api}/tag/{revision}", needs="write")
 def create_tag(hub: "HubServer", request: Request, repository: Repository, revision: str) -> Response:
     ref = f"refs/tags/{request.json()['tag']}"

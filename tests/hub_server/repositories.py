@@ -70,7 +70,7 @@ class Repository:
     def create(self, author: str, *, private: bool) -> None:
         for room in ("blobs", "commits"):
             (self.folder / room).mkdir(parents=True)
-        self.save_settings({"private": private, "gated": False, "granted": []})
+        self.save_settings({"private": private, "gated": False, "granted": [], "closed": []})
         attributes = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES)
         _write_json(self.folder / "refs.json", {})
         self.commit(MAIN, None, {".gitattributes": self.store(attributes.encode())}, "initial commit", author=author)
@@ -79,7 +79,7 @@ class Repository:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """`private`, `gated` (False, "auto" or "manual") and `granted`, the names of who passed the gate."""
+        """`private`, `gated` (False, "auto" or "manual") and `granted`, who passed the gate; `closed` pull requests."""
         return json.loads((self.folder / "settings.json").read_text())
 
     def save_settings(self, settings: Mapping[str, Any]) -> None:

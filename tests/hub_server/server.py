@@ -116,6 +116,9 @@ class HubServer:
     def set_private(self, repository: Repository, private: bool = True) -> None:
         repository.save_settings({**repository.settings, "private": private})
 
+    def close_pull_request(self, repository: Repository, number: int) -> None:
+        repository.save_settings({**repository.settings, "closed": [*repository.settings["closed"], number]})
+
     def page(self, repository: Repository) -> str:
         """The address of a repository's page."""
         return f"{self.url}/{'datasets/' if repository.kind == 'dataset' else ''}{repository.id}"
@@ -164,6 +167,7 @@ class HubServer:
         token: str | None = None,
         home: Path | None = None,
         env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:
         """Runs Python on the source in `script`, or on the arguments in it (`["-m", "ddgs_hub", …]`).
@@ -174,11 +178,11 @@ class HubServer:
             token: `HF_TOKEN`; none by default.
             home: `HF_HOME`; a fresh one by default, removed afterwards.
             env: more environment variables.
+            cwd: the working directory; this process's by default.
             timeout: seconds.
         """
         argv = ["-c", script, *arguments] if isinstance(script, str) else [*script, *arguments]
         with tempfile.TemporaryDirectory() as fresh:
             environment = {**self.environment(home or Path(fresh), token), **(env or {})}
-            return subprocess.run(
-                [sys.executable, *argv], env=environment, capture_output=True, text=True, timeout=timeout, check=False
-            )
+            command, options = [sys.executable, *argv], {"env": environment, "cwd": cwd, "timeout": timeout}
+            return subprocess.run(command, capture_output=True, text=True, check=False, **options)
