@@ -373,12 +373,17 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 
 
 def main() -> None:
-    """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Runs the command line."""
+    run_commands(app, "ddgs-hub")
+
+
+def run_commands(commands: typer.Typer, name: str) -> None:
+    """Runs a command line called `name`, and exits; a user's mistake is one line on stderr and exit code 2."""
     try:
         join()
         # Without click's own handling: its usage errors are several lines.
         arguments = sys.argv[1:] or ["--help"]
-        sys.exit(typer.main.get_command(app).main(arguments, prog_name="ddgs-hub", standalone_mode=False))
+        sys.exit(typer.main.get_command(commands).main(arguments, prog_name=name, standalone_mode=False))
     except InputError as error:
         message = str(error)
     except UsageError as error:
@@ -389,9 +394,9 @@ def main() -> None:
         if not lost_a_process(error):
             raise
         print(
-            "ddgs-hub: another process of this launch has ended: start the same command again, it goes on where it was",
+            f"{name}: another process of this launch has ended: start the same command again, it goes on where it was",
             file=sys.stderr,
         )
         sys.exit(1)
-    print(f"ddgs-hub: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
