@@ -14,12 +14,15 @@ has moved or a file that has changed is another folder. Preparation leaves all r
 anew.
 """
 
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Features, SplitGenerator, Value
+from datasets import ArrowBasedBuilder, BuilderConfig, Dataset, DatasetInfo, Features, SplitGenerator, Value
 from datasets.exceptions import DatasetGenerationError
+from datasets.fingerprint import Hasher
 
 from ddgs_hub import __version__
 from ddgs_hub.distill import distill
@@ -31,23 +34,21 @@ from ddgs_hub.sources import check_every_class, load_rows, open_source, original
 from ddgs_hub.subsets import get_subset
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    # datasets replaces what a builder's module has imported of pyarrow, os, pathlib … by what reads remote files.
     from pyarrow import Table
 
 
 @dataclass(kw_only=True)
-class PinnedConfig(BuilderConfig):
+class PinnedConfig(BuilderConfig, ABC):
     """A configuration whose revisions can be resolved."""
 
+    @abstractmethod
     def pin(self) -> None:
-        """Puts a commit in the place of every revision, and the fingerprint of its files in that of local ones."""
-        raise NotImplementedError
+        """Puts a commit in the place of every revision; of what is local, the fingerprint of its files."""
 
     def hash(self) -> str:
-        """A hash of all that decides the rows, once it is pinned; ours change with this package's version."""
-        from ddgs_hub.fingerprint import fingerprint  # imported here: it brings torch
-
-        return fingerprint(__version__, asdict(self))
+        """A hash of all that decides the rows, when it is pinned: these settings and the version of this package."""
+        return Hasher.hash(json.dumps([__version__, asdict(self)]))
 
 
 @dataclass(kw_only=True)
@@ -83,10 +84,10 @@ class ScoredConfig(PinnedConfig):
 
     def pin(self) -> None:
         """See the base class. The source comes first: who may not read it is told so before anything is asked for."""
-        from ddgs_hub.difficulty.scorer import pin_scorer  # imported here: it brings torch
-
         source = pin_source(self.source, self.revision)
         self.source, self.revision = source.id, source.commit
+        from ddgs_hub.difficulty.scorer import pin_scorer  # imported here: it brings torch
+
         scorer = pin_scorer(self.scorer, self.scorer_revision)
         self.scorer, self.scorer_revision = scorer.id, scorer.commit
 
@@ -221,7 +222,7 @@ class DistilledBuilder(PinnedBuilder):
         self.info.features = rows.features
         return [SplitGenerator(name="train", gen_kwargs={"rows": rows})]
 
-    def _generate_tables(self, rows: "Dataset") -> Iterator[tuple[int, "Table"]]:
+    def _generate_tables(self, rows: Dataset) -> Iterator[tuple[int, "Table"]]:
         plain = rows.with_format("arrow")
         for start in range(0, len(rows), ROWS_PER_GROUP):
             yield start, plain[start : start + ROWS_PER_GROUP]

@@ -63,16 +63,22 @@ class TestScored:
     def test_both_ways_give_the_same_rows_and_a_second_time_nothing_is_fetched(
         self, hub: HubServer, imagenet: Any, scorer_folder: Path, tmp_path: Path
     ) -> None:
-        job = ("ScoredBuilder", WOOFS, BOTH)
-        (first,) = build(hub, job, home=tmp_path / "home")
+        """And one that was refused midway leaves nothing behind."""
+        home, commits = tmp_path / "home", {"revision": imagenet.find("main")}
+        commits["scorer_revision"] = hub.repository("model", SCORER).find("main")
+        prepare = ("ScoredBuilder", WOOFS, ["prepare"])
+        hub.fail(r"GET /datasets/.*\.parquet", nth=3, status=403)
+        refused, first = build(hub, prepare, ("ScoredBuilder", WOOFS, BOTH), home=home)
+        assert f"does not accept the token for {SOURCE} (train)" in refused["error"]
         assert first["prepare"] == first["stream"]
         check_woof(first["stream"])
         columns = ["image", "label", "wnid", "source_index", "difficulty"]
         assert list(first["stream"]["features"]) == columns
         assert first["stream"]["features"]["difficulty"] == repr(Value("float32"))
         assert first["stream"]["features"]["image"] == repr(Image())
-        assert first["revision"] == imagenet.find("main")
-        assert first["cache_dir"].startswith(str(tmp_path / "home" / "datasets" / "scored"))
+        assert first["revision"] == commits["revision"]
+        assert first["cache_dir"].startswith(str(home / "datasets" / "scored"))
+        assert not list(home.rglob("*.incomplete"))
 
         write_original_woof(tmp_path / "source")
         expected = score(read_rows(tmp_path / "source"), Scorer.from_pretrained(scorer_folder))["difficulty"]
@@ -80,41 +86,50 @@ class TestScored:
 
         assert asked(hub)
         hub.requests.clear()
-        (second,) = build(hub, (*job[:2], ["prepare"]), home=tmp_path / "home")
+        (second,) = build(hub, prepare, home=home)
         assert second["prepare"] == first["prepare"]
         assert asked(hub) == []
         assert hub.strays == []
 
+        hub.requests.clear()
+        pinned = ("ScoredBuilder", {**WOOFS, **commits}, ["prepare"])
+        offline, unknown = build(hub, pinned, prepare, home=home, env={"HF_HUB_OFFLINE": "1"})
+        assert offline == second
+        assert unknown["error"].startswith(f"HF_HUB_OFFLINE is set and {SOURCE} is not in the cache: unset it, or")
+        assert hub.requests == []
+
     def test_whatever_decides_the_rows_has_a_folder_of_its_own(
-        self, hub: HubServer, imagenet: Any, scorer_folder: Path, tmp_path: Path
+        self, hub: HubServer, imagenet: Any, tmp_path: Path
     ) -> None:
-        other = files_of(write_scorer(tmp_path / "other", 1))
+        other, weights = files_of(write_scorer(tmp_path / "other", 1)), hub.repository("model", SCORER)
         hub.add_repository("model", "acme/other", other)
-        before = imagenet.find("main")
-        same = [WOOFS, {**WOOFS, "revision": before}, {**WOOFS, "revision": "main"}]
+        old = {"revision": imagenet.find("main")}
+        old_scorer = {"scorer_revision": weights.find("main")}
+        same: list[dict[str, Any]] = [{}, {"revision": "main"}, {**old, **old_scorer}]
         changed = [
-            {**WOOFS, "subset": "imagenette"},
-            {**WOOFS, "subset": None},
-            {**WOOFS, "scorer": "acme/other"},
-            {**WOOFS, "splits": ["train", "validation"]},
-            {**WOOFS, "batch_size": 7},
+            {"subset": "imagenette"},
+            {"subset": None},
+            {"scorer": "acme/other"},
+            {"splits": ["train", "validation"]},
+            {"batch_size": 7},
         ]
-        made = build(hub, *[("ScoredBuilder", settings, []) for settings in [*same, *changed]], home=tmp_path)
-        folders = [one["cache_dir"] for one in made]
+        folders = self.folders(hub, tmp_path, *same, *changed)
         assert len(set(folders[: len(same)])) == 1
         assert len(set(folders)) == 1 + len(changed)
-        assert asked(hub) == []  # nothing is read to know them
 
         files = {FILE: imagenet.store(parquet(IMAGES, LABELS[::-1], ClassLabel(num_classes=1000)), lfs=True)}
-        imagenet.commit("refs/heads/main", before, files, "other labels")
-        weights = hub.repository("model", SCORER)
-        jobs = [("ScoredBuilder", settings, []) for settings in same]
-        moved, pinned, _ = build(hub, *jobs, home=tmp_path)
-        assert pinned["cache_dir"] == folders[0] != moved["cache_dir"]
+        imagenet.commit("refs/heads/main", old["revision"], files, "other labels")
         stored = {name: weights.store(content, lfs=name.endswith("safetensors")) for name, content in other.items()}
         weights.commit("refs/heads/main", weights.find("main"), stored, "other weights")
-        retrained = build(hub, jobs[1], home=tmp_path)
-        assert retrained[0]["cache_dir"] not in (*folders, moved["cache_dir"])
+        still, relabelled, retrained, both = self.folders(hub, tmp_path, {**old, **old_scorer}, old_scorer, old, {})
+        assert still == folders[0]
+        assert len({relabelled, retrained, both, *folders}) == 3 + len(set(folders))
+        assert asked(hub) == []  # nothing is read to know them
+
+    @staticmethod
+    def folders(hub: HubServer, home: Path, *changes: dict[str, Any]) -> list[str]:
+        made = build(hub, *[("ScoredBuilder", {**WOOFS, **change}, []) for change in changes], home=home)
+        return [one["cache_dir"] for one in made]
 
     def test_local_files_are_known_by_their_content(self, folder: Path, scorer_folder: Path, tmp_path: Path) -> None:
         source, scorer, cache = folder, tmp_path / "scorer", tmp_path / "cache"
@@ -155,7 +170,7 @@ class TestScored:
         )
         streams = builder.as_streaming_dataset()
         assert [len(list(streams[name].remove_columns("image").take(5))) for name in streams] == [5, 5]
-        builder.download_and_prepare()
+        builder.download_and_prepare(num_proc=2)  # of which datasets makes one: there is one stream
         assert builder.as_dataset().num_rows == {"train": 1437, "validation": 360}
 
     def test_mistakes_are_one_sentence_and_leave_no_rows(
@@ -205,28 +220,6 @@ class TestScored:
         source, scorer = build(hub, *jobs, env=nowhere)
         assert "cannot reach" in source["error"]
         assert scorer["error"].startswith(f"cannot get the scorer {SCORER} from the Hub: ")
-
-    def test_offline_what_is_prepared_is_found(self, hub: HubServer, imagenet: Any, tmp_path: Path) -> None:
-        commits = {"revision": imagenet.find("main"), "scorer_revision": hub.repository("model", SCORER).find("main")}
-        job = ("ScoredBuilder", {**WOOFS, **commits}, ["prepare"])
-        (online,) = build(hub, job, home=tmp_path)
-        hub.requests.clear()
-        offline, other = build(hub, job, ("ScoredBuilder", WOOFS, []), home=tmp_path, env={"HF_HUB_OFFLINE": "1"})
-        assert offline == online
-        assert other["error"].startswith(f"HF_HUB_OFFLINE is set and {SOURCE} is not in the cache: unset it, or")
-        assert hub.requests == []
-
-    def test_a_refusal_midway_leaves_nothing_and_another_try_all(
-        self, hub: HubServer, imagenet: Any, tmp_path: Path
-    ) -> None:
-        job = ("ScoredBuilder", WOOFS, ["prepare"])
-        fault = hub.fail(r"GET /.*\.parquet", nth=2, times=100, status=403)
-        (refused,) = build(hub, job, home=tmp_path)
-        assert "does not accept the token" in refused["error"]
-        assert not list(tmp_path.rglob("*.incomplete")) + list(tmp_path.rglob("scored-*.arrow"))
-        fault.times = 0
-        (whole,) = build(hub, job, home=tmp_path)
-        check_woof(whole["prepare"])
 
 
 def write_original_woof(folder: Path) -> None:
