@@ -91,10 +91,12 @@ def load_rows(
     """All rows of a split, with every column: of a local folder in Hub layout, or of a configuration of a Hub dataset.
 
     Raises:
-        InputError: there is no such source or split.
+        InputError: there is no such source, configuration or split.
     """
     folder, name = Path(source).expanduser(), str(source)
     if folder.is_dir():
+        if config is not None:
+            raise InputError(f"{source} is a folder, and configuration '{config}' is read from the Hub: give a Hub id")
         return read_rows(folder, split)
     _refuse_path(name)
     if not constants.HF_HUB_OFFLINE:

@@ -290,6 +290,7 @@ class TestDistilled:
             ("class 'Australian terrier' has 8 images in the pool, fewer than IPC 9", {"sample": {"ipc": 9}}),
             ("acme/no-pool", {"pool": "acme/no-pool"}),
             (f"{POOL_REPO} has no revision 'v7'", {"revision": "v7"}),
+            ("/nowhere is not a folder", {"pool": "/nowhere"}),
         ]
         made = build(hub, *[("DistilledBuilder", {"pool": POOL_REPO, **case}, BOTH) for _, case in cases])
         for (sentence, _), result in zip(cases, made, strict=True):
