@@ -314,13 +314,18 @@ def _commands(program: str) -> Any:
 
 
 def main() -> None:
-    """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Runs the command line."""
     program = "hf ddgs" if Path(sys.argv[0]).stem == "hf-ddgs" else "ddgs-hub"  # the former as an extension of `hf`
+    run_commands(_commands(program), program)
+
+
+def run_commands(commands: Any, program: str) -> None:
+    """Runs click's commands, and exits; a user's mistake is one line on stderr and exit code 2."""
     try:
         join()
         # Without click's own handling: its usage errors are several lines.
         arguments = sys.argv[1:] or ["--help"]
-        sys.exit(_commands(program).main(arguments, prog_name=program, standalone_mode=False))
+        sys.exit(commands.main(arguments, prog_name=program, standalone_mode=False))
     except InputError as error:
         message = str(error)
     except UsageError as error:
@@ -330,11 +335,8 @@ def main() -> None:
     except RuntimeError as error:
         if not lost_a_process(error):
             raise
-        print(
-            f"{program}: another process of this launch has ended: start the same command again, it goes on where it "
-            "was",
-            file=sys.stderr,
-        )
+        again = "start the same command again, it goes on where it was"
+        print(f"{program}: another process of this launch has ended: {again}", file=sys.stderr)
         sys.exit(1)
     print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)

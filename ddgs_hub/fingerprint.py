@@ -1,6 +1,7 @@
 """Fingerprints of what decides a result, so that nothing made of something else is taken over."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from ddgs_hub.rows import undecoded
+
+BLOCK = 2**20  # bytes of a file that are in memory at once
 
 
 def fingerprint(*parts: nn.Module | Dataset | Tensor | bytes | Any) -> str:
@@ -32,6 +35,18 @@ def fingerprint(*parts: nn.Module | Dataset | Tensor | bytes | Any) -> str:
                 digest.update(str(row["label"]).encode())
         else:
             digest.update(json.dumps(part).encode())
+    return digest.hexdigest()
+
+
+def fingerprint_folder(folder: str | Path) -> str:
+    """XXH3 of the files in a folder, their names and their bytes, 32 hexadecimal digits; hidden files do not count."""
+    digest, root = xxhash.xxh3_128(), Path(folder)
+    paths = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
+    for path in sorted(path for path in paths if not any(part.startswith(".") for part in path.parts)):
+        with (root / path).open("rb") as file:
+            digest.update(json.dumps([path.as_posix(), (root / path).stat().st_size]).encode())
+            while block := file.read(BLOCK):
+                digest.update(block)
     return digest.hexdigest()
 
 

@@ -31,11 +31,11 @@ LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
 @dataclass(frozen=True)
 class Pinned:
-    """A dataset of the Hub at one commit.
+    """A dataset or a model at one state.
 
     Attributes:
         id: as the Hub spells it: `imagenet-1k` is ILSVRC/imagenet-1k.
-        commit: 40 hexadecimal digits.
+        commit: 40 hexadecimal digits; of a local folder, where one is pinned, the fingerprint of its files.
     """
 
     id: str

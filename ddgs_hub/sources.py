@@ -22,6 +22,7 @@ from datasets import (
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
+from huggingface_hub.file_download import REGEX_COMMIT_HASH
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently, pin_dataset
@@ -85,23 +86,55 @@ def write_source_file(folder: str | Path, pinned: Pinned | None, config: str | N
         (Path(folder) / SOURCE_FILE).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
-def load_rows(source: str | Path, split: str = "train", *, revision: str | None = None) -> Dataset:
-    """All rows of a split, with every column: of a local folder in Hub layout, or of a Hub dataset.
+def load_rows(
+    source: str | Path, split: str = "train", *, config: str | None = None, revision: str | None = None
+) -> Dataset:
+    """All rows of a split, with every column: of a local folder in Hub layout, or of a configuration of a Hub dataset.
 
     Raises:
-        InputError: there is no such source or split.
+        InputError: there is no such source, configuration or split.
     """
     folder, name = Path(source).expanduser(), str(source)
     if folder.is_dir():
+        if config is not None:
+            raise InputError(f"{source} is a folder, and configuration '{config}' is read from the Hub: give a Hub id")
         return read_rows(folder, split)
     _refuse_path(name)
     if not constants.HF_HUB_OFFLINE:
         pinned = pin_dataset(name, revision)
         name, revision = pinned.id, pinned.commit
     try:
-        return load_dataset(name, split=split, revision=revision)
+        return load_dataset(name, config, split=split, revision=revision)
     except (ValueError, OSError, NoAnswer) as error:
         raise InputError(f"cannot load split '{split}' of {source}: {_reason(error)}") from error
+
+
+def pin_source(source: str, revision: str | None = None) -> Pinned:
+    """A source at one state: a Hub dataset at the commit of a revision, or local files by the fingerprint of them.
+
+    With HF_HUB_OFFLINE a commit is taken as it is, and another revision found in the cache of huggingface_hub.
+
+    Raises:
+        InputError: there is no such source, or it may not be read.
+        ConnectionLostError: the Hub cannot be reached.
+    """
+    if source == BUILT_IN:
+        return Pinned(source, BUILT_IN)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        from ddgs_hub.fingerprint import fingerprint_folder  # imported here: it brings torch
+
+        return Pinned(source, fingerprint_folder(folder))
+    _refuse_path(source)
+    if not constants.HF_HUB_OFFLINE:
+        return pin_dataset(source, revision)
+    if revision and REGEX_COMMIT_HASH.fullmatch(revision):
+        return Pinned(source, revision)
+    cached = cached_snapshot(source, revision)
+    if cached is None:
+        at = f" at revision '{revision}'" if revision else ""
+        raise InputError(f"HF_HUB_OFFLINE is set and {source}{at} is not in the cache: unset it, or give a commit")
+    return Pinned(source, cached.name)
 
 
 def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> SourceRows:

@@ -35,18 +35,23 @@ class BatchScorer:
         self.scorer = scorer
         self.targets = scorer.class_indices(names, wnids)
 
-    def __call__(self, encoded: Sequence[bytes], labels: Sequence[int]) -> NDArray[np.float32]:
+    def __call__(
+        self, encoded: Sequence[bytes], labels: Sequence[int], rows: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
         """Difficulties (Eq. 6), 0 … 1, of a batch: float32, `(len(encoded),)`.
 
         Args:
             encoded: the bytes of each image as they are stored: a cross-fitted scorer finds its fold by them.
             labels: of each image, 0 … classes − 1.
+            rows: their numbers for messages; None: those in the batch.
 
         Raises:
             InputError: an image cannot be decoded, or the scorer returns no number for it.
         """
         targets = torch.from_numpy(self.targets[np.asarray(labels, dtype=np.int64)])
-        images = torch.stack([self.scorer.transform(decode_image({"bytes": b}, k)) for k, b in enumerate(encoded)])
+        rows = range(len(encoded)) if rows is None else rows
+        decoded = (decode_image({"bytes": b}, row) for row, b in zip(rows, encoded, strict=True))
+        images = torch.stack([self.scorer.transform(image) for image in decoded])
         folds = torch.tensor([fold_of(image_digest(image), self.scorer.folds) for image in encoded])
         difficulty = torch.empty(len(images))
         for fold in folds.unique().tolist():
@@ -55,7 +60,7 @@ class BatchScorer:
         broken = difficulty.isnan().nonzero()
         if len(broken):
             raise InputError(
-                f"the scorer {self.scorer.name} returns no number for image {broken[0].item()} of a batch: "
+                f"the scorer {self.scorer.name} returns no number for the image of row {rows[int(broken[0])]}: "
                 "its weights are broken"
             )
         return difficulty.numpy()

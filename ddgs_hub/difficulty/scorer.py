@@ -10,7 +10,7 @@ import numpy as np
 import timm
 import torch
 from accelerate import PartialState
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
 from numpy.typing import NDArray
 from PIL.Image import Image
 from safetensors import SafetensorError
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.errors import InputError
+from ddgs_hub.fingerprint import fingerprint_folder
+from ddgs_hub.hub_sources import NoAnswer, Pinned, patiently
 
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
 FILES = ["config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json", "fold*"]
@@ -28,6 +30,25 @@ UNUSABLE = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorEr
 Transform = Callable[[Image], Tensor]
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel, 0 … 1
 NOT_NORMALIZED: Normalization = (0.0,), (1.0,)
+
+
+def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
+    """The commit that a revision of a scorer is at, or the fingerprint of a local folder; no weights are downloaded.
+
+    Raises:
+        InputError: there is no such model, or the Hub cannot be reached; with HF_HUB_OFFLINE: it is not in the cache.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return Pinned(name_or_path, fingerprint_folder(folder))
+    repo_id = _repository(name_or_path)
+    if constants.HF_HUB_OFFLINE:
+        return Pinned(repo_id, _fetch(repo_id, revision)[0].name)
+    try:
+        info = patiently(lambda: HfApi().model_info(repo_id, revision=revision))
+    except (NoAnswer, OSError, ValueError) as error:
+        raise _unavailable(repo_id, error) from error
+    return Pinned(info.id, str(info.sha))
 
 
 class Scorer:
@@ -191,6 +212,16 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder, name, None
+    repo_id = _repository(name)
+    try:
+        path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES))
+    except (OSError, ValueError) as error:  # the Hub's own errors derive from these
+        raise _unavailable(repo_id, error) from error
+    return path, repo_id, path.name
+
+
+def _repository(name: str) -> str:
+    """The Hub id of a scorer that is no folder."""
     if name.startswith((".", "/", "~")):
         raise InputError(f"the scorer {name} is not a folder: give a folder, a Hub id or a timm model name")
     repo_id = name.removeprefix("hf-hub:")
@@ -198,12 +229,12 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
         # timm keeps the weights of its model names on the Hub; so they are loaded, and pinned, like any other.
         if not timm.is_model_pretrained(repo_id):
             raise InputError(f"timm has no weights for '{name}': give a name with a tag, such as resnet50.tv_in1k")
-        repo_id = timm.get_pretrained_cfg(repo_id).hf_hub_id or repo_id
-    try:
-        path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES))
-    except (OSError, ValueError) as error:  # the Hub's own errors derive from these
-        raise InputError(f"cannot get the scorer {repo_id} from the Hub: {_reason(error)}") from error
-    return path, repo_id, path.name
+        return timm.get_pretrained_cfg(repo_id).hf_hub_id or repo_id
+    return repo_id
+
+
+def _unavailable(repo_id: str, error: Exception) -> InputError:
+    return InputError(f"cannot get the scorer {repo_id} from the Hub: {_reason(error)}")
 
 
 def _load(folder: Path, name: str) -> _Loaded:

@@ -30,5 +30,5 @@ def test_what_cannot_be_scored_is_refused(rows, timm_folder):
     with pytest.raises(InputError, match="the image of row 1 cannot be decoded"):
         batch_scorer([encoded[0], b"no image"], [0, 1])
     scorer.models[0].get_classifier().bias.fill_(torch.nan)
-    with pytest.raises(InputError, match="returns no number for image 0 of a batch"):
-        batch_scorer(encoded, [0, 1, 2])
+    with pytest.raises(InputError, match="returns no number for the image of row 7:"):
+        batch_scorer(encoded, [0, 1, 2], rows=[7, 8, 9])

@@ -1,0 +1,19 @@
+"""ImageNette, distilled out of the published pool of `ddgs-hub run imagenette --set sample.ipc=50` (Eq. 7–9).
+
+Example: python builder_scripts/imagenette_ddgs.py --pool OWNER/imagenette-ddgs-ipc50@v1.0.0 --output distilled-ipc10
+"""
+
+from ddgs_hub.cli_builders import distilled_dataset
+from ddgs_hub.recipe import load_recipe
+
+recipe = load_recipe("imagenette")
+
+if __name__ == "__main__":
+    distilled_dataset(
+        __doc__,
+        distribution=recipe.sample.distribution,  # the original's, scaled to the IPC
+        divergence=recipe.sample.divergence,
+        weight=recipe.sample.weight,  # λ of Eq. 9
+        pool_size=recipe.pool.size,  # n: of each class the first n × IPC images of the pool
+        seed=recipe.seed,
+    )
