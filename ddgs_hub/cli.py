@@ -191,9 +191,14 @@ def score(
 
 @app.command()
 def sample(
-    pool: Annotated[Path, typer.Option(help="Folder of the scored pool.")],
-    original: Annotated[Path, typer.Option(help="Folder of the scored original dataset.")],
+    pool: Annotated[str, typer.Option(help="Folder of the scored pool, or OWNER/NAME[@REVISION] of a published one.")],
     output: OutputOption,
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool."
+        ),
+    ] = None,
     ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
     distribution: Annotated[
         Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option(help="Target, by difficulty.")
@@ -214,6 +219,8 @@ def sample(
     """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9).
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
+
+    Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 20 --output distilled-ipc20
     """
     from ddgs_hub import stages
 

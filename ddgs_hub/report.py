@@ -135,7 +135,7 @@ def make_repository(
 
 def _content(rows: Dataset, pool: Path, dit: Path, scorer: str | Path, scorer_revision: str | None) -> dict[str, Any]:
     """What the distilled rows were made of, as hashes: by them publishing tells a new version from the last one."""
-    from ddgs_hub.hub import CONTENT, describe_rows, hash_pool, hash_weights
+    from ddgs_hub.hub import CONTENT, describe_rows, hash_pool_folder, hash_weights
 
     if Path(scorer).is_dir():
         identity = hash_weights(scorer)
@@ -143,5 +143,5 @@ def _content(rows: Dataset, pool: Path, dit: Path, scorer: str | Path, scorer_re
         cached = try_to_load_from_cache(str(scorer), "config.json", revision=scorer_revision)
         commit = Path(cached).parent.name if isinstance(cached, str) else scorer_revision or ""
         identity = f"{scorer}@{commit}"
-    made_of = {"pool": hash_pool(read_rows(pool)), "dit": hash_weights(dit), "scorer": identity}
+    made_of = {"pool": hash_pool_folder(pool), "dit": hash_weights(dit), "scorer": identity}
     return {CONTENT: {**describe_rows(rows), **made_of}}

@@ -12,9 +12,10 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import with_repository
 from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.export import CARD, PROVENANCE
-from ddgs_hub.hub.kinds import Kind, kind_of
+from ddgs_hub.hub.kinds import DISTILLED, Kind, kind_of
 from ddgs_hub.hub.merging import merge_cards, split_card
-from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version
+from ddgs_hub.hub.pool_card import POOL_CONFIGS, pool_section, with_pool_section
+from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version, is_pool_file
 
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
@@ -75,18 +76,31 @@ class Package:
         return cls(kind, repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
 
     def card_for(self, snapshot: Snapshot) -> str:
-        """The card with what people wrote into that of a commit."""
-        return merge_cards(self.card, snapshot.card)
+        """The card with what people wrote into that of a commit, and with its pool if that is kept."""
+        if self.kept_pool(snapshot):
+            return merge_cards(with_pool_section(self.card, pool_section(snapshot.card)), snapshot.card)
+        return merge_cards(self.card, snapshot.card, dropped=POOL_CONFIGS if snapshot.pool_files else ())
 
-    def provenance_for(self, version: Version, changes: str) -> str:
-        """The text of `provenance.json` of a version."""
-        files = [*self.files, CARD, PROVENANCE]
+    def kept_pool(self, snapshot: Snapshot) -> list[str]:
+        """Files of the pool in a commit, where this comes without its pool and its rows were selected from that one."""
+        theirs = snapshot.provenance.get(CONTENT)
+        known = theirs.get("pool") if isinstance(theirs, dict) else None
+        if self.kind != DISTILLED or self._brings_pool or known != self.provenance[CONTENT]["pool"]:
+            return []
+        return snapshot.pool_files
+
+    def provenance_for(self, snapshot: Snapshot, version: Version, changes: str) -> str:
+        """The text of `provenance.json` of a version that comes on top of a commit."""
+        files = [*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE]
         values = {**self.provenance, PUBLISHED: {"version": str(version), "changes": changes, "files": files}}
         return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def stale(self, snapshot: Snapshot) -> list[str]:
         """Files of an earlier version in a commit that this one does not have."""
-        return sorted(snapshot.own_files - {*self.files, CARD, PROVENANCE})
+        # What somebody put among the files of a configuration that is ours now would be loaded with them.
+        taken = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
+        kept = {*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE}
+        return sorted((snapshot.own_files | taken) - kept)
 
     def changed(self, snapshot: Snapshot) -> list[str]:
         """Files whose content in a commit is not this one's, those that are to be removed among them."""
@@ -96,6 +110,10 @@ class Package:
         if {key: value for key, value in snapshot.provenance.items() if key != PUBLISHED} != self.provenance:
             paths.append(PROVENANCE)
         return sorted([*paths, *self.stale(snapshot)])
+
+    @property
+    def _brings_pool(self) -> bool:
+        return any(is_pool_file(path) for path in self.files)
 
     def next_version(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
         """The version that follows the newest one, and in words what has changed.
