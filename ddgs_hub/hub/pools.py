@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, get_dataset_config_names, load_dataset
+from datasets import Dataset, DatasetInfo, Features, get_dataset_config_names, load_dataset_builder
 from datasets.fingerprint import generate_random_fingerprint
+from datasets.packaged_modules.parquet.parquet import Parquet
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -16,6 +17,7 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import PROVENANCE
 from ddgs_hub.hub_sources import Pinned, cached_snapshot, patiently, pin_dataset, reading, split_revision
 from ddgs_hub.rows import read_rows, read_tables
+from ddgs_hub.source_rows import open_parquet
 
 POOL, ORIGINAL = "pool", "original"  # configurations of a published set, and the folders of their files
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs
@@ -129,20 +131,24 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
     pinned = pin_dataset(name, revision)
     try:
         with reading(spec):
-            return patiently(lambda: _stream_scores(pinned)), pinned
-    except ValueError as error:  # no split `train`, no such column, no Parquet files
+            return patiently(lambda: _fetch_scores(pinned)), pinned
+    except ValueError as error:  # of datasets, too: which configurations there are to choose from
         reason = " ".join(str(error).split())
         raise InputError(f"cannot read the difficulties of {spec}: {reason}; give a scored dataset") from error
 
 
-def _stream_scores(pinned: Pinned) -> Dataset:
+def _fetch_scores(pinned: Pinned) -> Dataset:
     """Of a scored dataset in Parquet files the two columns alone: its images stay where they are."""
     names = get_dataset_config_names(pinned.id, revision=pinned.commit)
-    config = ORIGINAL if ORIGINAL in names else None
-    stream = load_dataset(
-        pinned.id, config, split="train", revision=pinned.commit, streaming=True, columns=SCORES
-    ).with_format("arrow")
-    return Dataset.from_list([]) if stream.features is None else _dataset(list(stream.iter(10_000)))
+    builder = load_dataset_builder(pinned.id, ORIGINAL if ORIGINAL in names else None, revision=pinned.commit)
+    if not isinstance(builder, Parquet) or "train" not in builder.config.data_files:
+        raise ValueError("it has no split 'train' in Parquet files")
+    tables = []
+    for path in builder.config.data_files["train"]:
+        with open_parquet(path) as file:
+            tables.append(file.read(columns=SCORES))
+    features = builder.info.features or Features.from_arrow_schema(tables[0].schema)
+    return _dataset(tables, Features({name: features[name] for name in SCORES if name in features}))
 
 
 def _read_scores(folder: Path, files: Sequence[Path] | None) -> Dataset:
@@ -152,8 +158,9 @@ def _read_scores(folder: Path, files: Sequence[Path] | None) -> Dataset:
     return _dataset([schema.empty_table().select(names), *(table.select(names) for table in tables)])
 
 
-def _dataset(tables: list[pa.Table]) -> Dataset:
-    return Dataset(pa.concat_tables(tables), fingerprint=generate_random_fingerprint())
+def _dataset(tables: list[pa.Table], features: Features | None = None) -> Dataset:
+    info = DatasetInfo(features=features)
+    return Dataset(pa.concat_tables(tables), info, fingerprint=generate_random_fingerprint())
 
 
 def _provenance(folder: Path) -> dict[str, Any]:
