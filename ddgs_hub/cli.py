@@ -216,16 +216,16 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9).
+    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); `publish` takes what a published one gave.
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
 
     Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 20 --output distilled-ipc20
     """
-    from ddgs_hub import stages
+    from ddgs_hub.resample import sample_source
 
     settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
-    show(stages.make_distilled(settings, pool, original, output, seed=seed), as_json)
+    show(sample_source(settings, pool, original, output, seed=seed), as_json)
 
 
 @app.command()

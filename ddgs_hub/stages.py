@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddgs_hub.bases import base_path
-from ddgs_hub.distill import distill
+from ddgs_hub.distill import Distillation, distill
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
@@ -27,6 +27,7 @@ from ddgs_hub.subsets import SUBSETS
 
 if TYPE_CHECKING:
     from ddgs_hub.diffusion import PoolClasses
+    from ddgs_hub.hub import OpenedPool
 
 SELECTIONS = "selections.json"
 SAMPLING = "sampling.json"  # of a distilled set: settings, seed, and the commits of what came from the Hub
@@ -303,43 +304,31 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
 
 
 def make_distilled(
-    sample: Sample,
-    pool: str | Path,
-    original: str | Path | None,
-    output: Path,
-    *,
-    seed: int,
-    mark_pool: bool = False,
+    sample: Sample, pool: Path, original: Path, output: Path, *, seed: int, mark_pool: bool = False
 ) -> dict[str, Any]:
-    """Samples the distilled dataset from a scored pool, see `open_pool`; notes in `sampling.json` from which, and how.
-
-    `mark_pool` writes in the pool, which then is a folder, what was selected.
-    """
+    """Samples the distilled dataset from the scored pool; `mark_pool` writes in the pool what was selected."""
     from ddgs_hub.hub import open_pool
 
-    opened = open_pool(pool, original)
-    result = distill(opened.pool, opened.original, sample, seed=seed)
-    pinned = {"pool": opened.pool_source, "original": opened.original_source}
-    sources = {name: asdict(source) if source else None for name, source in pinned.items()}
     with staged_folder(output) as folder:
-        write_rows(result.rows, folder)
-        write_json(folder / SELECTIONS, result.classes)
-        write_json(folder / SAMPLING, {**sources, "sample": asdict(sample), "seed": seed})
+        result, made = write_distilled(sample, open_pool(pool, original), folder, seed=seed)
     if mark_pool:
         with staged_folder(pool) as folder:
             write_rows(result.pool, folder)
+    return made
+
+
+def write_distilled(
+    sample: Sample, opened: "OpenedPool", folder: Path, *, seed: int
+) -> tuple[Distillation, dict[str, Any]]:
+    """Samples from an opened pool; writes the rows, how they were selected, and in `sampling.json` from what."""
+    result = distill(opened.pool, opened.original, sample, seed=seed)
+    write_rows(result.rows, folder)
+    write_json(folder / SELECTIONS, result.classes)
+    write_json(folder / SAMPLING, {**opened.sources, "sample": asdict(sample), "seed": seed})
     lacked = sum(sum(selection["shortfall"]) for selection in result.classes)
     mean = float(np.mean(result.rows["difficulty"]))
     text = f"{len(result.rows)} images, mean difficulty {mean:.3f}, {lacked} filled from other bins"
-    if opened.pool_source:
-        text += f"\npool of {opened.pool_source.id} at commit {opened.pool_source.commit}"
-    return {
-        "images": len(result.rows),
-        "mean_difficulty": mean,
-        "sources": sources,
-        "classes": result.classes,
-        "text": text,
-    }
+    return result, {"images": len(result.rows), "mean_difficulty": mean, "classes": result.classes, "text": text}
 
 
 def load_codec(recipe: Recipe, dit: str | Path) -> Any:

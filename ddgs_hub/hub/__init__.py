@@ -1,6 +1,6 @@
 """The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
-from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, render_card
+from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, PublishedPool, render_card
 from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_pool_folder, hash_weights
 from ddgs_hub.hub.export import export_dataset, hub_id, write_model_card
 from ddgs_hub.hub.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
@@ -22,6 +22,7 @@ __all__ = [
     "ModelCard",
     "OpenedPool",
     "Publication",
+    "PublishedPool",
     "PublishedVersion",
     "VersionDiff",
     "add_pool",

@@ -66,6 +66,21 @@ class ClassSelection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedPool:
+    """The pool of another published set, from which these rows were selected.
+
+    Attributes:
+        repo_id: of that set.
+        commit: at which its pool was read.
+        per_class: how many of its images of a class were candidates.
+    """
+
+    repo_id: str
+    commit: str
+    per_class: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetCard:
     """What the card of a distilled dataset says.
 
@@ -82,6 +97,7 @@ class DatasetCard:
         reported: which accuracy that table puts first.
         command: the command line that makes the dataset again.
         versions: library → version.
+        published_pool: where the pool was taken from; None: it was generated for these rows, `recipe.pool.size` × IPC.
     """
 
     recipe: Recipe
@@ -95,6 +111,7 @@ class DatasetCard:
     reported: Literal["best", "last"] = "best"
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    published_pool: PublishedPool | None = None
 
     @property
     def repo_id(self) -> str:

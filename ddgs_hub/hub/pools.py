@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class OpenedPool:
     pool_source: Pinned | None
     original_source: Pinned | None
     provenance: dict[str, Any]
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Where on the Hub both are, as JSON values."""
+        found = {"pool": self.pool_source, "original": self.original_source}
+        return {name: asdict(source) if source else None for name, source in found.items()}
 
 
 def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPool:

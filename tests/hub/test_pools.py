@@ -15,13 +15,16 @@ from published import (
     export,
     export_with_pool,
     make_rows,
+    provenance,
     the_repository,
 )
 
+from ddgs_hub import __version__
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub import add_pool, hash_pool, hash_pool_folder, publish_dataset
+from ddgs_hub.hub import add_pool, describe_rows, hash_pool, hash_pool_folder, publish_dataset
 from ddgs_hub.hub.export import sha256_of
 from ddgs_hub.hub.merging import split_card
+from ddgs_hub.hub.versions import changed_keys
 from ddgs_hub.hub_sources import split_revision
 from ddgs_hub.rows import read_rows, write_rows
 
@@ -258,7 +261,8 @@ print(json.dumps(done))
 def sample(hub, output, *calls, **options):
     """What each call of `ddgs-hub sample`, all in one process, came to: exit code, what it printed, and its folder."""
     folders = [output / str(k) for k in range(len(calls))]
-    every = [[*call, "--ipc", "2", "--seed", "3", "--output", str(f)] for call, f in zip(calls, folders, strict=True)]
+    # Of an option that is given twice the last one counts.
+    every = [["--ipc", "2", "--seed", "3", *call, "--output", str(f)] for call, f in zip(calls, folders, strict=True)]
     run = hub.run(SAMPLE, json.dumps(every), **options)
     assert run.returncode == 0, run.stderr
     done = json.loads(run.stdout.splitlines()[-1])
@@ -290,12 +294,18 @@ def test_the_published_pool_gives_the_runs_own_rows(hub, api, pooled, tmp_path):
         assert (told["sample"]["ipc"], told["seed"]) == (2, 3)
 
 
-def test_the_command_samples_another_ipc(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+def test_the_commands(hub, pooled, tmp_path):
+    hub.add_user("alice", TOKEN, orgs=["acme"])
+    done = hub.run(["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--pool"], token=TOKEN)
+    assert done.stdout.startswith(f"{REPO} v1.0.0: the first version\n"), done.stderr
     command = ["-m", "ddgs_hub", "sample", "--pool", f"{REPO}@v1.0.0", "--ipc", "5", "--output", str(tmp_path / "out")]
     done = hub.run(command)
-    assert done.stdout.startswith("10 images, mean difficulty 0."), done.stderr
-    assert done.stdout.splitlines()[-1] == f"pool of {REPO} at commit {the_repository(hub).tags['v1.0.0']}"
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("10 images, mean difficulty 0."), done.stderr
+    assert lines[1:] == [
+        f"pool of {REPO} at commit {the_repository(hub).tags['v1.0.0']}",
+        f"to publish: {tmp_path}/out/hub/tiny-ddgs-ipc5, with its card",
+    ]
     assert read_rows(tmp_path / "out")["label"][:] == [0] * 5 + [1] * 5
 
 
@@ -361,6 +371,54 @@ def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
     assert {request.method for request in hub.requests[asked:]} <= {"GET", "HEAD"}
     ((code, _, err, _),) = sample(hub, tmp_path / "out", ["--pool", "acme/pooled", "--pool-size", "9"], token=TOKEN)
     assert (code, "class 'zero' has 8 images in the pool, fewer than 9 × IPC 2" in err) == (2, True)
+
+
+# Publishing what was sampled
+
+
+def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    commit_of, other = the_repository(hub).tags["v1.0.0"], "acme/tiny-ddgs-ipc5"
+    ((code, out, err, folder),) = sample(hub, tmp_path / "out", ["--pool", REPO, "--ipc", "5", "--weight", "0.25"])
+    assert (code, out.splitlines()[-1]) == (0, f"to publish: {folder}/hub/tiny-ddgs-ipc5, with its card"), err
+    assert shard(folder / "hub/tiny-ddgs-ipc5") == shard(folder)
+    made = publish_dataset(folder, other, api=api)
+    assert made.version == "v1.0.0"
+    told, theirs = provenance(hub.repository("dataset", other)), provenance(the_repository(hub))
+    assert told["content"] == {**theirs["content"], **describe_rows(read_rows(folder))}
+    pinned = {"id": REPO, "commit": commit_of}
+    assert told["sampled"] == {"pool": pinned, "original": pinned, "seed": 3, "versions": {"ddgs-hub": __version__}}
+    assert changed_keys(theirs["recipe"], told["recipe"]) == {"sample.ipc": [2, 5], "sample.weight": [0.5, 0.25]}
+    assert "They were selected from a pool 1.6 times as large" in made.card
+    assert f"| Pool | 8 images a class, published with `{REPO}`, commit `{commit_of[:8]}` |" in made.card
+    assert "## Evaluation" not in made.card
+    assert "![Images of each class" in made.card
+    # The command in the card makes the same rows again.
+    (command,) = re.findall(r"^ddgs-hub sample (--pool .*) --output distilled-ipc5$", made.card, re.MULTILINE)
+    ((code, _, err, again),) = sample(hub, tmp_path / "again", command.split())
+    assert shard(again) == shard(folder), err
+    # As the next version of the set whose pool it is, it is one with other rows, and the pool stays.
+    made = publish_dataset(folder, REPO, api=api)
+    assert (made.version, made.changes) == ("v1.1.0", "new rows from the same pool")
+    assert configs(the_repository(hub)) == ["default", "original", "pool"]
+    with pytest.raises(InputError, match="is in no run folder with a pool/: publish it from its run"):
+        publish_dataset(folder, REPO, pool=True, api=api)
+
+
+def test_no_repository_where_it_is_not_told_what_made_the_pool(hub, api, pooled, tmp_path):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    files = {name: the_repository(hub).read(name) for name in (f"pool/{SHARD}", f"original/{SHARD}")}
+    told = provenance(the_repository(hub))
+    unknown = {**told, "recipe": {**told["recipe"], "of_tomorrow": 1}}
+    for name, text in (("bare", None), ("words", b"{"), ("list", b"[]"), ("unknown", json.dumps(unknown).encode())):
+        hub.add_repository("dataset", f"acme/{name}", {**files, **({"provenance.json": text} if text else {})})
+    found = sample(
+        hub, tmp_path / "out", *(["--pool", f"acme/{name}"] for name in ("bare", "words", "list", "unknown"))
+    )
+    for code, out, err, folder in found:
+        assert (code, len(out.splitlines())) == (0, 2), err
+        assert sorted(path.name for path in folder.iterdir()) == ["data", "sampling.json", "selections.json"]
+        assert shard(folder) == shard(pooled / "distilled-ipc2")
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "during"}, {"drop": "before"}], ids=str)
