@@ -1,6 +1,5 @@
 """The scored pool beside the distilled rows in the folder of a repository, so that anyone samples from it again."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ from ddgs_hub.hub.content import CONTENT, hash_pool_folder
 from ddgs_hub.hub.export import CARD, PROVENANCE, measure_files, sha256_of
 from ddgs_hub.hub.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.pool_card import ConfigFiles, with_pool
-from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files
+from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files, read_provenance
 from ddgs_hub.rows import parquet_path, read_tables, staged_folder, write_tables
 
 SCORES = ("label", "source_index", "difficulty")  # of the original, no images: all that sampling needs, and whose it is
@@ -36,18 +35,17 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
     Raises:
         InputError: the run has no scored pool or original, or its pool is not the one that the rows were selected from.
     """
-    run, output = repository.resolve().parents[1], output or repository
-    if not (repository / PROVENANCE).is_file():
-        raise InputError(f"{repository} has no {PROVENANCE}: give a run folder, or the folder in its hub/")
-    provenance = json.loads((repository / PROVENANCE).read_text(encoding="utf-8"))
-    kind = kind_of(provenance, f"{repository / PROVENANCE}")
+    run, output, told = repository.resolve().parents[1], output or repository, read_provenance(repository)
+    kind, content = kind_of(told, f"{repository / PROVENANCE}"), told.get(CONTENT)
     if kind != DISTILLED:
         raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
+    if not isinstance(content, dict) or "pool" not in content:
+        raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
     if repository.resolve().parent.name != "hub" or not (run / POOL).is_dir():
         raise InputError(f"{repository} is in no run folder with a {POOL}/: publish it from its run, or without --pool")
     for name in (POOL, ORIGINAL):
         _require_scores(run / name)
-    if hash_pool_folder(run / POOL) != provenance.get(CONTENT, {}).get("pool"):
+    if hash_pool_folder(run / POOL) != content["pool"]:
         raise InputError(
             f"{run / POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
             "or publish without --pool"

@@ -82,7 +82,7 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         original=scores,
         pool_source=pool_source,
         original_source=original_source,
-        provenance=_provenance(folder) if pool_source else {},
+        provenance=read_provenance(folder) if pool_source else {},
     )
 
 
@@ -169,7 +169,8 @@ def _dataset(tables: list[pa.Table], features: Features | None = None) -> Datase
     return Dataset(pa.concat_tables(tables), info, fingerprint=generate_random_fingerprint())
 
 
-def _provenance(folder: Path) -> dict[str, Any]:
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What `provenance.json` of a folder tells; empty where there is none, or one that is no JSON object."""
     path = folder / PROVENANCE
     try:
         values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

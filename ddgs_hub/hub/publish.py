@@ -15,6 +15,7 @@ from ddgs_hub.hub.package import Package
 from ddgs_hub.hub.patience import make_client, page_of, persist, used_token
 from ddgs_hub.hub.pool_files import add_pool
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
+from ddgs_hub.rows import refuse_unwritable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,7 @@ def find_repository(folder: Path, repo_id: str) -> Path:
 
 def _read_package(repository: Path, repo_id: str, *, pool: bool, dry_run: bool) -> Package:
     if pool and dry_run:  # which touches nothing here either; of what was read, only hashes are needed later
+        refuse_unwritable(repository)
         with TemporaryDirectory(dir=repository.resolve().parent, prefix=".") as folder:
             return Package.read(add_pool(repository, Path(folder) / repository.name), repo_id)
     return Package.read(add_pool(repository) if pool else repository, repo_id)

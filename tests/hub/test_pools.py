@@ -115,7 +115,9 @@ def test_where_there_is_no_link_it_is_a_copy(pooled, monkeypatch):
 
 def test_folders_whose_pool_cannot_be_added(pooled, tmp_path):
     folder = folder_of(pooled)
-    with pytest.raises(InputError, match=r"has no provenance\.json: give a run folder"):
+    with pytest.raises(
+        InputError, match=r"no provenance\.json in .*pool says from which pool its rows are: give a finished run"
+    ):
         add_pool(pooled / "pool")
     (pooled / "away").mkdir()
     os.rename(folder, pooled / "away" / folder.name)
