@@ -79,7 +79,7 @@ class Package:
         """The card with what people wrote into that of a commit, and with its pool if that is kept."""
         if self.kept_pool(snapshot):
             return merge_cards(with_pool_section(self.card, pool_section(snapshot.card)), snapshot.card)
-        return merge_cards(self.card, snapshot.card, dropped=POOL_CONFIGS if snapshot.pool_files else ())
+        return merge_cards(self.card, snapshot.card, dropped=POOL_CONFIGS if snapshot.has_pool else ())
 
     def kept_pool(self, snapshot: Snapshot) -> list[str]:
         """Files of the pool in a commit, where this comes without its pool and its rows were selected from that one."""

@@ -120,8 +120,9 @@ def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
 def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
     folder = cached_snapshot(name, revision, patterns)
     if folder is None:
-        at = f"@{revision}" if revision else ""
-        raise InputError(f"HF_HUB_OFFLINE is set and {name}{at} is not in the cache: unset it, and sample from it once")
+        at, option = (f"@{revision}", f" --revision {revision}") if revision else ("", "")
+        fetch = f"hf download --repo-type dataset {name}{option}"
+        raise InputError(f"HF_HUB_OFFLINE is set and {name}{at} is not in the cache: unset it, or run `{fetch}` before")
     return folder
 
 

@@ -77,11 +77,14 @@ class Snapshot:
         return {path for path in self.hashes if path in named or fnmatchcase(path, ROWS)}
 
     @property
+    def has_pool(self) -> bool:
+        """Whether an earlier publication brought a pool here."""
+        return any(is_pool_file(path) for path in self.published.get("files", ()))
+
+    @property
     def pool_files(self) -> list[str]:
-        """All that would be loaded as the pool that an earlier publication brought here; none where none did."""
-        if not any(is_pool_file(path) for path in self.published.get("files", ())):
-            return []
-        return sorted(path for path in self.hashes if is_pool_file(path))
+        """All that would be loaded as that pool; none where there is none."""
+        return sorted(path for path in self.hashes if self.has_pool and is_pool_file(path))
 
 
 class Remote:

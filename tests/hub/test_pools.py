@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 from datasets import Image, load_dataset
+from huggingface_hub import CommitOperationDelete, snapshot_download
 from published import (
     REPO,
     TOKEN,
@@ -229,6 +230,17 @@ def test_configurations_of_others_stay(hub, api, pooled, tmp_path):
     assert repository.read("extra/a.parquet") == theirs
 
 
+def test_a_pool_that_was_deleted_by_hand_is_not_told_of(hub, api, pooled):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    deleted = [CommitOperationDelete(f"{name}/{SHARD}") for name in ("pool", "original")]
+    api.create_commit(REPO, deleted, repo_type="dataset", commit_message="by hand")
+    export_with_pool(pooled, note="A term.")
+    publish_dataset(pooled, REPO, api=api)
+    assert configs(the_repository(hub)) == ["default"]
+    assert "## The pool" not in the_repository(hub).read("README.md").decode()
+    assert publish_dataset(pooled, REPO, api=api).action == "unchanged"
+
+
 def test_a_dry_run_leaves_the_folder_as_it_is(hub, api, pooled):
     before = (folder_of(pooled) / "README.md").read_text()
     plan = publish_dataset(pooled, REPO, pool=True, dry_run=True, api=api)
@@ -341,6 +353,15 @@ def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
         assert code == 0, err
         assert shard(folder) == shard(pooled / "distilled-ipc2")
     assert len(hub.requests) == asked
+    # Of a scored dataset no images are fetched, and so nothing is left in the cache: until somebody fetches it.
+    command, name = ["--pool", REPO, "--original", "acme/scored"], "acme/scored"
+    hub.add_repository("dataset", name, {f"data/{SHARD}": shard(pooled / "original")})
+    ((code, _, err, _),) = sample(hub, tmp_path / "refused", command, home=home, env=offline)
+    assert (code, f"run `hf download --repo-type dataset {name}` before" in err) == (2, True)
+    snapshot_download(name, repo_type="dataset", endpoint=hub.url, cache_dir=home / "hub")
+    ((code, _, err, folder),) = sample(hub, tmp_path / "given", command, home=home, env=offline)
+    assert code == 0, err
+    assert shard(folder) == shard(pooled / "distilled-ipc2")
 
 
 def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
