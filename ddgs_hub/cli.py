@@ -191,9 +191,14 @@ def score(
 
 @app.command()
 def sample(
-    pool: Annotated[Path, typer.Option(help="Folder of the scored pool.")],
-    original: Annotated[Path, typer.Option(help="Folder of the scored original dataset.")],
+    pool: Annotated[str, typer.Option(help="Folder of the scored pool, or OWNER/NAME[@REVISION] of a published one.")],
     output: OutputOption,
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool."
+        ),
+    ] = None,
     ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
     distribution: Annotated[
         Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option(help="Target, by difficulty.")
@@ -211,14 +216,16 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9).
+    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); `publish` takes what a published one gave.
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
+
+    Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 20 --output distilled-ipc20
     """
-    from ddgs_hub import stages
+    from ddgs_hub.resample import sample_source
 
     settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
-    show(stages.make_distilled(settings, pool, original, output, seed=seed), as_json)
+    show(sample_source(settings, pool, original, output, seed=seed), as_json)
 
 
 @app.command()

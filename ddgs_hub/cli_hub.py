@@ -14,6 +14,9 @@ app = typer.Typer()
 def publish(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder in its hub/.")],
     repo: Annotated[str, typer.Option(help="Dataset on the Hub, OWNER/NAME; made if it is not there.")],
+    pool: Annotated[
+        bool, typer.Option("--pool", help="With the run's scored pool, from which anyone samples another IPC.")
+    ] = False,
     version: Annotated[
         str | None, typer.Option(help="As v2.0.0, instead of the one that follows from what changed.")
     ] = None,
@@ -30,7 +33,7 @@ def publish(
     from ddgs_hub.hub import publish_dataset
 
     made = publish_dataset(
-        folder, repo, version=version, private=private, create_pr=create_pr, dry_run=dry_run, token=token
+        folder, repo, pool=pool, version=version, private=private, create_pr=create_pr, dry_run=dry_run, token=token
     )
     show({**made.to_dict(), "text": made.text}, as_json)
 

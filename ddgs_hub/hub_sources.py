@@ -2,7 +2,7 @@
 
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +76,30 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
     return Pinned(info.id, str(info.sha))
 
 
-def cached_snapshot(source: str, revision: str | None = None) -> Path | None:
-    """The folder where the cache of huggingface_hub holds all files of a dataset; None where some may be missing."""
+def split_revision(spec: str) -> tuple[str, str | None]:
+    """The id and the revision of `owner/name@revision`; without an `@` the revision is None, the newest commit.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    name, at, revision = spec.partition("@")
+    if name.count("/") != 1 or name[0] in "/.~" or bool(at) != bool(revision):
+        raise InputError(f"'{spec}' is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION of a Hub dataset")
+    return name, revision or None
+
+
+def cached_snapshot(source: str, revision: str | None = None, patterns: Sequence[str] | None = None) -> Path | None:
+    """The folder where the cache of huggingface_hub holds the files of a dataset; None where some may be missing.
+
+    All of them, or those that fit one of `patterns`.
+    """
+    wanted = list(patterns) if patterns else None
     try:
-        folder = Path(snapshot_download(source, repo_type="dataset", revision=revision, local_files_only=True))
+        folder = Path(
+            snapshot_download(
+                source, repo_type="dataset", revision=revision, allow_patterns=wanted, local_files_only=True
+            )
+        )
     except (OSError, HFValidationError):  # LocalEntryNotFoundError, IncompleteSnapshotError
         return None
     # Without the list of all files, which a whole download leaves, the folder is what someone happened to look at.

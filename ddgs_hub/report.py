@@ -11,7 +11,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.rows import decode_image, read_rows, staged_folder, undecoded
+from ddgs_hub.rows import class_names, decode_image, read_rows, staged_folder, undecoded
 from ddgs_hub.sources import load_rows
 from ddgs_hub.stages import LOSSES, SELECTIONS, write_json
 
@@ -65,7 +65,7 @@ def read_table(evaluation: Path) -> str:
 
 def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> str:
     """Draws the difficulty distributions (Fig. 2) and the sheet of distilled images (Fig. 3)."""
-    from ddgs_hub.evaluation import ClassDifficulties, Difficulties, SheetRow, difficulty_figure, image_sheet
+    from ddgs_hub.evaluation import ClassDifficulties, Difficulties, difficulty_figure
     from ddgs_hub.sampling import log_transform
 
     rows = {name: read_rows(folder) for name, folder in (("o", original), ("p", pool), ("d", distilled))}
@@ -81,15 +81,23 @@ def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> s
         transformed = log_transform(o, selections[k]["bottom"], selections[k]["top"])
         after = Difficulties(transformed, log["p"][labels["p"] == k], log["d"][labels["d"] == k])
         shown.append(ClassDifficulties(selections[k]["name"], Difficulties(o, p, d), after))
-    images = [decode_image(cell["image"], row) for row, cell in enumerate(undecoded(rows["d"]))]
-    sheet = []
-    for k, selection in enumerate(selections):
-        own = np.flatnonzero(labels["d"] == k)
-        sheet.append(SheetRow(selection["name"], [images[i] for i in own], raw["d"][own].tolist()))
     with staged_folder(output) as folder:
         difficulty_figure(shown, folder / "difficulty.png")
-        image_sheet(sheet, folder / "sheet.png")
+        draw_sheet(rows["d"], folder / "sheet.png")
     return f"{output.name}/difficulty.png and {output.name}/sheet.png"
+
+
+def draw_sheet(rows: Dataset, path: Path) -> None:
+    """Draws the images of each class, from easy to hard, with their difficulty (Fig. 3)."""
+    from ddgs_hub.evaluation import SheetRow, image_sheet
+
+    images = [decode_image(cell["image"], row) for row, cell in enumerate(undecoded(rows))]
+    labels, difficulty = np.asarray(rows["label"]), np.asarray(rows["difficulty"])
+    sheet = []
+    for k, name in enumerate(class_names(rows)):
+        own = np.flatnonzero(labels == k)
+        sheet.append(SheetRow(name, [images[i] for i in own], difficulty[own].tolist()))
+    image_sheet(sheet, path)
 
 
 def make_repository(
@@ -140,7 +148,7 @@ def make_repository(
 
 def _content(rows: Dataset, pool: Path, dit: Path, scorer: str | Path, scorer_revision: str | None) -> dict[str, Any]:
     """What the distilled rows were made of, as hashes: by them publishing tells a new version from the last one."""
-    from ddgs_hub.hub import CONTENT, describe_rows, hash_pool, hash_weights
+    from ddgs_hub.hub import CONTENT, describe_rows, hash_pool_folder, hash_weights
 
     if Path(scorer).is_dir():
         identity = hash_weights(scorer)
@@ -148,5 +156,5 @@ def _content(rows: Dataset, pool: Path, dit: Path, scorer: str | Path, scorer_re
         cached = try_to_load_from_cache(str(scorer), "config.json", revision=scorer_revision)
         commit = Path(cached).parent.name if isinstance(cached, str) else scorer_revision or ""
         identity = f"{scorer}@{commit}"
-    made_of = {"pool": hash_pool(read_rows(pool)), "dit": hash_weights(dit), "scorer": identity}
+    made_of = {"pool": hash_pool_folder(pool), "dit": hash_weights(dit), "scorer": identity}
     return {CONTENT: {**describe_rows(rows), **made_of}}

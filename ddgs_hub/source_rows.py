@@ -163,14 +163,14 @@ class ParquetRows(SourceRows):
     ) -> None:
         self.files = list(files)
         if features is None:
-            with reading(where), _opened(self.files[0]) as file:
+            with reading(where), open_parquet(self.files[0]) as file:
                 features = Features.from_arrow_schema(file.schema_arrow)
         super().__init__(where, features, expected=expected, pinned=pinned)
 
     def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
         first, skipped, row = (position["file"], position["group"], position["row"]) if position else (0, 0, 0)
         for number in range(first, len(self.files)):
-            with _opened(self.files[number]) as file:
+            with open_parquet(self.files[number]) as file:
                 for group in range(skipped if number == first else 0, file.num_row_groups):
                     count = file.metadata.row_group(group).num_rows
                     kept = np.arange(count)
@@ -238,7 +238,7 @@ class StreamRows(SourceRows):
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file of this machine or of the Hub, of which no more is fetched than is read."""
     hub = HfFileSystem() if path.startswith("hf://") else None
     # What is read ahead by default would be images. The client tries again by itself where a connection breaks.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddgs_hub.bases import base_path
-from ddgs_hub.distill import distill
+from ddgs_hub.distill import Distillation, distill
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
@@ -27,8 +27,10 @@ from ddgs_hub.subsets import SUBSETS
 
 if TYPE_CHECKING:
     from ddgs_hub.diffusion import PoolClasses
+    from ddgs_hub.hub import OpenedPool
 
 SELECTIONS = "selections.json"
+SAMPLING = "sampling.json"  # of a distilled set: settings, seed, and the commits of what came from the Hub
 LOSSES = "losses.json"
 LATENTS = "latents"  # beside what is trained on them: encoded images, used again by the next training
 
@@ -305,17 +307,28 @@ def make_distilled(
     sample: Sample, pool: Path, original: Path, output: Path, *, seed: int, mark_pool: bool = False
 ) -> dict[str, Any]:
     """Samples the distilled dataset from the scored pool; `mark_pool` writes in the pool what was selected."""
-    result = distill(read_rows(pool), read_rows(original), sample, seed=seed)
+    from ddgs_hub.hub import open_pool
+
     with staged_folder(output) as folder:
-        write_rows(result.rows, folder)
-        write_json(folder / SELECTIONS, result.classes)
+        result, made = write_distilled(sample, open_pool(pool, original), folder, seed=seed)
     if mark_pool:
         with staged_folder(pool) as folder:
             write_rows(result.pool, folder)
+    return made
+
+
+def write_distilled(
+    sample: Sample, opened: "OpenedPool", folder: Path, *, seed: int
+) -> tuple[Distillation, dict[str, Any]]:
+    """Samples from an opened pool; writes the rows, how they were selected, and in `sampling.json` from what."""
+    result = distill(opened.pool, opened.original, sample, seed=seed)
+    write_rows(result.rows, folder)
+    write_json(folder / SELECTIONS, result.classes)
+    write_json(folder / SAMPLING, {**opened.sources, "sample": asdict(sample), "seed": seed})
     lacked = sum(sum(selection["shortfall"]) for selection in result.classes)
     mean = float(np.mean(result.rows["difficulty"]))
     text = f"{len(result.rows)} images, mean difficulty {mean:.3f}, {lacked} filled from other bins"
-    return {"images": len(result.rows), "mean_difficulty": mean, "classes": result.classes, "text": text}
+    return result, {"images": len(result.rows), "mean_difficulty": mean, "classes": result.classes, "text": text}
 
 
 def load_codec(recipe: Recipe, dit: str | Path) -> Any:

@@ -245,7 +245,7 @@ class TestSample:
     @pytest.mark.parametrize(
         ("pool", "original", "message"),
         [
-            ("nowhere", "original", "nowhere has no split 'train'"),
+            ("nowhere", "original", "'nowhere' is neither a folder nor OWNER/NAME"),
             ("odd/no-difficulty", "original", "the pool has no column 'difficulty': it has image, label"),
             ("pool", "odd/no-difficulty", "the original dataset has no column 'difficulty'"),
             ("odd/no-label", "original", "the pool has no column 'label'"),

@@ -1,9 +1,11 @@
 """The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
-from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, render_card
-from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_weights
+from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, PublishedPool, render_card
+from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_pool_folder, hash_weights
 from ddgs_hub.hub.export import export_dataset, hub_id, write_model_card
 from ddgs_hub.hub.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
+from ddgs_hub.hub.pool_files import add_pool
+from ddgs_hub.hub.pools import OpenedPool, open_pool
 from ddgs_hub.hub.publish import Publication, publish, publish_dataset
 from ddgs_hub.hub.versions import PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
 
@@ -18,16 +20,21 @@ __all__ = [
     "DatasetCard",
     "Kind",
     "ModelCard",
+    "OpenedPool",
     "Publication",
+    "PublishedPool",
     "PublishedVersion",
     "VersionDiff",
+    "add_pool",
     "describe_rows",
     "diff_versions",
     "export_dataset",
     "hash_pool",
+    "hash_pool_folder",
     "hash_weights",
     "hub_id",
     "list_versions",
+    "open_pool",
     "publish",
     "publish_dataset",
     "render_card",

@@ -69,6 +69,21 @@ class ClassSelection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedPool:
+    """The pool of another published set, from which these rows were selected.
+
+    Attributes:
+        repo_id: of that set.
+        commit: at which its pool was read.
+        per_class: how many of its images of a class were candidates.
+    """
+
+    repo_id: str
+    commit: str
+    per_class: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetCard:
     """What the card of a distilled dataset says.
 
@@ -86,6 +101,7 @@ class DatasetCard:
         reported: which accuracy that table puts first.
         command: the command line that makes the dataset again.
         versions: library → version.
+        published_pool: where the pool was taken from; None: it was generated for these rows, `recipe.pool.size` × IPC.
     """
 
     recipe: Recipe
@@ -100,6 +116,7 @@ class DatasetCard:
     reported: Literal["best", "last"] = "best"
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    published_pool: PublishedPool | None = None
 
     @property
     def repo_id(self) -> str:
@@ -178,6 +195,19 @@ def with_repository(card: str, repo_id: str, version: str = "") -> str:
     return named.replace(f', revision="{VERSION}"', pin)
 
 
+def configuration(name: str, folder: str, rows_sha256: str) -> dict[str, Any]:
+    """The entry of `configs` for the Parquet files of a folder."""
+    entry = {"config_name": name, "data_files": [{"split": "train", "path": f"{folder}/train-*.parquet"}]}
+    # load_dataset keys its cache of a local folder by the front matter and not by the files: without a mark of the
+    # rows in it, rows that were written anew into the same folder come back as the old ones.
+    return {**entry, "description": f"rows sha256:{rows_sha256}"} if rows_sha256 else entry
+
+
+def render_pool_section(repo_id: str, *, per_class: int, ipc: int) -> str:
+    """What a card says of the pool of `per_class` images a class; its example samples `ipc` of them."""
+    return _environment().get_template("pool_section.md.jinja").render(repo_id=repo_id, per_class=per_class, ipc=ipc)
+
+
 def size_category(num_rows: int) -> str:
     """The Hub's name for a number of rows, such as `1K<n<10K`."""
     return SIZE_CATEGORIES[bisect_right([10**power for power in range(3, 13)], num_rows)]
@@ -185,11 +215,6 @@ def size_category(num_rows: int) -> str:
 
 def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
     num_rows = _num_rows(card)
-    config = {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
-    if card.rows_sha256:
-        # load_dataset keys its cache of a local folder by the front matter and not by the files: without a mark of the
-        # rows in it, rows that were written anew into the same folder come back as the old ones.
-        config["description"] = f"rows sha256:{card.rows_sha256}"
     metadata = DatasetCardData(
         license=card.recipe.hub.license,
         pretty_name=card.title,
@@ -197,7 +222,7 @@ def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
         task_categories=["image-classification"],
         source_datasets=list(card.source_datasets) or None,
         tags=["dataset-distillation", "ddgs", f"ipc-{card.recipe.sample.ipc}", "synthetic"],
-        configs=[config],
+        configs=[configuration("default", "data", card.rows_sha256)],
     )
     if card.info is not None:
         DatasetInfosDict({"default": card.info}).to_dataset_card_data(metadata)

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from datasets.fingerprint import generate_random_fingerprint
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import undecoded
+from ddgs_hub.rows import read_tables, undecoded
 
 CONTENT = "content"  # the key of `provenance.json`
 ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
@@ -32,16 +33,28 @@ def hash_pool(rows: Dataset) -> str:
     return hash_rows(rows, POOL_COLUMNS)
 
 
+def hash_pool_folder(folder: str | Path) -> str:
+    """`hash_pool` of the rows in a folder, which need not fit into memory."""
+    _, tables = read_tables(folder)
+    parts = (Dataset(table, fingerprint=generate_random_fingerprint()) for table in tables)
+    return _hash_of(digest for part in parts for digest in _row_digests(part, POOL_COLUMNS))
+
+
 def hash_rows(rows: Dataset, columns: Sequence[str]) -> str:
     """SHA-256 over the image bytes and those of `columns` that are there; the order of the rows does not matter."""
+    return _hash_of(_row_digests(rows, columns))
+
+
+def _row_digests(rows: Dataset, columns: Sequence[str]) -> Iterator[bytes]:
     names = [name for name in columns if name in rows.column_names]
-    plain = undecoded(rows.with_format(None).select_columns(["image", *names]))
-    hashes = []
-    for row in plain:
+    for row in undecoded(rows.with_format(None).select_columns(["image", *names])):
         digest = hashlib.sha256(row["image"]["bytes"])
         digest.update(json.dumps([row[name] for name in names]).encode())
-        hashes.append(digest.digest())
-    return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+        yield digest.digest()
+
+
+def _hash_of(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 def hash_weights(folder: str | Path) -> str:

@@ -3,18 +3,18 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetInfo, SplitDict, SplitInfo
+from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.hub.cards import DatasetCard, ModelCard, public_name, render_card
-from ddgs_hub.rows import parquet_path, staged_folder, write_rows
+from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, staged_folder, write_rows
 
 CARD = "README.md"
 PROVENANCE = "provenance.json"
@@ -50,8 +50,8 @@ def export_dataset(
         write_rows(rows, partial)
         card = replace(
             card,
-            info=_info(partial),
-            rows_sha256=hashlib.sha256(parquet_path(partial).read_bytes()).hexdigest(),
+            info=measure_files([parquet_path(partial)]),
+            rows_sha256=sha256_of([parquet_path(partial)]),
             figures=tuple(figures),
         )
         _write_text(partial / CARD, render_card(card))
@@ -99,17 +99,29 @@ def _public(values: Any) -> Any:
     return public_name(values) if isinstance(values, str) else values
 
 
-def _info(folder: Path) -> DatasetInfo:
-    """What the front matter says of the rows, measured on the file: load_dataset refuses a wrong number of rows."""
-    path = parquet_path(folder)
-    table = pq.read_table(path)
-    split = SplitInfo("train", num_bytes=table.nbytes, num_examples=len(table))
+def measure_files(paths: Sequence[Path]) -> DatasetInfo:
+    """What the front matter says of Parquet files, measured on them: load_dataset refuses a wrong number of rows."""
+    count = size = 0
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            schema, count = file.schema_arrow, count + file.metadata.num_rows
+            size += sum(batch.nbytes for batch in file.iter_batches(ROWS_PER_GROUP))
     return DatasetInfo(
-        features=Dataset(table).features,
-        splits=SplitDict({"train": split}),
-        download_size=path.stat().st_size,
-        dataset_size=table.nbytes,
+        features=Features.from_arrow_schema(schema),
+        splits=SplitDict({"train": SplitInfo("train", num_bytes=size, num_examples=count)}),
+        download_size=sum(path.stat().st_size for path in paths),
+        dataset_size=size,
     )
+
+
+def sha256_of(paths: Sequence[Path]) -> str:
+    """SHA-256 of files, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _write_text(path: Path, text: str) -> None:

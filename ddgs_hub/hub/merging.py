@@ -1,7 +1,7 @@
 """The card that is published: what was generated, with what people wrote into the one that is there."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
@@ -10,21 +10,22 @@ from huggingface_hub.utils import yaml_dump
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import HAND_WRITTEN
 
-DEFAULT = "default"  # the configuration that is ours; every other one is somebody else's
+DEFAULT = "default"  # the configuration that is always ours
 # A later card that lacks one of these means it so: the old value was generated, too.
 GENERATED = ("license", "pretty_name", "size_categories", "task_categories", "source_datasets")
 
 
-def merge_cards(generated: str, existing: str) -> str:
+def merge_cards(generated: str, existing: str, dropped: Collection[str] = ()) -> str:
     """The generated card, with the hand-written parts of the one that is on the Hub.
 
     Kept are the text below the line `HAND_WRITTEN`, or the whole text of a card without that line, the configurations
-    other than `default` with their `dataset_info`, tags, and keys of the front matter that no generated card has.
-    Merging again changes nothing.
+    that the generated card does not have with their `dataset_info`, tags, and keys of the front matter that no
+    generated card has. Merging again changes nothing.
 
     Args:
         generated: a whole README.md.
         existing: the one that is there; empty: none.
+        dropped: configurations that are not kept.
 
     Raises:
         InputError: the front matter of one of them is no YAML mapping.
@@ -37,7 +38,9 @@ def merge_cards(generated: str, existing: str) -> str:
     if tags := _tags(metadata, old_metadata):
         merged["tags"] = tags
     for key in ("configs", "dataset_info"):
-        if values := _named(metadata.get(key)) + _others(old_metadata.get(key)):
+        ours = _named(metadata.get(key))
+        known = {DEFAULT, *dropped, *(entry["config_name"] for entry in ours)}
+        if values := ours + [entry for entry in _named(old_metadata.get(key)) if entry["config_name"] not in known]:
             merged[key] = values if key == "configs" or len(values) > 1 else metadata.get(key, values)
     body, _, tail = text.partition(HAND_WRITTEN)
     _, marked, old_tail = old_text.partition(HAND_WRITTEN)
@@ -78,7 +81,3 @@ def _named(values: Any) -> list[dict[str, Any]]:
     entries = values if isinstance(values, list) else [values] if isinstance(values, dict) else []
     named = [entry for entry in entries if isinstance(entry, dict)]
     return [entry if "config_name" in entry else {"config_name": DEFAULT, **entry} for entry in named]
-
-
-def _others(values: Any) -> list[dict[str, Any]]:
-    return [entry for entry in _named(values) if entry["config_name"] != DEFAULT]

@@ -12,9 +12,10 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import with_repository
 from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.export import CARD, PROVENANCE
-from ddgs_hub.hub.kinds import Kind, kind_of
+from ddgs_hub.hub.kinds import DISTILLED, Kind, kind_of
 from ddgs_hub.hub.merging import merge_cards, split_card
-from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version
+from ddgs_hub.hub.pool_card import POOL_CONFIGS, pool_section, with_pool_section
+from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version, is_pool_file
 
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
@@ -26,7 +27,7 @@ class Package:
     Attributes:
         kind: what the folder holds.
         repo_id: where they are to go.
-        card: the generated README.md, with the repository's name.
+        card: the generated README.md, with placeholders for the repository's name and the version.
         provenance: of `provenance.json`, without what publishing adds.
         files: path in the repository → file on disk, of all others.
         hashes: path → SHA-256 and git's hash, of those.
@@ -51,7 +52,7 @@ class Package:
         for name in (CARD, PROVENANCE):
             if not (folder / name).is_file():
                 raise InputError(f"{folder} has no {name}: give a run folder, or the folder in its hub/")
-        card = with_repository((folder / CARD).read_text(encoding="utf-8"), repo_id)
+        card = (folder / CARD).read_text(encoding="utf-8")
         split_card(card, f"{folder / CARD}")
         text = (folder / PROVENANCE).read_text(encoding="utf-8")
         try:
@@ -74,19 +75,36 @@ class Package:
         files = {path.relative_to(folder).as_posix(): path for path in paths}
         return cls(kind, repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
 
-    def card_for(self, snapshot: Snapshot) -> str:
-        """The card with what people wrote into that of a commit."""
-        return merge_cards(self.card, snapshot.card)
+    def card_for(self, snapshot: Snapshot, version: Version | None = None) -> str:
+        """The card of a version, with what people wrote into that of a commit, and with its pool if that is kept.
 
-    def provenance_for(self, version: Version, changes: str) -> str:
-        """The text of `provenance.json` of a version."""
-        files = [*self.files, CARD, PROVENANCE]
+        Without a version it is the commit's own: where nothing else differs, nor does the card.
+        """
+        card = with_repository(self.card, self.repo_id, str(version or snapshot.version or ""))
+        if self.kept_pool(snapshot):
+            return merge_cards(with_pool_section(card, pool_section(snapshot.card)), snapshot.card)
+        return merge_cards(card, snapshot.card, dropped=POOL_CONFIGS if snapshot.has_pool else ())
+
+    def kept_pool(self, snapshot: Snapshot) -> list[str]:
+        """Files of the pool in a commit, where this comes without its pool and its rows were selected from that one."""
+        theirs = snapshot.provenance.get(CONTENT)
+        known = theirs.get("pool") if isinstance(theirs, dict) else None
+        if self.kind != DISTILLED or self._brings_pool or known != self.provenance[CONTENT]["pool"]:
+            return []
+        return snapshot.pool_files
+
+    def provenance_for(self, snapshot: Snapshot, version: Version, changes: str) -> str:
+        """The text of `provenance.json` of a version that comes on top of a commit."""
+        files = [*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE]
         values = {**self.provenance, PUBLISHED: {"version": str(version), "changes": changes, "files": files}}
         return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def stale(self, snapshot: Snapshot) -> list[str]:
         """Files of an earlier version in a commit that this one does not have."""
-        return sorted(snapshot.own_files - {*self.files, CARD, PROVENANCE})
+        # What somebody put among the files of a configuration that is ours now would be loaded with them.
+        taken = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
+        kept = {*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE}
+        return sorted((snapshot.own_files | taken) - kept)
 
     def changed(self, snapshot: Snapshot) -> list[str]:
         """Files whose content in a commit is not this one's, those that are to be removed among them."""
@@ -96,6 +114,10 @@ class Package:
         if {key: value for key, value in snapshot.provenance.items() if key != PUBLISHED} != self.provenance:
             paths.append(PROVENANCE)
         return sorted([*paths, *self.stale(snapshot)])
+
+    @property
+    def _brings_pool(self) -> bool:
+        return any(is_pool_file(path) for path in self.files)
 
     def next_version(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
         """The version that follows the newest one, and in words what has changed.

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -12,7 +13,9 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import CARD, PROVENANCE
 from ddgs_hub.hub.package import Package
 from ddgs_hub.hub.patience import make_client, page_of, persist, used_token
+from ddgs_hub.hub.pool_files import add_pool
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
+from ddgs_hub.rows import refuse_unwritable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Publication:
         changes: in words what differs from the version before.
         added: files of the repository that are new or have other content.
         removed: files of an earlier version that go.
-        kept: files of others, which stay as they are.
+        kept: files that stay as they are: those of others, and those of a pool that is not brought again.
         card: the text of README.md.
     """
 
@@ -68,6 +71,7 @@ def publish(
     folder: str | Path,
     repo_id: str,
     *,
+    pool: bool = False,
     version: str | None = None,
     private: bool = False,
     create_pr: bool = False,
@@ -81,12 +85,14 @@ def publish(
     DiT or scorer; of a model its weights), MINOR where other rows of the same pool were selected, PATCH for everything
     else. Content that the newest version has is not published again.
     Interrupted at any point, the same call goes on there. Of the card that is on the Hub the hand-written parts are
-    kept, see `merge_cards`; files that no version of this brought are left alone.
+    kept, see `merge_cards`; files that no version of this brought are left alone. So is a pool that was published,
+    as long as the rows are selected from it: with those of another pool it goes.
 
     Args:
         folder: a run folder, whose distilled set is meant, or the folder of a distilled set, a scored original, a DiT
             or a scorer.
         repo_id: `owner/name`; the repository is made if it is not there.
+        pool: of a run, put its pool into the folder first, see `add_pool`.
         version: instead of the one that follows, a higher one than all there are.
         private: a new repository is private; one that is there must be.
         create_pr: propose it as a pull request, without a tag; needs no right to write there.
@@ -107,7 +113,7 @@ def publish(
     if version is not None and wanted is None:
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
-    package = Package.read(find_repository(Path(folder), repo_id), repo_id)
+    package = _read_package(find_repository(Path(folder), repo_id), repo_id, pool=pool, dry_run=dry_run)
     known = used_token(api)
     if known is None:
         raise InputError("there is no token to publish with: log in with `hf auth login`, or set HF_TOKEN")
@@ -136,6 +142,14 @@ def find_repository(folder: Path, repo_id: str) -> Path:
         listed = ", ".join(str(path) for path in found.values()) or "none"
         raise InputError(f"{folder} has not one folder to publish ({listed}): give the one that is meant")
     return next(iter(found.values()))
+
+
+def _read_package(repository: Path, repo_id: str, *, pool: bool, dry_run: bool) -> Package:
+    if pool and dry_run:  # which touches nothing here either; of what was read, only hashes are needed later
+        refuse_unwritable(repository)
+        with TemporaryDirectory(dir=repository.resolve().parent, prefix=".") as folder:
+            return Package.read(add_pool(repository, Path(folder) / repository.name), repo_id)
+    return Package.read(add_pool(repository) if pool else repository, repo_id)
 
 
 class _Publisher:
@@ -234,7 +248,7 @@ class _Publisher:
 
     def _operations(self, head: Snapshot, version: Version) -> list[CommitOperationAdd | CommitOperationDelete]:
         package = self.package
-        texts = {CARD: package.card_for(head), PROVENANCE: package.provenance_for(version, self.changes)}
+        texts = {CARD: package.card_for(head, version), PROVENANCE: package.provenance_for(head, version, self.changes)}
         return [
             *(CommitOperationAdd(path, text.encode()) for path, text in texts.items()),
             *(CommitOperationAdd(path, str(file)) for path, file in package.files.items()),
@@ -276,5 +290,5 @@ class _Publisher:
             added=[path for path in package.changed(state) if path not in removed],
             removed=removed,
             kept=sorted(set(state.hashes) - own - set(removed)),
-            card=package.card_for(state),
+            card=package.card_for(state, version),
         )

@@ -13,9 +13,15 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ddgs_hub.hub.export import CARD, PROVENANCE
+from ddgs_hub.hub.pools import ORIGINAL, POOL
 
 PUBLISHED = "published"  # the key of `provenance.json` that publishing writes: version, what changed, and its files
 ROWS = "data/train-*.parquet"  # what the configuration `default` of our card loads
+
+
+def is_pool_file(path: str) -> bool:
+    """Whether a configuration of a published pool loads the file of that path."""
+    return any(fnmatchcase(path, f"{name}/train-*.parquet") for name in (ORIGINAL, POOL))
 
 
 class Version(NamedTuple):
@@ -67,8 +73,18 @@ class Snapshot:
     @property
     def own_files(self) -> set[str]:
         """The files that an earlier publication brought here, and all that would be loaded among its rows."""
-        named = set(self.published.get("files", ()))
+        named = {*self.published.get("files", ()), *self.pool_files}
         return {path for path in self.hashes if path in named or fnmatchcase(path, ROWS)}
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether an earlier publication brought a pool here."""
+        return any(is_pool_file(path) for path in self.published.get("files", ()))
+
+    @property
+    def pool_files(self) -> list[str]:
+        """All that would be loaded as that pool; none where there is none."""
+        return sorted(path for path in self.hashes if self.has_pool and is_pool_file(path))
 
 
 class Remote:

@@ -10,8 +10,10 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from huggingface_hub import CommitOperationAdd, HfApi
 from PIL import Image as PILImage
 
-from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset
-from ddgs_hub.recipe import parse_recipe, recipe_to_dict
+from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset, hash_pool
+from ddgs_hub.recipe import Sample, parse_recipe, recipe_to_dict
+from ddgs_hub.rows import read_rows, write_rows
+from ddgs_hub.stages import make_distilled
 
 REPO = "acme/tiny-ddgs-ipc2"
 TOKEN = "hf_" + "Alice0" * 6
@@ -31,6 +33,12 @@ OPERATIONS = {
 FEATURES = Features(
     image=Image(), label=ClassLabel(names=["zero", "one"]), seed=Value("int64"), difficulty=Value("float32")
 )
+RECIPE: dict[str, Any] = {
+    "name": "tiny",
+    "data": {"original": "digits", "image_size": 8},
+    "hub": {"dataset": "tiny-ddgs-ipc{ipc}", "pretty_name": "Tiny"},
+    "sample": {"ipc": 2},
+}
 MADE_OF = {"pool": "a pool", "dit": "a DiT", "scorer": "org/scorer@1"}
 
 
@@ -60,14 +68,7 @@ def export(
     **made_of: str,
 ) -> Path:
     """A run folder with one repository folder in its `hub/`; written anew where there is one."""
-    recipe = parse_recipe(
-        {
-            "name": "tiny",
-            "data": {"original": "digits", "image_size": 8},
-            "hub": {"dataset": "tiny-ddgs-ipc{ipc}", "pretty_name": "Tiny", "note": note},
-            "sample": {"ipc": 2},
-        }
-    )
+    recipe = parse_recipe({**RECIPE, "hub": {**RECIPE["hub"], "note": note}})
     rows = make_rows(*seeds)
     provenance: dict[str, Any] = {
         "recipe": recipe_to_dict(recipe),
@@ -79,6 +80,25 @@ def export(
         pictures[name].write_bytes(png(99))
     card = DatasetCard(recipe=recipe)
     export_dataset(rows, parent / "hub" / "tiny-ddgs-ipc2", card, provenance=provenance, figures=pictures)
+    return parent
+
+
+def export_with_pool(parent: Path, *, first: int = 0, seed: int = 3, note: str = "") -> Path:
+    """A run folder with pool, original and distilled rows; the pool has eight images a class, from `first` on."""
+    numbers = range(first, first + 16)
+    pool = make_rows(*numbers).add_column("pool_index", [k // 2 for k in range(16)], feature=Value("int64"))
+    original = make_rows(*range(200, 220)).remove_columns("seed")
+    original = original.add_column("source_index", list(range(20)), feature=Value("int64"))
+    write_rows(pool, parent / "pool")
+    write_rows(original, parent / "original")
+    sample = Sample(ipc=2)
+    make_distilled(sample, parent / "pool", parent / "original", parent / "distilled-ipc2", seed=seed, mark_pool=True)
+    recipe = parse_recipe({**RECIPE, "seed": seed, "hub": {**RECIPE["hub"], "note": note}})
+    rows = read_rows(parent / "distilled-ipc2")
+    content = {**describe_rows(rows), **MADE_OF, "pool": hash_pool(pool)}
+    values = {"recipe": recipe_to_dict(recipe), "versions": {"torch": "2.15.0"}, CONTENT: content}
+    folder = parent / "hub" / "tiny-ddgs-ipc2"
+    export_dataset(rows, folder, DatasetCard(recipe=recipe), provenance=values, figures={})
     return parent
 
 

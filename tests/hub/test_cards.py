@@ -14,7 +14,8 @@ from huggingface_hub import DatasetCard as HubDatasetCard
 from huggingface_hub import ModelCard as HubModelCard
 
 from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, render_card
-from ddgs_hub.hub.cards import TEMPLATES, size_category, with_repository
+from ddgs_hub.hub.cards import TEMPLATES, render_pool_section, size_category, with_repository
+from ddgs_hub.hub.pool_card import ConfigFiles, pool_section, with_pool, with_pool_section
 from ddgs_hub.recipe import Recipe, parse_recipe
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -131,14 +132,29 @@ CARDS: dict[str, DatasetCard | ModelCard] = {
 }
 
 
-@pytest.mark.parametrize("name", CARDS)
+def card_with_pool() -> str:
+    pool = Features({**FEATURES, "selected": Value("bool")})
+    scores = Features({name: FEATURES[name] for name in ("label", "difficulty")})
+    files = {}
+    for name, features, count in (("pool", pool, 100), ("original", scores, 2600)):
+        splits = SplitDict({"train": SplitInfo("train", num_bytes=1000 * count, num_examples=count)})
+        info = DatasetInfo(features=features, splits=splits, download_size=999 * count, dataset_size=1000 * count)
+        files[name] = ConfigFiles(info, "1e" * 32)
+    section = render_pool_section("someone/imagewoof-ddgs-ipc10", per_class=50, ipc=20)
+    return with_pool(render_card(full_dataset_card()), files, section)
+
+
+RENDERED = {name: render_card(card) for name, card in CARDS.items()} | {"distilled_dataset_pool": card_with_pool()}
+
+
+@pytest.mark.parametrize("name", RENDERED)
 def test_whole_card(name: str) -> None:
-    assert render_card(CARDS[name]) == (EXPECTED / f"{name}.md").read_text(encoding="utf-8")
+    assert RENDERED[name] == (EXPECTED / f"{name}.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", CARDS)
+@pytest.mark.parametrize("name", RENDERED)
 def test_text_is_tidy(name: str) -> None:
-    text = render_card(CARDS[name])
+    text = RENDERED[name]
     assert "\n\n\n" not in text
     assert not re.search(r"[ \t]\n", text)
     assert re.search(r"[^\n]\n\Z", text)
@@ -153,6 +169,17 @@ def test_datasets_reads_its_features_and_sizes_from_the_card() -> None:
     assert read.features == FEATURES
     assert read.splits is not None
     assert (read.splits["train"].num_examples, read.splits["train"].num_bytes) == (20, 2_000_000)
+
+
+def test_a_card_with_a_pool_is_the_card_and_its_section() -> None:
+    with_it = DatasetInfosDict.from_dataset_card_data(HubDatasetCard(card_with_pool()).data)
+    counts = {name: info.splits["train"].num_examples for name, info in with_it.items() if info.splits}
+    assert counts == {"default": 20, "pool": 100, "original": 2600}
+    plain, section = render_card(full_dataset_card()), pool_section(card_with_pool())
+    assert section.startswith("## The pool\n")
+    assert with_pool_section(plain, section).split("---\n")[2] == card_with_pool().split("---\n")[2]
+    assert with_pool_section(with_pool_section(plain, section), "") == plain
+    assert pool_section(plain) == ""
 
 
 def test_front_matter_of_the_dit_says_what_it_was_made_from() -> None:

@@ -54,7 +54,7 @@ def test_what_is_published_is_what_was_exported(hub, api, tmp_path):
     for name in ("data/train-00000-of-00001.parquet", "figures/sheet.png"):
         assert repository.read(name) == (folder / name).read_bytes()
     card = repository.read("README.md").decode()
-    assert f'load_dataset("{REPO}", split="train")' in card
+    assert f'load_dataset("{REPO}", split="train", revision="v1.0.0")' in card
     assert "OWNER" not in card
     there = provenance(repository)
     del there["published"]

@@ -1,0 +1,180 @@
+"""Scored pools to sample from: a folder of one's own, or one that was published beside the rows selected from it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, DatasetInfo, Features, get_dataset_config_names, load_dataset_builder
+from datasets.fingerprint import generate_random_fingerprint
+from datasets.packaged_modules.parquet.parquet import Parquet
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.hub.export import PROVENANCE
+from ddgs_hub.hub_sources import Pinned, cached_snapshot, patiently, pin_dataset, reading, split_revision
+from ddgs_hub.rows import read_rows, read_tables
+from ddgs_hub.source_rows import open_parquet
+
+POOL, ORIGINAL = "pool", "original"  # configurations of a published set, and the folders of their files
+SCORES = ["label", "difficulty"]  # of the original, all that sampling needs
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedPool:
+    """What `distill` samples from.
+
+    Attributes:
+        pool: `image`, `label`, `difficulty`, and whatever else.
+        original: `label`, `difficulty` of the scored original; no images.
+        pool_source: the dataset on the Hub where the pool is; None: it is local.
+        original_source: the same of the original.
+        provenance: what made a published pool, and the rows that were selected from it; empty where it is not told.
+    """
+
+    pool: Dataset
+    original: Dataset
+    pool_source: Pinned | None
+    original_source: Pinned | None
+    provenance: dict[str, Any]
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Where on the Hub both are, as JSON values."""
+        found = {"pool": self.pool_source, "original": self.original_source}
+        return {name: asdict(source) if source else None for name, source in found.items()}
+
+
+def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPool:
+    """Opens a scored pool, and the difficulties of the original that its own are to match.
+
+    Of a published set the files of one commit are fetched into the cache of huggingface_hub, from which
+    HF_HUB_OFFLINE reads them again.
+
+    Args:
+        pool: a folder: of a scored pool, or of a set with its pool; or `owner/name` or `owner/name@revision` of a set
+            that was published with its pool. Without a revision it is the newest commit.
+        original: a folder of the scored original, or `owner/name[@revision]` of a scored dataset, of which no image is
+            fetched. None: the difficulties that were published with the pool.
+
+    Raises:
+        InputError: there is no such folder, dataset or revision, it may not be read, it was published without its pool,
+            or no original is given for a pool without one.
+        ConnectionLostError: the Hub does not answer.
+    """
+    folder, pool_source = Path(pool).expanduser(), None
+    if not folder.is_dir():
+        folder, pool_source = _fetch_set(str(pool))
+    beside = config_files(folder, ORIGINAL)
+    if original is not None:
+        scores, original_source = _open_original(str(original))
+    elif beside:
+        scores, original_source = _read_scores(folder, beside), pool_source
+    elif pool_source:
+        raise InputError(f"{pool} was published without the difficulties of its original: give --original")
+    else:
+        raise InputError(f"{pool} is a pool without its scored original: give --original")
+    return OpenedPool(
+        pool=read_rows(folder, files=config_files(folder, POOL) or None),
+        original=scores,
+        pool_source=pool_source,
+        original_source=original_source,
+        provenance=read_provenance(folder) if pool_source else {},
+    )
+
+
+def config_files(folder: Path, name: str) -> list[Path]:
+    """The files of a configuration in the folder of a set that was published with its pool."""
+    return sorted(folder.glob(f"{name}/train-*.parquet"))
+
+
+def _fetch_set(spec: str) -> tuple[Path, Pinned]:
+    """The published pool, its original's difficulties and what made it, in the cache of huggingface_hub."""
+    name, revision = split_revision(spec)
+    patterns = [f"{POOL}/train-*.parquet", f"{ORIGINAL}/train-*.parquet", PROVENANCE]
+    if constants.HF_HUB_OFFLINE:
+        folder = _cached(name, revision, patterns)
+    else:
+        name = pin_dataset(name, revision).id  # says in one sentence why it cannot be read
+        with reading(spec):
+            folder = patiently(lambda: _download(name, revision, patterns))
+    if not config_files(folder, POOL):
+        raise InputError(
+            f"{spec} was published without its pool: give a revision that has it, or ask its owner for "
+            f"`ddgs-hub publish RUN --repo {name} --pool`"
+        )
+    return folder, Pinned(name, folder.name)
+
+
+def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
+    """By the name of the revision: so the cache remembers what it stood for, and offline finds it by that name."""
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns))
+    except LocalEntryNotFoundError as error:  # hides why the Hub gave no answer, and with it whether to ask again
+        raise error.__cause__ or error from None
+
+
+def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
+    folder = cached_snapshot(name, revision, patterns)
+    if folder is None:
+        at, option = (f"@{revision}", f" --revision {revision}") if revision else ("", "")
+        fetch = f"hf download --repo-type dataset {name}{option}"
+        raise InputError(f"HF_HUB_OFFLINE is set and {name}{at} is not in the cache: unset it, or run `{fetch}` before")
+    return folder
+
+
+def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        return _read_scores(folder, config_files(folder, ORIGINAL) or None), None
+    name, revision = split_revision(spec)
+    if constants.HF_HUB_OFFLINE:
+        patterns = [f"{ORIGINAL}/train-*.parquet", "data/train-*.parquet"]
+        folder = _cached(name, revision, patterns)
+        return _read_scores(folder, config_files(folder, ORIGINAL) or None), Pinned(name, folder.name)
+    pinned = pin_dataset(name, revision)
+    try:
+        with reading(spec):
+            return patiently(lambda: _fetch_scores(pinned)), pinned
+    except ValueError as error:  # of datasets, too: which configurations there are to choose from
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot read the difficulties of {spec}: {reason}; give a scored dataset") from error
+
+
+def _fetch_scores(pinned: Pinned) -> Dataset:
+    """Of a scored dataset in Parquet files the two columns alone: its images stay where they are."""
+    names = get_dataset_config_names(pinned.id, revision=pinned.commit)
+    builder = load_dataset_builder(pinned.id, ORIGINAL if ORIGINAL in names else None, revision=pinned.commit)
+    if not isinstance(builder, Parquet) or "train" not in builder.config.data_files:
+        raise ValueError("it has no split 'train' in Parquet files")
+    tables = []
+    for path in builder.config.data_files["train"]:
+        with open_parquet(path) as file:
+            tables.append(file.read(columns=SCORES))
+    features = builder.info.features or Features.from_arrow_schema(tables[0].schema)
+    return _dataset(tables, Features({name: features[name] for name in SCORES if name in features}))
+
+
+def _read_scores(folder: Path, files: Sequence[Path] | None) -> Dataset:
+    """Every column but the images."""
+    schema, tables = read_tables(folder, files=files)
+    names = [name for name in schema.names if name != "image"]
+    return _dataset([schema.empty_table().select(names), *(table.select(names) for table in tables)])
+
+
+def _dataset(tables: list[pa.Table], features: Features | None = None) -> Dataset:
+    info = DatasetInfo(features=features)
+    return Dataset(pa.concat_tables(tables), info, fingerprint=generate_random_fingerprint())
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What `provenance.json` of a folder tells; empty where there is none, or one that is no JSON object."""
+    path = folder / PROVENANCE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
