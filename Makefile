@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := ddgs_hub benchmarks tests
+CODE := ddgs_hub benchmarks examples tests
 
 .PHONY: demo test quality style bench clean
 

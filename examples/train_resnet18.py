@@ -23,7 +23,7 @@ parser.add_argument("--epochs", type=int, help="by default those of the protocol
 parser.add_argument("--seed", type=int, default=0)
 arguments = parser.parse_args()
 
-accelerator = Accelerator()
+accelerator = Accelerator(cpu=not torch.accelerator.is_available())  # without GPUs, too, several processes are several
 set_seed(arguments.seed, device_specific=True)
 data = ddgs_hub.load(arguments.repo, revision=arguments.revision)
 tests = ddgs_hub.load(arguments.validation, split="validation").rows
