@@ -20,6 +20,7 @@ from datasets import (
     load_dataset,
     load_dataset_builder,
 )
+from datasets.exceptions import DatasetGenerationError, DatasetsError
 from datasets.packaged_modules.cache.cache import Cache
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
@@ -143,10 +144,10 @@ def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Datase
     """
     try:
         if not constants.HF_HUB_OFFLINE:
-            return load_dataset(pinned.id, config, split=split, revision=pinned.commit)
+            return patiently(lambda: load_dataset(pinned.id, config, split=split, revision=pinned.commit))
         if folder := cached_snapshot(pinned.id, pinned.commit):
             return load_dataset(str(folder), config, split=split)
-    except (ValueError, OSError, NoAnswer) as error:
+    except (ValueError, OSError, NoAnswer, DatasetsError) as error:
         raise InputError(f"cannot load split '{split}' of {pinned.id}: {_reason(error)}") from error
     # Not `load_dataset`, which offline takes the last commit that was loaded, whatever revision it is given.
     name = pinned.id.split("/")[-1]
@@ -211,6 +212,8 @@ def _refuse_path(source: str) -> None:
 
 def _reason(error: Exception) -> str:
     """What a library says, of which the second line may name the choices: "Config name is missing. Please pick …"."""
+    if isinstance(error, DatasetGenerationError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # itself it says only that there is one
     return " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
 
 

@@ -18,7 +18,9 @@ from ddgs_hub.evaluation import build_network
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("repo", help="Hub id of a distilled dataset, or a folder such as runs/digits/hub/digits-ddgs-ipc10")
 parser.add_argument("--revision", help="a version, such as v1.0.0")
-parser.add_argument("--validation", required=True, help="Hub id or folder with a split 'validation'")
+parser.add_argument(
+    "--validation", required=True, help="Hub id or folder with a split 'validation', as of `ddgs-hub prepare`"
+)
 parser.add_argument("--epochs", type=int, help="by default those of the protocol")
 parser.add_argument("--seed", type=int, default=0)
 arguments = parser.parse_args()

@@ -172,6 +172,8 @@ def test_faults_that_pass(hub: HubServer, two_versions: dict[str, str]) -> None:
         hub.fail("HEAD .*provenance.json", status=503),
         hub.fail("HEAD .*provenance.json", nth=2, drop="before"),
         hub.fail("GET .*provenance.json", drop="during"),
+        hub.fail("HEAD .*parquet", drop="before"),
+        hub.fail("GET /lfs/", status=503),
     ]
     (result,) = load(hub, {"repo_id": REPO, "revision": "v1.0.0"})
     assert result == {**expected(1, 2, 3, 4), "commit": two_versions["v1.0.0"], "version": "v1.0.0"}
@@ -206,15 +208,20 @@ def test_mistakes_and_repositories_of_others(hub: HubServer, api: HfApi, tmp_pat
     for name, text in (("list", "[1]"), ("words", "made by hand"), ("other", '{"recipe": "flour", "published": 1}')):
         files = {"data/train-0.parquet": rows, "provenance.json": text.encode()}
         hub.add_repository("dataset", f"acme/{name}", files)
-    hub.add_repository("dataset", "acme/none", {"data/train-0.parquet": rows})
+    for name in ("none", "busy"):
+        hub.add_repository("dataset", f"acme/{name}", {"data/train-0.parquet": rows})
+    hub.add_repository("dataset", "acme/torn", {"data/train-0.parquet": rows[:-9]})
+    hub.fail("HEAD .*acme/busy/.*provenance.json", status=400, times=None)
     others = [f"acme/{name}" for name in ("list", "words", "other", "none")]
-    unknown, gone, split, config, path, *foreign = load(
+    unknown, gone, split, config, path, busy, torn, *foreign = load(
         hub,
         {"repo_id": REPO},
         {"repo_id": REPO, "revision": "v9.0.0"},
         {"repo_id": "acme/none", "split": "dev"},
         {"repo_id": "acme/none", "name": "pool"},
         {"repo_id": "./nowhere"},
+        {"repo_id": "acme/busy"},
+        {"repo_id": "acme/torn"},
         *({"repo_id": name} for name in others),
     )
     told = f"the protocol (recipe.evaluate) in provenance.json of {REPO}: unknown key 'mixup'; known are network, width"
@@ -224,6 +231,9 @@ def test_mistakes_and_repositories_of_others(hub: HubServer, api: HfApi, tmp_pat
     assert "cannot load split 'train' of acme/none" in config["error"]
     assert "'pool' not found" in config["error"]
     assert path["error"].startswith("./nowhere is not a folder")
+    assert torn["error"].startswith("cannot load split 'train' of acme/torn: Parquet magic bytes not found in footer")
+    # Whether it has a protocol is not known: the paper's is not taken for it.
+    assert busy["error"] == f"{hub.url} answered 400 while acme/busy was read: start the same command again"
     for name, result in zip(others, foreign, strict=True):
         assert result == {
             **expected(1, 2, 3, 4),
