@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -98,29 +98,32 @@ def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
     write_tables(tables, rows.features, parquet_path(folder, split))
 
 
-def read_rows(folder: str | Path, split: str = "train") -> Dataset:
-    """Reads every Parquet file of a split in a folder of Hub layout into memory.
+def read_rows(folder: str | Path, split: str = "train", files: Sequence[Path] | None = None) -> Dataset:
+    """Reads every Parquet file of a split in a folder of Hub layout, or those of `files`, into memory.
 
     Read with pyarrow, not `load_dataset`: nothing is copied into the cache, and rows that were rewritten are read anew.
 
     Raises:
         InputError: the folder holds no such split, or its files cannot be read.
     """
-    schema, tables = read_tables(folder, split)
+    schema, tables = read_tables(folder, split, files)
     table = pa.concat_tables([schema.empty_table(), *tables])
     # Without a fingerprint one is made of the pickled table: a second copy of all images, and most of the time.
     return Dataset(table, fingerprint=generate_random_fingerprint())
 
 
-def read_tables(folder: str | Path, split: str = "train") -> tuple[pa.Schema, Iterator[pa.Table]]:
-    """The rows of a split in a folder of Hub layout, `ROWS_PER_GROUP` at a time.
+def read_tables(
+    folder: str | Path, split: str = "train", files: Sequence[Path] | None = None
+) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """The rows of a split in a folder of Hub layout, or of `files`, `ROWS_PER_GROUP` at a time.
 
     Not a file at a time: pyarrow takes several times the memory of the rows to read a large column of bytes at once.
 
     Raises:
         InputError: the folder holds no such split, or, then or later, its files cannot be read.
     """
-    files = sorted(Path(folder).glob(f"data/{split}-*.parquet"))
+    if files is None:
+        files = sorted(Path(folder).glob(f"data/{split}-*.parquet"))
     if not files:
         raise InputError(
             f"{folder} has no split '{split}': there is no data/{split}-*.parquet in it; "
