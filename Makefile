@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := ddgs_hub builder_scripts benchmarks tests
+CODE := ddgs_hub builder_scripts benchmarks examples tests
 
 .PHONY: demo test quality style bench clean
 

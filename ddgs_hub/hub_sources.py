@@ -1,5 +1,6 @@
 """Datasets of the Hub: found, allowed and pinned to a commit before any of their rows is read; else one sentence."""
 
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,14 +11,24 @@ from typing import TypeVar
 
 import pyarrow as pa
 from datasets.table import CastError
-from huggingface_hub import HfApi, constants, get_token, snapshot_download
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_token,
+    hf_hub_download,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import repo_folder_name
 
 from ddgs_hub.errors import ConnectionLostError, InputError
 
@@ -86,6 +97,55 @@ def split_revision(spec: str) -> tuple[str, str | None]:
     if name.count("/") != 1 or name[0] in "/.~" or bool(at) != bool(revision):
         raise InputError(f"'{spec}' is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION of a Hub dataset")
     return name, revision or None
+
+
+def cached_commit(source: str, revision: str | None = None) -> str | None:
+    """The commit that a revision of a dataset was at when its files were last asked for; None where nobody knows."""
+    if revision and re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
+    refs = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="dataset"), "refs")
+    noted = refs / (revision or constants.DEFAULT_REVISION)
+    return noted.read_text(encoding="utf-8").strip() if noted.is_file() else None
+
+
+def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path | None:
+    """A file of a dataset, in the cache of huggingface_hub; None where the dataset has none of that name.
+
+    Args:
+        pinned: where it is read.
+        path: in the repository.
+        revision: what was found to be at that commit; the cache keeps it in mind for `cached_commit`.
+
+    Raises:
+        InputError: the Hub refuses the file, or HF_HUB_OFFLINE is set and nobody knows whether there is one.
+        ConnectionLostError: the Hub does not answer.
+    """
+    if constants.HF_HUB_OFFLINE:
+        found = try_to_load_from_cache(pinned.id, path, revision=pinned.commit, repo_type="dataset")
+        if found is None and not cached_snapshot(pinned.id, pinned.commit):
+            raise not_cached(pinned.id, pinned.commit)
+        return Path(found) if isinstance(found, str) else None
+
+    def fetch(at: str) -> Path:
+        try:
+            return Path(hf_hub_download(pinned.id, path, repo_type="dataset", revision=at))
+        except LocalEntryNotFoundError as error:  # hides why there is no answer, and with it whether to ask again
+            raise error.__cause__ or error from None
+
+    with reading(pinned.id):
+        try:
+            file = patiently(lambda: fetch(revision or constants.DEFAULT_REVISION))
+            # The branch may have moved since it was pinned: all that is read is of one commit.
+            return file if pinned.commit in file.parts else patiently(lambda: fetch(pinned.commit))
+        except EntryNotFoundError:
+            return None
+
+
+def not_cached(source: str, revision: str | None) -> InputError:
+    """What to say where HF_HUB_OFFLINE is set and a dataset is not in the caches."""
+    at, option = (f" at revision '{revision}'", f" --revision {revision}") if revision else ("", "")
+    advice = f"unset it, or fetch it before with `hf download --repo-type dataset {source}{option}`"
+    return InputError(f"HF_HUB_OFFLINE is set and {source}{at} is not in the cache: {advice}")
 
 
 def cached_snapshot(source: str, revision: str | None = None, patterns: Sequence[str] | None = None) -> Path | None:

@@ -5,7 +5,7 @@ Every value has its unit and meaning beside it; types and ranges are checked whe
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from pydantic_core import ArgsKwargs
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation.protocol import Protocol
 
+T = TypeVar("T")
 RECIPES = Path(__file__).parent / "recipes"
 
 Count = Annotated[int, Field(ge=1)]
@@ -247,14 +248,23 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
 
 def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
     """Builds a recipe from nested dictionaries; see `load_recipe`."""
+    return parse_section(Recipe, values, where)
+
+
+def parse_section(section: type[T], values: dict[str, Any], where: str) -> T:
+    """Builds a section of a recipe, such as `Protocol`, from a dictionary; `where` is its name in messages.
+
+    Raises:
+        InputError: a key, type or range in it is wrong; the message names it.
+    """
     try:
-        return TypeAdapter(Recipe).validate_python(values)
+        return TypeAdapter(section).validate_python(values)
     except ValidationError as error:
         # A misspelt key first: what it was meant for may be missing because of it.
         first = min(error.errors(), key=lambda found: found["type"] != "unexpected_keyword_argument")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "unexpected_keyword_argument":
-            raise InputError(f"{where}: unknown key '{key}'; {_known_keys(first['loc'])}") from error
+            raise InputError(f"{where}: unknown key '{key}'; {_known_keys(section, first['loc'])}") from error
         if first["type"] == "missing":
             raise InputError(f"{where}: the key '{key}' is missing") from error
         message = first["msg"].removeprefix("Value error, ")
@@ -302,9 +312,8 @@ def _set(values: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: '{text}' is not valid YAML; quote it, as in '\"{text}\"'") from error
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    """A hint that lists the keys of the section where an unknown one was found."""
-    kind: Any = Recipe
+def _known_keys(kind: Any, location: tuple[int | str, ...]) -> str:
+    """A hint that lists the keys of the section, in one of `kind`, where an unknown one was found."""
     for part in location[:-1]:
         field = next((f for f in dataclasses.fields(kind) if f.name == part), None)
         kind = next((t for t in _members(field.type) if dataclasses.is_dataclass(t)), None) if field else None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,22 @@ from datasets import (
     load_dataset,
     load_dataset_builder,
 )
+from datasets.exceptions import DatasetGenerationError, DatasetsError
+from datasets.packaged_modules.cache.cache import Cache
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
-from huggingface_hub.file_download import REGEX_COMMIT_HASH
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently, pin_dataset
+from ddgs_hub.hub_sources import (
+    NoAnswer,
+    Pinned,
+    cached_commit,
+    cached_snapshot,
+    not_cached,
+    patiently,
+    pin_dataset,
+)
 from ddgs_hub.rows import parquet_path, read_rows, write_tables
 from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows, check_labels
 from ddgs_hub.subsets import Subset, get_subset
@@ -89,30 +99,69 @@ def write_source_file(folder: str | Path, pinned: Pinned | None, config: str | N
 def load_rows(
     source: str | Path, split: str = "train", *, config: str | None = None, revision: str | None = None
 ) -> Dataset:
-    """All rows of a split, with every column: of a local folder in Hub layout, or of a configuration of a Hub dataset.
+    """All rows of a split, with every column: of a local folder in Hub layout, or of a Hub dataset.
 
     Raises:
         InputError: there is no such source, configuration or split.
     """
-    folder, name = Path(source).expanduser(), str(source)
-    if folder.is_dir():
-        if config is not None:
-            raise InputError(f"{source} is a folder, and configuration '{config}' is read from the Hub: give a Hub id")
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return load_pinned(find_dataset(str(source), config, revision), split, config)
+    if config is None:
         return read_rows(folder, split)
-    _refuse_path(name)
-    if not constants.HF_HUB_OFFLINE:
-        pinned = pin_dataset(name, revision)
-        name, revision = pinned.id, pinned.commit
     try:
-        return load_dataset(name, config, split=split, revision=revision)
-    except (ValueError, OSError, NoAnswer) as error:
+        files = _builder(folder, None, config).config.data_files or {}
+    except (ValueError, OSError) as error:
         raise InputError(f"cannot load split '{split}' of {source}: {_reason(error)}") from error
+    return read_rows(folder, split, [Path(file) for file in files.get(split, ())])
+
+
+def find_dataset(source: str, config: str | None = None, revision: str | None = None) -> Pinned:
+    """The commit that a revision of a Hub dataset is at; with HF_HUB_OFFLINE the one that the caches know.
+
+    Raises:
+        InputError: there is no such dataset or revision, it may not be read, or it is not in the caches.
+        ConnectionLostError: the Hub cannot be reached.
+    """
+    _refuse_path(source)
+    if not constants.HF_HUB_OFFLINE:
+        return pin_dataset(source, revision)
+    commit = cached_commit(source, revision)
+    if commit is None and revision is None:
+        # Someone loaded it with `load_dataset`, which keeps commits and no branches: the last one.
+        with suppress(ValueError, OSError):
+            commit = load_dataset_builder(source, config).hash
+    if commit is None:
+        raise not_cached(source, revision)
+    return Pinned(source, commit)
+
+
+def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Dataset:
+    """All rows of a split of a Hub dataset at one commit, mapped from the cache of datasets.
+
+    Raises:
+        InputError: there is no such configuration or split, or, with HF_HUB_OFFLINE, it is not in the caches.
+    """
+    try:
+        if not constants.HF_HUB_OFFLINE:
+            return patiently(lambda: load_dataset(pinned.id, config, split=split, revision=pinned.commit))
+        if folder := cached_snapshot(pinned.id, pinned.commit):
+            return load_dataset(str(folder), config, split=split)
+    except (ValueError, OSError, NoAnswer, DatasetsError) as error:
+        raise InputError(f"cannot load split '{split}' of {pinned.id}: {_reason(error)}") from error
+    # Not `load_dataset`, which offline takes the last commit that was loaded, whatever revision it is given.
+    name = pinned.id.split("/")[-1]
+    cache = Cache(repo_id=pinned.id, dataset_name=name, config_name=config or "default", hash=pinned.commit)
+    try:
+        return cache.as_dataset(split)
+    except (ValueError, OSError) as error:
+        raise not_cached(pinned.id, pinned.commit) from error
 
 
 def pin_source(source: str, revision: str | None = None) -> Pinned:
     """A source at one state: a Hub dataset at the commit of a revision, or local files by the fingerprint of them.
 
-    With HF_HUB_OFFLINE a commit is taken as it is, and another revision found in the cache of huggingface_hub.
+    See `find_dataset` for what HF_HUB_OFFLINE does.
 
     Raises:
         InputError: there is no such source, or it may not be read.
@@ -125,16 +174,7 @@ def pin_source(source: str, revision: str | None = None) -> Pinned:
         from ddgs_hub.fingerprint import fingerprint_folder  # imported here: it brings torch
 
         return Pinned(source, fingerprint_folder(folder))
-    _refuse_path(source)
-    if not constants.HF_HUB_OFFLINE:
-        return pin_dataset(source, revision)
-    if revision and REGEX_COMMIT_HASH.fullmatch(revision):
-        return Pinned(source, revision)
-    cached = cached_snapshot(source, revision)
-    if cached is None:
-        at = f" at revision '{revision}'" if revision else ""
-        raise InputError(f"HF_HUB_OFFLINE is set and {source}{at} is not in the cache: unset it, or give a commit")
-    return Pinned(source, cached.name)
+    return find_dataset(source, revision=revision)
 
 
 def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> SourceRows:
@@ -156,7 +196,10 @@ def open_source(source: str, split: str, *, config: str | None = None, revision:
         elif cached := cached_snapshot(source, revision):
             folder, pinned = cached, Pinned(source, cached.name)
         else:
-            return _open_cached(source, split, config, revision)
+            pinned = find_dataset(source, config, revision)
+            rows = load_pinned(pinned, split, config)
+            features = with_class_names(rows.features, (), where)  # the cache forgets what the shards were called
+            return StreamRows(rows.to_iterable_dataset(), where, features, expected=len(rows), pinned=pinned)
     try:
         builder = patiently(lambda: _builder(folder, pinned, config))
     except (ValueError, OSError, NoAnswer) as error:
@@ -184,22 +227,6 @@ def _builder(folder: Path, pinned: Pinned | None, config: str | None) -> Dataset
     return load_dataset_builder("imagefolder", data_dir=str(folder))
 
 
-def _open_cached(source: str, split: str, config: str | None, revision: str | None) -> SourceRows:
-    """Rows that `load_dataset` has left in its cache, which keeps them by commit and knows no branches or tags."""
-    advice = f"unset it, or fetch it before with `hf download --repo-type dataset {source}`"
-    missing = f"HF_HUB_OFFLINE is set and {source} is not in the cache: {advice}"
-    try:
-        rows = load_dataset(source, config, split=split, revision=revision)
-    except (ValueError, OSError) as error:
-        raise InputError(missing) from error
-    commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
-    if revision is not None and commits != {revision}:
-        raise InputError(missing.replace(source, f"{source} at revision '{revision}'", 1))
-    where = f"{source} ({split})"
-    features = with_class_names(rows.features, (), where)  # the cache forgets what the shards were called
-    return StreamRows(rows.to_iterable_dataset(), where, features, expected=len(rows), pinned=None)
-
-
 def _refuse_path(source: str) -> None:
     if source.startswith((".", "/", "~")):
         raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
@@ -207,6 +234,8 @@ def _refuse_path(source: str) -> None:
 
 def _reason(error: Exception) -> str:
     """What a library says, of which the second line may name the choices: "Config name is missing. Please pick …"."""
+    if isinstance(error, DatasetGenerationError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # itself it says only that there is one
     return " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
 
 

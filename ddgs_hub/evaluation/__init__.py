@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ddgs_hub.evaluation.figures import ClassDifficulties, Difficulties, SheetRow, difficulty_figure, image_sheet
     from ddgs_hub.evaluation.networks import build_network
     from ddgs_hub.evaluation.tables import accuracy_table
+    from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
 
 __all__ = [
     "ClassDifficulties",
@@ -21,6 +22,8 @@ __all__ = [
     "Evaluation",
     "Protocol",
     "SheetRow",
+    "TrainTransform",
+    "ValidationTransform",
     "accuracy_table",
     "build_network",
     "difficulty_figure",
@@ -36,6 +39,8 @@ _MODULES = {
     "image_sheet": "figures",
     "build_network": "networks",
     "accuracy_table": "tables",
+    "TrainTransform": "transforms",
+    "ValidationTransform": "transforms",
 }
 
 

@@ -1,4 +1,4 @@
-"""Training images of the protocol: random resized crop, flip, color jitter and PCA lighting, a batch at a time.
+"""Training images of the protocol: random crop, flip, color jitter, PCA lighting and CutMix, a batch at a time.
 
 torchvision's transforms draw one set of parameters for a whole batch, or work on one image at a time; on small images
 the latter takes longer than the network. Here every image of a batch has its own parameters and the pixels are computed
@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+from torch.nn.functional import one_hot
+from torchvision.transforms.v2 import CutMix
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from ddgs_hub.evaluation.protocol import Protocol
@@ -42,6 +44,26 @@ def augment(images: Sequence[torch.Tensor], protocol: Protocol) -> torch.Tensor:
     if protocol.lighting:
         views = views + lighting_noise(len(views), protocol.lighting).to(views.device)
     return views
+
+
+def mix(
+    images: torch.Tensor, labels: torch.Tensor, num_classes: int, protocol: Protocol
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """CutMix of a batch, with the protocol's probability.
+
+    Args:
+        images: float `(B, 3, h, w)`.
+        labels: int64 `(B,)`.
+        num_classes: columns of the targets.
+        protocol: says how often, and how much of an image may come from another one.
+
+    Returns:
+        The images, and float32 targets `(B, num_classes)` whose rows sum to 1.
+    """
+    targets = one_hot(labels, num_classes).float()
+    if torch.rand(()) < protocol.cutmix:
+        images, targets = CutMix(alpha=protocol.cutmix_beta)(images, targets)
+    return images, targets
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:

@@ -11,11 +11,10 @@ from datasets import Dataset
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 from torch.nn import functional as F
-from torchvision.transforms import v2
 from tqdm import tqdm
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.evaluation.augmentation import augment, normalize
+from ddgs_hub.evaluation.augmentation import augment, mix, normalize
 from ddgs_hub.evaluation.images import for_training, for_validation, same_classes, to_tensors
 from ddgs_hub.evaluation.networks import build_network
 from ddgs_hub.evaluation.protocol import Protocol
@@ -160,15 +159,12 @@ def _train(
         network.parameters(), protocol.learning_rate, protocol.momentum, weight_decay=protocol.weight_decay
     )
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(protocol.milestones(epochs)), protocol.lr_decay)
-    cutmix = v2.CutMix(alpha=protocol.cutmix_beta)
     accuracies = []
     for epoch in range(1, epochs + 1):
         network.train()
         for batch in torch.randperm(len(images)).split(protocol.batch_size):
             inputs = normalize(augment([images[row] for row in batch.tolist()], protocol))
-            targets = F.one_hot(labels[batch.to(labels.device)], num_classes).float()
-            if torch.rand(()) < protocol.cutmix:
-                inputs, targets = cutmix(inputs, targets)
+            inputs, targets = mix(inputs, labels[batch.to(labels.device)], num_classes, protocol)
             with _precision(labels.device):
                 loss = F.cross_entropy(network(inputs), targets)
             optimizer.zero_grad(set_to_none=True)

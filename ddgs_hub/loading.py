@@ -1,0 +1,164 @@
+"""Published rows for a trainer: at one commit, with the images of their source, and the protocol's transforms."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from PIL.Image import Image
+
+from ddgs_hub.errors import InputError
+from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
+from ddgs_hub.evaluation.augmentation import mix
+from ddgs_hub.evaluation.images import same_classes
+from ddgs_hub.hub.export import PROVENANCE
+from ddgs_hub.hub.remote import PUBLISHED, Version
+from ddgs_hub.hub_sources import dataset_file
+from ddgs_hub.joining import ScoredSource, join_scores
+from ddgs_hub.recipe import parse_section
+from ddgs_hub.rows import class_names, require_columns
+from ddgs_hub.sources import find_dataset, load_pinned, load_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedDataset:
+    """The rows of a published dataset, and how networks are trained on them.
+
+    Attributes:
+        rows: with all columns that were published, and `image` where it was not.
+        repo_id: as the Hub spells it, or the folder.
+        commit: what the revision stood for, 40 hexadecimal digits; None for a folder.
+        version: `vMAJOR.MINOR.PATCH` that this commit belongs to; None where it was not published by ddgs-hub.
+        protocol: of the recipe that made the rows; the paper's where no recipe is told.
+    """
+
+    rows: Dataset
+    repo_id: str
+    commit: str | None
+    version: str | None
+    protocol: Protocol
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in label order."""
+        return class_names(self.rows)
+
+    @property
+    def train_transform(self) -> TrainTransform:
+        """PIL image → a random view, float32 `(3, image_size, image_size)`."""
+        return TrainTransform(self.protocol)
+
+    @property
+    def validation_transform(self) -> ValidationTransform:
+        """PIL image → its center, float32 `(3, image_size, image_size)`."""
+        return ValidationTransform(self.protocol)
+
+    def training_rows(self) -> Dataset:
+        """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`."""
+        return _transformed(self.rows, self.train_transform.batch)
+
+    def validation_rows(self, rows: Dataset) -> Dataset:
+        """The same of other rows, such as the validation images of the original dataset, as the protocol tests on them.
+
+        Raises:
+            InputError: a column is missing, or they have other classes than these rows.
+        """
+        require_columns(rows, "image", "label", where="the validation set")
+        same_classes(self.rows, rows)
+        return _transformed(rows, self.validation_transform.batch)
+
+    def mix(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The protocol's CutMix of a training batch.
+
+        Args:
+            images: float32 `(B, 3, image_size, image_size)`.
+            labels: int64 `(B,)`.
+
+        Returns:
+            The images, and float32 targets `(B, classes)` for a cross entropy.
+        """
+        return mix(images, labels, len(self.class_names), self.protocol)
+
+
+def load(
+    repo_id: str | Path,
+    name: str | None = None,
+    *,
+    split: str = "train",
+    revision: str | None = None,
+    source: str | Path | None = None,
+) -> LoadedDataset:
+    """Loads a dataset that ddgs-hub published, or any with `image` and `label`, at one commit.
+
+    Scores that were published without images are joined with those of their source, at the commit where they were
+    scored; the images are kept in the cache of datasets. The environment is that of the Hub's libraries: HF_HOME,
+    HF_TOKEN, HF_ENDPOINT; with HF_HUB_OFFLINE what was loaded once is read from the caches.
+
+    Args:
+        repo_id: a Hub id, or a folder that holds the files of a repository.
+        name: the configuration, such as `pool`; None: the default one.
+        split: which split of it.
+        revision: a tag, a branch or a commit; None: the newest commit.
+        source: of scores without images: a folder or Hub id to read the images from instead.
+
+    Raises:
+        InputError: there is no such dataset, revision, configuration or split, it or the source of its images may not
+            be read, the two do not fit together, or a protocol is told that cannot be used.
+        ConnectionLostError: the Hub does not answer.
+    """
+    folder = Path(repo_id).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError(f"{repo_id} is a folder and has no revision '{revision}': leave it out, or give a Hub id")
+        where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE)
+        rows = load_rows(folder, split, config=name)
+    else:
+        pinned = find_dataset(str(repo_id), name, revision)
+        where, commit, provenance = pinned.id, pinned.commit, _read(dataset_file(pinned, PROVENANCE, revision))
+        rows = load_pinned(pinned, split, name)
+    if "image" not in rows.column_names:
+        scored = ScoredSource.read(provenance, where, str(source) if source else None)
+        rows = join_scores(rows, scored.images(), where, scored.id)
+    return LoadedDataset(
+        rows=rows,
+        repo_id=where,
+        commit=commit,
+        version=_version(provenance),
+        protocol=_protocol(provenance, where),
+    )
+
+
+def _read(file: Path | None) -> Mapping[str, Any]:
+    """The content of a `provenance.json`; empty where there is none, or one of somebody else."""
+    if file is None or not file.is_file():
+        return {}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _version(provenance: Mapping[str, Any]) -> str | None:
+    published = provenance.get(PUBLISHED)
+    version = Version.parse(published.get("version")) if isinstance(published, dict) else None
+    return str(version) if version else None
+
+
+def _protocol(provenance: Mapping[str, Any], where: str) -> Protocol:
+    recipe = provenance.get("recipe")
+    told = recipe.get("evaluate") if isinstance(recipe, dict) else None
+    return parse_section(Protocol, told or {}, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
+
+
+def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:
+    return rows.select_columns(["image", "label"]).with_transform(partial(_apply, transform))
+
+
+def _apply(transform: Callable[[Sequence[Image]], torch.Tensor], batch: dict[str, Any]) -> dict[str, Any]:
+    """A function of the module: workers of a data loader may have to unpickle it."""
+    return {"image": transform(batch["image"]), "label": batch["label"]}

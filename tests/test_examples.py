@@ -1,0 +1,54 @@
+"""The examples run as they stand, on rows of the local Hub."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hub_server import HubServer
+
+from ddgs_hub.rows import parquet_path, read_rows, write_rows
+
+ROOT = Path(__file__).parents[1]
+LAUNCHED = ["-m", "accelerate.commands.launch", "--config_file", str(ROOT / "ddgs_hub/launch/cpu.yaml")]
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+EVALUATE = {
+    "image_size": 16,
+    "crop_pct": 1,
+    "crop_scale": 0.7,
+    "flip": False,
+    "color_jitter": 0,
+    "lighting": 0,
+    "cutmix": 0,
+    "batch_size": 20,
+    "learning_rate": 0.02,
+    "epochs": 6,
+}
+
+
+@pytest.mark.parametrize("launcher", [LAUNCHED, TWO], ids=["alone", "two processes"])
+def test_a_resnet_learns_digits(hub: HubServer, digits_folder: Path, tmp_path: Path, launcher: Sequence[str]) -> None:
+    original = read_rows(digits_folder)
+    labels = np.asarray(original["label"])
+    write_rows(original.select([row for label in range(10) for row in np.flatnonzero(labels == label)[:10]]), tmp_path)
+    path = parquet_path(tmp_path)
+    files = {
+        f"data/{path.name}": path.read_bytes(),
+        "provenance.json": json.dumps({"recipe": {"evaluate": EVALUATE}}).encode(),
+    }
+    repository = hub.add_repository("dataset", "acme/digits", files)
+    commit = repository.find("main")
+    repository.set_ref("refs/tags/v1.0.0", commit)
+    example = [str(ROOT / "examples/train_resnet18.py"), "acme/digits", "--revision", "v1.0.0"]
+    done = hub.run(
+        [*launcher, *example, "--validation", str(digits_folder)],
+        env={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()  # by one process
+    assert first == f"100 images of acme/digits at {commit}, 6 epochs"
+    found = re.fullmatch(r"accuracy on 360 validation images: (\d+\.\d) %", second)
+    assert found, second
+    assert 40 < float(found[1]) <= 100  # chance is 10
