@@ -15,7 +15,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import PROVENANCE
-from ddgs_hub.hub_sources import Pinned, cached_snapshot, patiently, pin_dataset, reading, split_revision
+from ddgs_hub.hub_sources import Pinned, cached_snapshot, not_cached, patiently, pin_dataset, reading, split_revision
 from ddgs_hub.rows import read_rows, read_tables
 from ddgs_hub.source_rows import open_parquet
 
@@ -120,9 +120,7 @@ def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
 def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
     folder = cached_snapshot(name, revision, patterns)
     if folder is None:
-        at, option = (f"@{revision}", f" --revision {revision}") if revision else ("", "")
-        fetch = f"hf download --repo-type dataset {name}{option}"
-        raise InputError(f"HF_HUB_OFFLINE is set and {name}{at} is not in the cache: unset it, or run `{fetch}` before")
+        raise not_cached(name, revision)
     return folder
 
 

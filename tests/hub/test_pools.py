@@ -346,7 +346,8 @@ def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
     calls = [["--pool", f"{REPO}@v1.0.0"], ["--pool", REPO]]
     for (code, _, err, _), call in zip(sample(hub, tmp_path, *calls, home=home, env=offline), calls, strict=True):
         assert code == 2
-        assert err.startswith(f"ddgs-hub: HF_HUB_OFFLINE is set and {call[1]} is not in the cache")
+        at = call[1].replace("@v1.0.0", " at revision 'v1.0.0'")
+        assert err.startswith(f"ddgs-hub: HF_HUB_OFFLINE is set and {at} is not in the cache")
     assert [code for code, *_ in sample(hub, tmp_path / "online", *calls, home=home)] == [0, 0]
     asked = len(hub.requests)
     for code, _, err, folder in sample(hub, tmp_path / "offline", *calls, home=home, env=offline):
