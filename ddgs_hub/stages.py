@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddgs_hub.bases import base_path
 from ddgs_hub.distill import distill
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
@@ -107,7 +106,9 @@ def make_dit(
     from ddgs_hub.diffusion import (
         LatentCache,
         PoolClasses,
+        find_dit,
         finetune,
+        fold_difffit,
         load_adapter,
         load_dit,
         loaded_commit,
@@ -118,9 +119,9 @@ def make_dit(
     accelerator, output = get_accelerator(), output.resolve()
     rows, data = read_rows(original), recipe.data
     classes = PoolClasses.of(rows, recipe.model.label_space)
-    folder = base_path(str(base))
+    folder = find_dit(base, base_revision)
     dit = load_dit(folder, revision=base_revision).to(accelerator.device)
-    codec = load_codec(recipe, folder).to(accelerator.device)
+    codec = load_codec(recipe, folder, base_revision).to(accelerator.device)
     latents = output.parent / LATENTS
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     codec.to("cpu")  # it is needed once more, to be saved
@@ -135,10 +136,10 @@ def make_dit(
                 adapter,
                 classes=classes,
                 base_model="" if Path(base).exists() else str(base),
-                base_revision=loaded_commit(folder, base_revision),
+                base_revision=loaded_commit(str(base), base_revision),
             )
             # The frozen weights of `dit` may be in bfloat16: the pipeline is made of the base and the adapter.
-            tuned = load_adapter(load_dit(folder, revision=base_revision), adapter)
+            tuned = load_adapter(fold_difffit(load_dit(folder, revision=base_revision)), adapter)
             id2label = dict(zip(classes.dit_ids, classes.names, strict=True))
             save_pipeline(tuned, codec.decoder, partial, id2label=id2label)
             classes.write(partial)
@@ -160,12 +161,12 @@ def make_pool(
     """Generates a pool of `per_class` images a class; with a scorer, scores them on the way."""
     import torch
 
-    from ddgs_hub.diffusion import cast_frozen, fold_difffit, generate_pool, load_dit
+    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_dit
 
-    accelerator, pool, folder = get_accelerator(), recipe.pool, base_path(str(dit))
-    classes = _pool_classes(recipe, folder)
+    accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
+    classes = _pool_classes(recipe, folder, revision)
     model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)
-    codec = load_codec(recipe, folder).to(accelerator.device)
+    codec = load_codec(recipe, folder, revision).to(accelerator.device)
     if accelerator.mixed_precision == "bf16":
         cast_frozen(model, torch.bfloat16)
         codec.lower_decoder(torch.bfloat16)
@@ -191,7 +192,7 @@ def _score_images(scorer: str, classes: "PoolClasses") -> Any:
     return BatchScorer(Scorer.from_pretrained(scorer), classes.names, classes.wnids)
 
 
-def _pool_classes(recipe: Recipe, dit: str) -> "PoolClasses":
+def _pool_classes(recipe: Recipe, dit: str, revision: str | None) -> "PoolClasses":
     """The classes to generate: those of the recipe's subset of ImageNet, or those that the DiT was trained on."""
     from ddgs_hub.diffusion import PoolClasses, read_adapter_config
 
@@ -199,7 +200,7 @@ def _pool_classes(recipe: Recipe, dit: str) -> "PoolClasses":
     if subset and recipe.model.label_space == "imagenet":
         return PoolClasses(list(subset.class_names), list(subset.wnids), list(subset.imagenet_indices))
     config = read_adapter_config(dit) if dit.endswith(".safetensors") else None
-    return config.classes if config and config.classes else PoolClasses.read(dit)
+    return config.classes if config and config.classes else PoolClasses.read(dit, revision)
 
 
 def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: str | None = None) -> str:
@@ -318,15 +319,18 @@ def make_distilled(
     return {"images": len(result.rows), "mean_difficulty": mean, "classes": result.classes, "text": text}
 
 
-def load_codec(recipe: Recipe, dit: str | Path) -> Any:
-    """The recipe's pretrained autoencoders, or the one that is in the DiT's own folder, or an adapter's base's."""
+def load_codec(recipe: Recipe, dit: str | Path, revision: str | None = None) -> Any:
+    """The recipe's pretrained autoencoders, or the one of the DiT's own pipeline, or that of an adapter's base."""
     from ddgs_hub.codec import Codec
-    from ddgs_hub.diffusion import read_adapter_config
+    from ddgs_hub.diffusion import find_dit, read_adapter_config
 
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
     config = read_adapter_config(dit) if str(dit).endswith(".safetensors") else None
-    return Codec.from_pretrained(base_path(config.base_model) if config else dit)
+    if config is None:
+        return Codec.from_pretrained(dit, revision=revision)
+    revision = config.base_revision or None
+    return load_codec(recipe, find_dit(config.base_model, revision), revision)
 
 
 def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:
