@@ -1,10 +1,11 @@
 """The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
 from ddgs_hub.hub.access import check_push
-from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, render_card
+from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, ScorerCard, render_card
 from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_weights
-from ddgs_hub.hub.export import export_dataset, hub_id, write_model_card
+from ddgs_hub.hub.export import PROVENANCE, export_dataset, hub_id, public_values, write_model_card
 from ddgs_hub.hub.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
+from ddgs_hub.hub.models import license_of, write_dit, write_scorer
 from ddgs_hub.hub.publish import Publication, publish, publish_dataset
 from ddgs_hub.hub.versions import PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
 
@@ -13,6 +14,7 @@ __all__ = [
     "DISTILLED",
     "DIT",
     "KIND",
+    "PROVENANCE",
     "SCORED",
     "SCORER",
     "ClassSelection",
@@ -21,6 +23,7 @@ __all__ = [
     "ModelCard",
     "Publication",
     "PublishedVersion",
+    "ScorerCard",
     "VersionDiff",
     "check_push",
     "describe_rows",
@@ -29,10 +32,14 @@ __all__ = [
     "hash_pool",
     "hash_weights",
     "hub_id",
+    "license_of",
     "list_versions",
+    "public_values",
     "publish",
     "publish_dataset",
     "render_card",
     "versions_table",
+    "write_dit",
     "write_model_card",
+    "write_scorer",
 ]

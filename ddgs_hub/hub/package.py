@@ -4,16 +4,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub.cards import with_repository
+from ddgs_hub.hub.cards import render_card, with_repository
 from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.export import CARD, PROVENANCE
-from ddgs_hub.hub.kinds import Kind, kind_of
+from ddgs_hub.hub.kinds import DIT, Kind, kind_of
 from ddgs_hub.hub.merging import merge_cards, split_card
+from ddgs_hub.hub.models import ADAPTER, CLASSES, dit_card
 from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version
 
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
@@ -50,7 +51,7 @@ class Package:
         again = "remove it, and write it again"
         for name in (CARD, PROVENANCE):
             if not (folder / name).is_file():
-                raise InputError(f"{folder} has no {name}: give a run folder, or the folder in its hub/")
+                raise InputError(f"{folder} has no {name}: give a run folder, one in its hub/, its dit/ or its scorer/")
         card = with_repository((folder / CARD).read_text(encoding="utf-8"), repo_id)
         split_card(card, f"{folder / CARD}")
         text = (folder / PROVENANCE).read_text(encoding="utf-8")
@@ -73,6 +74,20 @@ class Package:
         paths = sorted(path for pattern in kind.files for path in folder.glob(pattern) if path.is_file())
         files = {path.relative_to(folder).as_posix(): path for path in paths}
         return cls(kind, repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
+
+    def adapter_alone(self) -> "Package":
+        """Of a DiT the adapter without the pipeline, with a card of its own.
+
+        Raises:
+            InputError: it is no DiT, or has no adapter.
+        """
+        if self.kind != DIT or not {ADAPTER, CLASSES} <= self.files.keys():
+            raise InputError(f"--adapter: this {self.kind.called} has no {ADAPTER} with a {CLASSES} to publish alone")
+        classes = json.loads(self.files[CLASSES].read_text(encoding="utf-8"))
+        card = replace(dit_card(self.provenance, classes), pipeline=False, adapter=True)
+        files = {name: self.files[name] for name in (ADAPTER, CLASSES)}
+        hashes = {name: self.hashes[name] for name in files}
+        return replace(self, card=with_repository(render_card(card), self.repo_id), files=files, hashes=hashes)
 
     def card_for(self, snapshot: Snapshot) -> str:
         """The card with what people wrote into that of a commit."""

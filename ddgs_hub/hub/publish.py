@@ -69,6 +69,7 @@ def publish(
     *,
     version: str | None = None,
     private: bool = False,
+    adapter: bool = False,
     create_pr: bool = False,
     dry_run: bool = False,
     token: str | None = None,
@@ -88,6 +89,7 @@ def publish(
         repo_id: `owner/name`; the repository is made if it is not there.
         version: instead of the one that follows, a higher one than all there are.
         private: a new repository is private; one that is there must be.
+        adapter: of a DiT the adapter alone, without the pipeline: it needs its base, and is small.
         create_pr: propose it as a pull request, without a tag; needs no right to write there.
         dry_run: only read, and say what would be done.
         token: instead of that of the environment or the login.
@@ -102,6 +104,7 @@ def publish(
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
     package = Package.read(find_repository(Path(folder), repo_id), repo_id)
+    package = package.adapter_alone() if adapter else package
     known = check_token(api)
     if known in package.card or known in str(package.provenance):
         raise InputError(f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one")
