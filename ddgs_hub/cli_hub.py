@@ -9,6 +9,8 @@ from ddgs_hub.cli_options import JsonOption, PrivateOption, TokenOption, show
 
 app = typer.Typer()
 
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
+
 
 @app.command()
 def publish(
@@ -47,11 +49,11 @@ def publish(
 
 @app.command()
 def versions(
-    repo: Annotated[str, typer.Argument(help="Dataset on the Hub, OWNER/NAME.")],
+    repo: RepositoryArgument,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions of a published dataset: rows, mean difficulty, what changed.
+    """List the versions of a published dataset or model: date, rows, mean difficulty, what changed.
 
     Example: ddgs-hub versions org/imagewoof-ddgs-ipc10
     """
@@ -63,13 +65,13 @@ def versions(
 
 @app.command()
 def diff(
-    repo: Annotated[str, typer.Argument(help="Dataset on the Hub, OWNER/NAME.")],
+    repo: RepositoryArgument,
     a: Annotated[str, typer.Argument(help="A version, as v1.0.0.")],
     b: Annotated[str, typer.Argument(help="Another one.")],
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions of a published dataset: rows by image, difficulties, recipe.
+    """Compare two versions of a published dataset (rows by image, difficulties, recipe) or model (weights, recipe).
 
     Example: ddgs-hub diff org/imagewoof-ddgs-ipc10 v1.0.0 v1.1.0
     """

@@ -7,7 +7,7 @@ from ddgs_hub.hub.export import PROVENANCE, export_dataset, hub_id, public_value
 from ddgs_hub.hub.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
 from ddgs_hub.hub.models import license_of, write_dit, write_scorer
 from ddgs_hub.hub.publish import Publication, publish, publish_dataset
-from ddgs_hub.hub.versions import PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
+from ddgs_hub.hub.versions import ModelDiff, PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
 
 __all__ = [
     "CONTENT",
@@ -21,6 +21,7 @@ __all__ = [
     "DatasetCard",
     "Kind",
     "ModelCard",
+    "ModelDiff",
     "Publication",
     "PublishedVersion",
     "ScorerCard",
