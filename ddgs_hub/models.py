@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ def finetune(
         made = f"{output} was fine-tuned before"
     else:
         refuse_existing(output)
-        made = stages.make_dit(recipe, original, base, output, base_revision=revision)
-        by_the_first(lambda: describe_dit(recipe, original, base, output, command=command))
+        describe = partial(describe_dit, recipe, original, base, command=command)
+        made = stages.make_dit(recipe, original, base, output, base_revision=revision, describe=describe)
     if push is None:
         return made
     return f"{made}\n{by_the_first(lambda: publish(output, push, private=private, token=token).text)}"

@@ -8,7 +8,7 @@ import json
 import resource
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,9 +100,18 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
 
 
 def make_dit(
-    recipe: Recipe, original: Path, base: str | Path, output: Path, *, base_revision: str | None = None
+    recipe: Recipe,
+    original: Path,
+    base: str | Path,
+    output: Path,
+    *,
+    base_revision: str | None = None,
+    describe: Callable[[Path], None] | None = None,
 ) -> str:
-    """Fine-tunes the base with DiffFit and the Minimax losses; writes the pipeline and the adapter."""
+    """Fine-tunes the base with DiffFit and the Minimax losses; writes the pipeline and the adapter.
+
+    `describe` adds to the folder before it is whole.
+    """
     from ddgs_hub.diffusion import (
         LatentCache,
         PoolClasses,
@@ -144,6 +153,8 @@ def make_dit(
             save_pipeline(tuned, codec.decoder, partial, id2label=id2label)
             classes.write(partial)
             write_losses(partial, {name: [step[name] for step in log] for name in log[0]})
+            if describe:
+                describe(partial)
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()
     return f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"

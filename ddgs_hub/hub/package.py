@@ -41,12 +41,17 @@ class Package:
     hashes: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def read(cls, folder: Path, repo_id: str) -> "Package":
+    def read(cls, folder: Path, repo_id: str, *, adapter: bool = False) -> "Package":
         """Reads and checks a folder of one of the `KINDS`.
+
+        Args:
+            folder: what to publish.
+            repo_id: where.
+            adapter: of a DiT the adapter alone, with a card of its own.
 
         Raises:
             InputError: it is none, it does not hold what its provenance says, its card's front matter is no YAML, or
-                something in it looks like a token.
+                something in it looks like a token; or there is no adapter.
         """
         again = "remove it, and write it again"
         for name in (CARD, PROVENANCE):
@@ -73,21 +78,14 @@ class Package:
                 )
         paths = sorted(path for pattern in kind.files for path in folder.glob(pattern) if path.is_file())
         files = {path.relative_to(folder).as_posix(): path for path in paths}
+        if adapter:
+            if kind != DIT or not {ADAPTER, CLASSES} <= files.keys():
+                raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER} and {CLASSES} beside it")
+            files = {name: files[name] for name in (ADAPTER, CLASSES)}
+            classes = json.loads(files[CLASSES].read_text(encoding="utf-8"))
+            own = replace(dit_card(provenance, classes), pipeline=False, adapter=True)
+            card = with_repository(render_card(own), repo_id)
         return cls(kind, repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
-
-    def adapter_alone(self) -> "Package":
-        """Of a DiT the adapter without the pipeline, with a card of its own.
-
-        Raises:
-            InputError: it is no DiT, or has no adapter.
-        """
-        if self.kind != DIT or not {ADAPTER, CLASSES} <= self.files.keys():
-            raise InputError(f"--adapter: this {self.kind.called} has no {ADAPTER} with a {CLASSES} to publish alone")
-        classes = json.loads(self.files[CLASSES].read_text(encoding="utf-8"))
-        card = replace(dit_card(self.provenance, classes), pipeline=False, adapter=True)
-        files = {name: self.files[name] for name in (ADAPTER, CLASSES)}
-        hashes = {name: self.hashes[name] for name in files}
-        return replace(self, card=with_repository(render_card(card), self.repo_id), files=files, hashes=hashes)
 
     def card_for(self, snapshot: Snapshot) -> str:
         """The card with what people wrote into that of a commit."""

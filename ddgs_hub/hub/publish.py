@@ -103,8 +103,7 @@ def publish(
     if version is not None and wanted is None:
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
-    package = Package.read(find_repository(Path(folder), repo_id), repo_id)
-    package = package.adapter_alone() if adapter else package
+    package = Package.read(find_repository(Path(folder), repo_id), repo_id, adapter=adapter)
     known = check_token(api)
     if known in package.card or known in str(package.provenance):
         raise InputError(f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one")
