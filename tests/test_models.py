@@ -171,7 +171,7 @@ import timm, torch
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.rows import read_rows
 
-model = timm.create_model("hf-hub:acme/digits-scorer", pretrained=True).eval()
+model = timm.create_model("hf-hub:acme/digits-scorer@v1.0.0", pretrained=True).eval()
 scorer = Scorer.from_pretrained("acme/digits-scorer", revision="v1.0.0")
 with torch.no_grad():
     logits = model(torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16))

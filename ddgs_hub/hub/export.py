@@ -62,12 +62,10 @@ def export_dataset(
     return folder
 
 
-def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes `provenance.json`, without the folder names of this machine; returns what is written."""
-    public = public_values(provenance)
-    text = json.dumps(public, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Writes `provenance.json`, without the folder names of this machine."""
+    text = json.dumps(public_values(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     _write_text(folder / PROVENANCE, text)
-    return public
 
 
 def write_model_card(folder: str | Path, card: ModelCard | ScorerCard) -> Path:

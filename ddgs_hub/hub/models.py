@@ -31,8 +31,8 @@ def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
             as in `ModelCard`.
     """
     folder = Path(folder)
-    public = write_provenance(folder, provenance)
-    write_model_card(folder, dit_card(public, _read_json(folder / CLASSES)))
+    write_provenance(folder, provenance)
+    write_model_card(folder, dit_card(provenance, _read_json(folder / CLASSES)))
 
 
 def dit_card(provenance: Mapping[str, Any], classes: Mapping[str, Any]) -> ModelCard:
@@ -56,22 +56,22 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
 
     Args:
         folder: with `folds.json` and the folds.
-        provenance: beside what a `Kind` asks for: recipe, versions, datasets, classes and command, as in `ScorerCard`.
+        provenance: beside what a `Kind` asks for: recipe, versions, datasets and command, as in `ScorerCard`.
     """
     folder = Path(folder)
     for name in AT_THE_TOP:
         shutil.copyfile(folder / "fold-0" / name, folder / name)
-    public, folds = write_provenance(folder, provenance), _read_json(folder / FOLDS)
-    recipe = parse_recipe(public["recipe"])
+    write_provenance(folder, provenance)
+    recipe, folds = parse_recipe(provenance["recipe"]), _read_json(folder / FOLDS)
     card = ScorerCard(
         recipe=recipe,
         name=f"{recipe.name}-ddgs-scorer",
-        datasets=public["datasets"],
+        datasets=provenance["datasets"],
         classes=_read_json(folder / AT_THE_TOP[0])["label_names"],
         fold_accuracies=folds["fold_accuracies"],
         accuracy=folds["accuracy"],
-        command=public["command"],
-        versions=public["versions"],
+        command=provenance["command"],
+        versions=provenance["versions"],
     )
     write_model_card(folder, card)
 

@@ -194,6 +194,19 @@ def test_a_repository_of_another_kind(hub, api, dits):
     assert published(the_model(hub)) == []
 
 
+def test_a_tag_and_a_public_repository_that_are_there(hub, api, dits):
+    hub.add_repository("model", REPO)
+    theirs = the_model(hub).head.sha
+    api.create_tag(REPO, tag="v1.0.0", repo_type="model")
+    with pytest.raises(InputError, match=r"version v1\.0\.0 is not above v1\.0\.0, which is there: give a higher one"):
+        publish(dits[0], REPO, version="v1.0.0", api=api)
+    with pytest.raises(InputError, match="is there and public: make it private in its settings first"):
+        publish(dits[0], REPO, private=True, api=api)
+    assert (the_model(hub).head.sha, the_model(hub).tags) == (theirs, {"v1.0.0": theirs})
+    assert publish(dits[0], REPO, api=api).version == "v2.0.0"
+    assert the_model(hub).tags["v1.0.0"] == theirs
+
+
 def test_the_command(hub, dits):
     hub.add_user("alice", TOKEN, orgs=["acme"])
     arguments = ["-m", "ddgs_hub", "publish", str(dits[0]), "--repo", REPO]
