@@ -139,10 +139,10 @@ def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bo
     """Whether `output` holds the whole of what fine-tuning would make: by recipe, base and images."""
     from ddgs_hub.hub import CONTENT, PROVENANCE, public_values
 
-    path = output / PROVENANCE
-    if not path.is_file():
+    try:
+        there = json.loads((output / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return False
-    there = json.loads(path.read_text(encoding="utf-8"))
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
     if first_difference(there.get("recipe", {}), wanted):
         return False

@@ -82,9 +82,7 @@ class Package:
             if kind != DIT or not {ADAPTER, CLASSES} <= files.keys():
                 raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER} and {CLASSES} beside it")
             files = {name: files[name] for name in (ADAPTER, CLASSES)}
-            classes = json.loads(files[CLASSES].read_text(encoding="utf-8"))
-            own = replace(dit_card(provenance, classes), pipeline=False, adapter=True)
-            card = with_repository(render_card(own), repo_id)
+            card = with_repository(_adapter_card(provenance, files[CLASSES], again), repo_id)
         return cls(kind, repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
 
     def card_for(self, snapshot: Snapshot) -> str:
@@ -134,6 +132,15 @@ class Package:
             return Version(major, minor + 1, 0), self.kind.other_rows
         same = f"the same {self.kind.identity}"
         return Version(major, minor, patch + 1), f"{same}; changed: {', '.join(self.changed(snapshot))}"
+
+
+def _adapter_card(provenance: Mapping[str, Any], classes: Path, again: str) -> str:
+    """The card of a DiT's adapter without its pipeline."""
+    try:
+        card = dit_card(provenance, json.loads(classes.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{PROVENANCE} or {classes} does not say all that a card says ({error}): {again}") from error
+    return render_card(replace(card, pipeline=False, adapter=True))
 
 
 def _hashes(path: Path) -> tuple[str, str]:

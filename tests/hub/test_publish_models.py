@@ -102,19 +102,26 @@ def test_what_has_no_adapter(api, dits, tmp_path):
         publish(folder, REPO, adapter=True, api=api)
 
 
-@pytest.mark.parametrize("damage", ["weights", "recipe", "missing"])
+@pytest.mark.parametrize("damage", ["weights", "recipe", "steps", "missing"])
 def test_a_folder_that_is_not_what_it_says(hub, api, tmp_path, damage):
     folder = save_dit(tmp_path / "dit", 1)
     if damage == "weights":
         save_file({"other": torch.ones(1)}, folder / "adapter.safetensors")
-    elif damage == "recipe":
+    elif damage in ("recipe", "steps"):
         values = read_provenance(folder)
-        (folder / "provenance.json").write_text(json.dumps({**values, "recipe": {"name": "x"}}))
+        values["recipe"] = {"name": "x"} if damage == "recipe" else values["recipe"]
+        del values["steps"]
+        (folder / "provenance.json").write_text(json.dumps(values))
     else:
         (folder / "README.md").unlink()
-    message = {"weights": "the weights of .* are not those", "recipe": "the key", "missing": "has no README.md"}[damage]
+    message = {
+        "weights": "the weights of .* are not those that its provenance.json tells of",
+        "recipe": "the recipe in provenance.json: the key 'data' is missing",
+        "steps": "does not say all that a card says .'steps'.: remove it",
+        "missing": "has no README.md: give a run folder, one in its hub/, its dit/ or its scorer/",
+    }[damage]
     with pytest.raises(InputError, match=message):
-        publish(folder, REPO, adapter=damage == "recipe", api=api)
+        publish(folder, REPO, adapter=damage in ("recipe", "steps"), api=api)
     assert hub.store.get("model", REPO) is None
 
 
@@ -251,6 +258,7 @@ LOAD = """
 import json, sys
 from pathlib import Path
 import torch
+from diffusers import DiTPipeline
 from ddgs_hub import stages
 from ddgs_hub.diffusion import load_dit
 from ddgs_hub.recipe import parse_recipe
@@ -264,6 +272,9 @@ for repository in sys.argv[3:]:
             found = dit(z, torch.tensor([7, 900]), torch.tensor([0, 1]), return_dict=False)[0]
         out[f"{repository} {revision}"] = found.flatten().tolist()
     stages.make_pool(recipe, repository, Path(sys.argv[2]) / repository, per_class=1, revision="v1.0.0")
+pipeline = DiTPipeline.from_pretrained(sys.argv[3], revision="v2.0.0")
+assert pipeline.labels == {"zero": 0, "one": 1}
+assert pipeline.transformer.config.num_embeds_ada_norm == 2
 print(json.dumps(out))
 """
 
