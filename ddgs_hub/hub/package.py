@@ -138,6 +138,8 @@ def _adapter_card(provenance: Mapping[str, Any], classes: Path, again: str) -> s
     """The card of a DiT's adapter without its pipeline."""
     try:
         card = dit_card(provenance, json.loads(classes.read_text(encoding="utf-8")))
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{PROVENANCE} or {classes} does not say all that a card says ({error}): {again}") from error
     return render_card(replace(card, pipeline=False, adapter=True))

@@ -116,7 +116,7 @@ def test_a_folder_that_is_not_what_it_says(hub, api, tmp_path, damage):
         (folder / "README.md").unlink()
     message = {
         "weights": "the weights of .* are not those that its provenance.json tells of",
-        "recipe": "the recipe in provenance.json: the key 'data' is missing",
+        "recipe": "^the recipe in provenance.json: the key 'data' is missing$",
         "steps": "does not say all that a card says .'steps'.: remove it",
         "missing": "has no README.md: give a run folder, one in its hub/, its dit/ or its scorer/",
     }[damage]
