@@ -2,6 +2,8 @@
 
 import json
 import sys
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,14 +11,18 @@ import typer
 
 from ddgs_hub import __version__, cli_hub
 from ddgs_hub.cli_options import (
+    ContinuedOption,
     JsonOption,
     OriginalOption,
     OutputOption,
+    PrivateOption,
+    PushOption,
     RecipeOption,
     RevisionOption,
     SeedOption,
     SetOption,
     SourceOption,
+    TokenOption,
     new_folder,
     say,
     show,
@@ -88,9 +94,14 @@ def train_scorer(
 
     Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
     """
-    from ddgs_hub import stages
+    from ddgs_hub import models
 
-    say(stages.make_scorer(_recipe(recipe, values, seed), original, output))
+    command = models.command_line(
+        *("train-scorer", "--recipe", recipe, "--original", str(original), "--output", str(output)),
+        values=values,
+        seed=seed,
+    )
+    say(models.train_scorer(_recipe(recipe, values, seed), original, output, command=command))
 
 
 @app.command()
@@ -114,21 +125,30 @@ def pretrain(
 def finetune(
     original: OriginalOption,
     recipe: RecipeOption,
-    output: OutputOption,
+    output: ContinuedOption,
     base: Annotated[str | None, typer.Option(help="Hub id, folder or checkpoint, instead of the recipe's.")] = None,
     revision: RevisionOption = None,
+    push: PushOption = None,
+    private: PrivateOption = False,
+    token: TokenOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
 ) -> None:
-    """Fine-tune a DiT with DiffFit and the Minimax losses.
+    """Fine-tune a DiT with DiffFit and the Minimax losses; with --push, publish it.
 
     Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
     """
-    from ddgs_hub import stages
+    from ddgs_hub import models
 
     chosen = _recipe(recipe, values, seed)
-    revision = revision or chosen.model.revision
-    say(stages.make_dit(chosen, original, _base(chosen, base), output, base_revision=revision))
+    model = replace(
+        chosen.model, base=_base(chosen, base), revision=revision or (None if base else chosen.model.revision)
+    )
+    options = [("--recipe", recipe), ("--original", str(original)), ("--output", str(output))]
+    options += [(name, value) for name, value in (("--base", base), ("--revision", revision)) if value is not None]
+    command = models.command_line("finetune", *chain(*options), values=values, seed=seed)
+    chosen = replace(chosen, model=model)
+    say(models.finetune(chosen, original, output, command=command, push=push, private=private, token=token))
 
 
 @app.command()

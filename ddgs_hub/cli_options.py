@@ -6,23 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
-from ddgs_hub.errors import InputError
 from ddgs_hub.processes import is_main
 
 
 def new_folder(path: Path | None) -> Path | None:
     """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
     if path is not None:
-        from ddgs_hub.rows import refuse_unwritable
+        from ddgs_hub.rows import refuse_existing
 
-        refuse_unwritable(path)
-        if path.is_dir() and any(path.iterdir()):
-            raise InputError(f"{path} is not empty: choose another --output, or remove it")
+        refuse_existing(path)
     return path
 
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
 OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
+ContinuedOption = Annotated[
+    Path, typer.Option("--output", help="Folder to write, new or empty; or with --push what the same command wrote.")
+]
 OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
 SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
@@ -31,6 +31,10 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+PushOption = Annotated[
+    str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there; it must be writable.")
+]
+PrivateOption = Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")]
 TokenOption = Annotated[
     str | None, typer.Option("--token", help="Instead of HF_TOKEN's or the login's, which no list of processes shows.")
 ]

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from datasets import Dataset
 from diffusers import AutoencoderKL, AutoencoderTiny
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HTTPError
 from PIL import Image as PILImage
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,13 +37,20 @@ class Codec:
         self.decoder = (decoder or encoder).eval().requires_grad_(False)
 
     @classmethod
-    def from_pretrained(cls, encoder: str | Path, decoder: str | Path | None = None) -> "Codec":
+    def from_pretrained(
+        cls, encoder: str | Path, decoder: str | Path | None = None, *, revision: str | None = None
+    ) -> "Codec":
         """Loads the pair from Hub ids or folders, each of an autoencoder or of a pipeline with a `vae`.
+
+        Args:
+            encoder: see the class.
+            decoder: see the class.
+            revision: of the encoder, where it is a Hub id.
 
         Raises:
             InputError: there is no autoencoder of that name.
         """
-        return cls(load_autoencoder(encoder), load_autoencoder(decoder) if decoder else None)
+        return cls(load_autoencoder(encoder, revision), load_autoencoder(decoder) if decoder else None)
 
     def to(self, device: torch.device | str) -> "Codec":
         """Moves both autoencoders."""
@@ -86,23 +95,38 @@ class Codec:
         return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-def load_autoencoder(name_or_path: str | Path) -> Autoencoder:
+def load_autoencoder(name_or_path: str | Path, revision: str | None = None) -> Autoencoder:
     """An autoencoder from a Hub id or folder, or the `vae` of a pipeline's folder or id.
+
+    Args:
+        name_or_path: where it is.
+        revision: of a Hub id.
 
     Raises:
         InputError: there is none.
     """
-    path = Path(name_or_path)
-    subfolder = "vae" if (path / "vae").is_dir() else None
+    where = {"subfolder": "vae" if _has_vae(name_or_path, revision) else None, "revision": revision}
     try:
-        config = AutoencoderKL.load_config(str(name_or_path), subfolder=subfolder)
+        config = AutoencoderKL.load_config(str(name_or_path), **where)
         kind = CLASSES.get(config.get("_class_name", ""))
         if kind is None:
             raise InputError(f"{name_or_path} is {config.get('_class_name')}: give one of {', '.join(CLASSES)}")
-        return kind.from_pretrained(str(name_or_path), subfolder=subfolder, torch_dtype=torch.float32)
+        return kind.from_pretrained(str(name_or_path), **where, torch_dtype=torch.float32)
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"cannot load an autoencoder from {name_or_path}: {reason}") from error
+
+
+def _has_vae(name_or_path: str | Path, revision: str | None) -> bool:
+    """Whether an autoencoder is that of a pipeline."""
+    path = Path(name_or_path)
+    if path.is_dir():
+        return (path / "vae").is_dir()
+    try:
+        hf_hub_download(str(name_or_path), "vae/config.json", revision=revision)
+    except (OSError, ValueError, HTTPError):  # an autoencoder alone, or what loading it will say
+        return False
+    return True
 
 
 def center_crop(image: PILImage.Image, size: int) -> PILImage.Image:

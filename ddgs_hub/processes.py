@@ -6,6 +6,8 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ddgs_hub.errors import InputError
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
@@ -67,6 +69,25 @@ def wait_for_all() -> None:
         import torch.distributed
 
         torch.distributed.barrier(group=_patient_group())
+
+
+def by_the_first(work: Callable[[], T]) -> T:
+    """What `work` returns in the first process, in all of them; a user's mistake that it finds is one in all."""
+    if not several():
+        return work()
+    import torch.distributed
+
+    outcome: list[Any] = [None, None]
+    if is_main():
+        try:
+            outcome[0] = work()
+        except InputError as error:
+            outcome[1] = error
+    torch.distributed.broadcast_object_list(outcome, src=0, group=_patient_group())
+    result, mistake = outcome
+    if mistake is not None:
+        raise mistake
+    return result
 
 
 def lost_a_process(error: BaseException) -> bool:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from huggingface_hub import try_to_load_from_cache
 
 from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.provenance import made_with, model_identity
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.rows import class_names, decode_image, read_rows, staged_folder, undecoded
 from ddgs_hub.sources import load_rows
-from ddgs_hub.stages import LOSSES, SELECTIONS, write_json
+from ddgs_hub.stages import SELECTIONS, write_json
 
 METHODS = (  # what the rows of the table of a run are, see `Run`
     "*Random* are real images, *DiT* images of the base as it was, *Minimax* the first images of the fine-tuned DiT's "
@@ -103,58 +103,39 @@ def draw_sheet(rows: Dataset, path: Path) -> None:
 def make_repository(
     recipe: Recipe,
     distilled: Path,
-    dit: Path,
     output: Path,
     *,
     pool: Path,
+    dit: Path,
     scorer: str | Path,
-    provenance: Mapping[str, Any],
+    command: str,
     evaluation: Path,
     figures: Path,
 ) -> str:
-    """Writes the files of the Hub repository of a distilled dataset, and the card of its DiT."""
-    from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, export_dataset, hub_id, write_model_card
+    """Writes the files of the Hub repository of a distilled dataset."""
+    from ddgs_hub.hub import (
+        CONTENT,
+        ClassSelection,
+        DatasetCard,
+        describe_rows,
+        export_dataset,
+        hash_pool_folder,
+        hub_id,
+    )
 
     rows = read_rows(distilled)
-    content = _content(rows, pool, dit, scorer, recipe.score.revision)
-    provenance = {**provenance, **content}
-    versions, command = provenance["versions"], f"ddgs-hub run {recipe.name}"
-    sources = [name for name in (hub_id(recipe.data.original),) if name]
+    identities = {"dit": model_identity(dit), "scorer": model_identity(scorer, recipe.score.revision)}
+    content = {**describe_rows(rows), "pool": hash_pool_folder(pool), **identities}
+    provenance = {**made_with(recipe), CONTENT: content}
     selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
     card = DatasetCard(
         recipe=recipe,
-        source_datasets=sources,
+        source_datasets=[name for name in (hub_id(recipe.data.original),) if name],
         classes=[ClassSelection(**selection) for selection in selections],
         evaluation=f"{read_table(evaluation)}\n\n{METHODS}",
         command=command,
-        versions=versions,
+        versions=provenance["versions"],
     )
     pictures = {path.stem: path for path in sorted(figures.glob("*.png"))}
     export_dataset(rows, output, card, provenance=provenance, figures=pictures)
-    classes = json.loads((dit / "classes.json").read_text(encoding="utf-8"))
-    model_card = ModelCard(
-        recipe=recipe,
-        name=f"{recipe.name}-ddgs-dit",
-        base_model=hub_id(recipe.model.base),
-        datasets=sources,
-        class_ids=dict(zip(classes["names"], classes["dit_ids"], strict=True)),
-        steps=len(json.loads((dit / LOSSES).read_text(encoding="utf-8"))["diffusion"]),
-        command=command,
-        versions=versions,
-    )
-    write_model_card(dit, model_card)
     return f"{output}, with its card"
-
-
-def _content(rows: Dataset, pool: Path, dit: Path, scorer: str | Path, scorer_revision: str | None) -> dict[str, Any]:
-    """What the distilled rows were made of, as hashes: by them publishing tells a new version from the last one."""
-    from ddgs_hub.hub import CONTENT, describe_rows, hash_pool_folder, hash_weights
-
-    if Path(scorer).is_dir():
-        identity = hash_weights(scorer)
-    else:
-        cached = try_to_load_from_cache(str(scorer), "config.json", revision=scorer_revision)
-        commit = Path(cached).parent.name if isinstance(cached, str) else scorer_revision or ""
-        identity = f"{scorer}@{commit}"
-    made_of = {"pool": hash_pool_folder(pool), "dit": hash_weights(dit), "scorer": identity}
-    return {CONTENT: {**describe_rows(rows), **made_of}}

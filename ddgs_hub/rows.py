@@ -35,6 +35,14 @@ def refuse_unwritable(folder: str | Path) -> None:
         raise InputError(f"cannot write {folder}: no permission to write in {nearest}; choose another --output")
 
 
+def refuse_existing(folder: str | Path) -> None:
+    """Raises an InputError where `folder` cannot be made, or holds something, which somebody made."""
+    refuse_unwritable(folder)
+    path = Path(folder)
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{folder} is not empty: choose another --output, or remove it")
+
+
 @contextmanager
 def staged_folder(target: str | Path) -> Iterator[Path]:
     """Yields a temporary sibling of `target` that takes its name when the block ends well, and is removed otherwise.

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from ddgs_hub import __version__, report, stages
+from ddgs_hub import models, report, stages
 from ddgs_hub.baselines import random_selection
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import is_main, wait_for_all
+from ddgs_hub.provenance import made_with
 from ddgs_hub.recipe import Recipe, first_difference, recipe_to_dict
 from ddgs_hub.rows import read_rows
 
-LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
 RECIPE_FILE = "recipe.yaml"
 FINISHED_FILE = "stages.json"
 
@@ -147,14 +146,11 @@ class Run:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(yaml.safe_dump(self.provenance(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+            path.write_text(
+                yaml.safe_dump(made_with(self.recipe), sort_keys=False, allow_unicode=True), encoding="utf-8"
+            )
         except OSError as error:
             raise InputError(f"cannot write {self.folder}: {error.strerror}; choose another --output") from error
-
-    def provenance(self) -> dict[str, Any]:
-        """The resolved recipe and the versions of the libraries that carry it out."""
-        versions = {"ddgs-hub": __version__, **{name: version(name) for name in LIBRARIES}}
-        return {"recipe": self._values(), "versions": versions}
 
     def _values(self) -> dict[str, Any]:
         return recipe_to_dict(self.recipe)
@@ -190,14 +186,18 @@ class Run:
         return report.make_figures(self.original, self.pool, self.distilled, self.figures)
 
     def _export(self) -> str:
+        recipe, command = self.recipe, f"ddgs-hub run {self.recipe.name}"
+        models.describe_dit(recipe, self.original, recipe.model.base or self.base, self.dit, command=command)
+        if recipe.score.scorer is None:
+            models.describe_scorer(recipe, self.original, self.scorer, command=command)
         return report.make_repository(
-            self.recipe,
+            recipe,
             self.distilled,
-            self.dit,
             self.repository,
             pool=self.pool,
-            scorer=self.recipe.score.scorer or self.scorer,
-            provenance=self.provenance(),
+            dit=self.dit,
+            scorer=recipe.score.scorer or self.scorer,
+            command=command,
             evaluation=self.evaluation,
             figures=self.figures,
         )

@@ -8,14 +8,13 @@ import json
 import resource
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddgs_hub.bases import base_path
 from ddgs_hub.distill import Distillation, distill
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
@@ -103,13 +102,24 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
 
 
 def make_dit(
-    recipe: Recipe, original: Path, base: str | Path, output: Path, *, base_revision: str | None = None
+    recipe: Recipe,
+    original: Path,
+    base: str | Path,
+    output: Path,
+    *,
+    base_revision: str | None = None,
+    describe: Callable[[Path], None] | None = None,
 ) -> str:
-    """Fine-tunes the base with DiffFit and the Minimax losses; writes the pipeline and the adapter."""
+    """Fine-tunes the base with DiffFit and the Minimax losses; writes the pipeline and the adapter.
+
+    `describe` adds to the folder before it is whole.
+    """
     from ddgs_hub.diffusion import (
         LatentCache,
         PoolClasses,
+        find_dit,
         finetune,
+        fold_difffit,
         load_adapter,
         load_dit,
         loaded_commit,
@@ -120,9 +130,9 @@ def make_dit(
     accelerator, output = get_accelerator(), output.resolve()
     rows, data = read_rows(original), recipe.data
     classes = PoolClasses.of(rows, recipe.model.label_space)
-    folder = base_path(str(base))
+    folder = find_dit(base, base_revision)
     dit = load_dit(folder, revision=base_revision).to(accelerator.device)
-    codec = load_codec(recipe, folder).to(accelerator.device)
+    codec = load_codec(recipe, folder, base_revision).to(accelerator.device)
     latents = output.parent / LATENTS
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     codec.to("cpu")  # it is needed once more, to be saved
@@ -137,14 +147,16 @@ def make_dit(
                 adapter,
                 classes=classes,
                 base_model="" if Path(base).exists() else str(base),
-                base_revision=loaded_commit(folder, base_revision),
+                base_revision=loaded_commit(str(base), base_revision),
             )
             # The frozen weights of `dit` may be in bfloat16: the pipeline is made of the base and the adapter.
-            tuned = load_adapter(load_dit(folder, revision=base_revision), adapter)
+            tuned = load_adapter(fold_difffit(load_dit(folder, revision=base_revision)), adapter)
             id2label = dict(zip(classes.dit_ids, classes.names, strict=True))
             save_pipeline(tuned, codec.decoder, partial, id2label=id2label)
             classes.write(partial)
             write_losses(partial, {name: [step[name] for step in log] for name in log[0]})
+            if describe:
+                describe(partial)
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()
     return f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"
@@ -162,12 +174,12 @@ def make_pool(
     """Generates a pool of `per_class` images a class; with a scorer, scores them on the way."""
     import torch
 
-    from ddgs_hub.diffusion import cast_frozen, fold_difffit, generate_pool, load_dit
+    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_dit
 
-    accelerator, pool, folder = get_accelerator(), recipe.pool, base_path(str(dit))
-    classes = _pool_classes(recipe, folder)
+    accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
+    classes = _pool_classes(recipe, folder, revision)
     model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)
-    codec = load_codec(recipe, folder).to(accelerator.device)
+    codec = load_codec(recipe, folder, revision).to(accelerator.device)
     if accelerator.mixed_precision == "bf16":
         cast_frozen(model, torch.bfloat16)
         codec.lower_decoder(torch.bfloat16)
@@ -193,7 +205,7 @@ def _score_images(scorer: str, classes: "PoolClasses") -> Any:
     return BatchScorer(Scorer.from_pretrained(scorer), classes.names, classes.wnids)
 
 
-def _pool_classes(recipe: Recipe, dit: str) -> "PoolClasses":
+def _pool_classes(recipe: Recipe, dit: str, revision: str | None) -> "PoolClasses":
     """The classes to generate: those of the recipe's subset of ImageNet, or those that the DiT was trained on."""
     from ddgs_hub.diffusion import PoolClasses, read_adapter_config
 
@@ -201,7 +213,7 @@ def _pool_classes(recipe: Recipe, dit: str) -> "PoolClasses":
     if subset and recipe.model.label_space == "imagenet":
         return PoolClasses(list(subset.class_names), list(subset.wnids), list(subset.imagenet_indices))
     config = read_adapter_config(dit) if dit.endswith(".safetensors") else None
-    return config.classes if config and config.classes else PoolClasses.read(dit)
+    return config.classes if config and config.classes else PoolClasses.read(dit, revision)
 
 
 def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: str | None = None) -> str:
@@ -331,15 +343,18 @@ def write_distilled(
     return result, {"images": len(result.rows), "mean_difficulty": mean, "classes": result.classes, "text": text}
 
 
-def load_codec(recipe: Recipe, dit: str | Path) -> Any:
-    """The recipe's pretrained autoencoders, or the one that is in the DiT's own folder, or an adapter's base's."""
+def load_codec(recipe: Recipe, dit: str | Path, revision: str | None = None) -> Any:
+    """The recipe's pretrained autoencoders, or the one of the DiT's own pipeline, or that of an adapter's base."""
     from ddgs_hub.codec import Codec
-    from ddgs_hub.diffusion import read_adapter_config
+    from ddgs_hub.diffusion import find_dit, read_adapter_config
 
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
     config = read_adapter_config(dit) if str(dit).endswith(".safetensors") else None
-    return Codec.from_pretrained(base_path(config.base_model) if config else dit)
+    if config is None:
+        return Codec.from_pretrained(dit, revision=revision)
+    revision = config.base_revision or None
+    return load_codec(recipe, find_dit(config.base_model, revision), revision)
 
 
 def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:

@@ -15,7 +15,7 @@ from diffusers import DiTPipeline
 from huggingface_hub import HfApi, constants
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish_dataset
+from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish, publish_dataset
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.rows import read_rows
 from ddgs_hub.run import Run
@@ -90,6 +90,10 @@ def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub,
     hub.add_user("alice", "hf_alice")
     api = HfApi(endpoint=hub.url, token="hf_alice")
     assert publish_dataset(folder, "alice/digits", api=api).version == "v1.0.0"
+    for name in ("dit", "scorer"):
+        values = json.loads((folder / name / "provenance.json").read_text())
+        assert (values["kind"], values["content"]["weights"]) == (name, content[name])
+        assert publish(folder / name, f"alice/digits-{name}", api=api).version == "v1.0.0"
 
 
 def test_distilled_folder_loads_as_a_dataset(unbroken, tmp_path):

@@ -5,7 +5,7 @@ from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses, sample_latents
 from ddgs_hub.diffusion.denoiser import cast_frozen, denoise, embed_conditions
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
-from ddgs_hub.diffusion.dit import convert_original_checkpoint, load_dit, loaded_commit, save_pipeline
+from ddgs_hub.diffusion.dit import convert_original_checkpoint, find_dit, load_dit, loaded_commit, save_pipeline
 from ddgs_hub.diffusion.finetune import finetune
 from ddgs_hub.diffusion.generate import generate_pool, image_seed
 from ddgs_hub.diffusion.latents import LatentCache
@@ -23,6 +23,7 @@ __all__ = [
     "denoise",
     "diffusion_losses",
     "embed_conditions",
+    "find_dit",
     "finetune",
     "fold_difffit",
     "generate_pool",

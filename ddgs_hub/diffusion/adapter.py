@@ -14,6 +14,7 @@ from ddgs_hub.diffusion.difffit import CLASS_TABLE, ScaledLinear, add_difffit, t
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint
 
+ADAPTER_FILE = "adapter.safetensors"
 METADATA = "ddgs_hub"  # the key of the configuration in the file's metadata
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HTTPError
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import class_names
@@ -46,18 +48,21 @@ class PoolClasses:
         return cls(names, wnids, [imagenet_index(str(wnid)) for wnid in wnids])
 
     @classmethod
-    def read(cls, folder: str | Path) -> "PoolClasses":
-        """What `write` left beside a DiT.
+    def read(cls, dit: str | Path, revision: str | None = None) -> "PoolClasses":
+        """What `write` left beside a DiT, in its folder or under its Hub id.
 
         Raises:
-            InputError: the folder has no `classes.json`.
+            InputError: there is no `classes.json`.
         """
-        path = Path(folder) / CLASSES_FILE
-        if not path.is_file():
+        path = Path(dit) / CLASSES_FILE
+        try:
+            if not Path(dit).exists():
+                path = Path(hf_hub_download(str(dit), CLASSES_FILE, revision=revision))
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, HTTPError) as error:
             raise InputError(
-                f"{folder} has no {CLASSES_FILE}: give the recipe of a subset, or a DiT that ddgs-hub made"
-            )
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+                f"{dit} has no {CLASSES_FILE}: give the recipe of a subset, or a DiT that ddgs-hub made"
+            ) from error
 
     def write(self, folder: str | Path) -> None:
         """Writes `classes.json` into the folder of a DiT."""

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 from diffusers.models.embeddings import CombinedTimestepLabelEmbeddings
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, HTTPError
 from torch import Tensor, nn
 
 from ddgs_hub.bases import base_path
-from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config
+from ddgs_hub.diffusion.adapter import ADAPTER_FILE, load_adapter, read_adapter_config
 from ddgs_hub.diffusion.convert import (
     CONDITION_EMBEDDER,
     infer_config,
@@ -24,7 +25,10 @@ from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
 from ddgs_hub.errors import InputError
 
 FREQUENCIES = "timestep_frequencies"  # our key in a model's configuration, see `use_original_frequencies`
+TRANSFORMER_CONFIG = "transformer/config.json"  # in a pipeline
 STOCK_NULL_CLASS = 1000  # DiTPipeline guides with this class, whatever the number of classes of its model
+CHECKPOINTS = (".pt", ".pth", ".safetensors")
+UNREACHABLE = (OSError, ValueError, HTTPError)  # what a wrong name, the Hub, or a lost connection raise
 
 
 def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTransformer2DModel:
@@ -33,14 +37,16 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
     Args:
         name_or_path: a Hub id or folder of a DiT pipeline (`facebook/DiT-XL-2-256`), a folder of a saved
             `DiTTransformer2DModel`, a `.pt` / `.safetensors` file in the original format (its gammas
-            are folded), or an adapter of `save_adapter`, which is put onto its base.
+            are folded), or an adapter of `save_adapter`, which is put onto its base: its file, or a folder or Hub id
+            that holds it and no pipeline.
         revision: of a Hub id.
 
     Raises:
         InputError: there is nothing of that name, or it is no DiT.
     """
-    path = Path(name_or_path)
-    if path.suffix in (".pt", ".pth", ".safetensors"):
+    name = find_dit(name_or_path, revision)
+    path = Path(name)
+    if path.suffix in CHECKPOINTS:
         if not path.is_file():
             raise InputError(f"there is no checkpoint {path}")
         try:
@@ -52,13 +58,38 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
         "revision": revision,
     }
     try:
-        config = DiTTransformer2DModel.load_config(str(name_or_path), **where)
+        config = DiTTransformer2DModel.load_config(name, **where)
         original = config.pop(FREQUENCIES, None) == "original"
-        dit = DiTTransformer2DModel.from_pretrained(str(name_or_path), torch_dtype=torch.float32, **where)
+        dit = DiTTransformer2DModel.from_pretrained(name, torch_dtype=torch.float32, **where)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot load a DiT from {name_or_path}: {str(error).strip().splitlines()[0]}") from error
+        raise InputError(f"cannot load a DiT from {name}: {str(error).strip().splitlines()[0]}") from error
     tie_condition_embedders(dit).eval()
     return use_original_frequencies(dit) if original else dit
+
+
+def find_dit(name_or_path: str | Path, revision: str | None = None) -> str:
+    """Where the weights of a DiT are: a Hub id, a folder or a file.
+
+    Of a shipped base that is its folder, of an adapter that is alone in a folder or a repository its file (a repository
+    of both is a pipeline); any other name as it is.
+    """
+    name = base_path(str(name_or_path))
+    path = Path(name)
+    if path.suffix in CHECKPOINTS:
+        return name
+    if path.is_dir():
+        model = (path / "config.json").is_file() or (path / TRANSFORMER_CONFIG).is_file()
+        return name if model or not (path / ADAPTER_FILE).is_file() else str(path / ADAPTER_FILE)
+    try:
+        hf_hub_download(name, TRANSFORMER_CONFIG, revision=revision)
+    except EntryNotFoundError:
+        try:
+            return hf_hub_download(name, ADAPTER_FILE, revision=revision)
+        except UNREACHABLE:
+            return name
+    except UNREACHABLE:
+        pass  # who loads it says why
+    return name
 
 
 def _load_file(path: Path) -> DiTTransformer2DModel:
@@ -69,14 +100,17 @@ def _load_file(path: Path) -> DiTTransformer2DModel:
         return nn.Module.to(dit, torch.float32).eval()
     if not adapter.base_model:
         raise InputError("this adapter does not name its base: load that, and `load_adapter` onto it")
-    base = load_dit(base_path(adapter.base_model), revision=adapter.base_revision or None)
-    return load_adapter(base, path).eval()
+    base = load_dit(adapter.base_model, revision=adapter.base_revision or None)
+    return load_adapter(fold_difffit(base), path).eval()  # of a base that is an adapter itself, the gammas come first
 
 
 def loaded_commit(name: str, revision: str | None = None) -> str:
     """The commit of a DiT from the Hub that was loaded; empty for one that is not from there."""
-    cached = None if Path(name).exists() else try_to_load_from_cache(name, "transformer/config.json", revision=revision)
-    return Path(cached).parents[1].name if isinstance(cached, str) else ""
+    for file in () if Path(name).exists() else (TRANSFORMER_CONFIG, ADAPTER_FILE):
+        cached = try_to_load_from_cache(name, file, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parents[file.count("/")].name
+    return ""
 
 
 def new_dit(**config: Any) -> DiTTransformer2DModel:

@@ -140,12 +140,14 @@ class ModelCard:
         owner: the account on the Hub; empty: not published yet, the text shows a placeholder.
         version: the tag that the examples load; empty: not published yet, the text shows a placeholder.
         license: of the base, which the fine-tuned model inherits.
+        license_name: where `license` is "other".
+        license_link: where `license` is "other".
         base_model: Hub id of the base; None where it is local or was trained from scratch. See `export.hub_id`.
         datasets: Hub ids of the original images.
         class_ids: class name → class index of the DiT.
         steps: optimiser steps that were made.
-        pipeline: the folder is a `DiTPipeline`; `write_model_card` looks.
-        adapter: the folder holds `adapter.safetensors`; `write_model_card` looks.
+        pipeline: the folder is a `DiTPipeline`.
+        adapter: the folder holds `adapter.safetensors`.
         command: the command line that makes the model again.
         versions: library → version.
     """
@@ -155,6 +157,8 @@ class ModelCard:
     owner: str = ""
     version: str = ""
     license: str = "other"
+    license_name: str | None = None
+    license_link: str | None = None
     base_model: str | None = None
     datasets: Sequence[str] = ()
     class_ids: Mapping[str, int] = field(default_factory=dict)
@@ -170,7 +174,41 @@ class ModelCard:
         return f"{self.owner or OWNER}/{self.name}"
 
 
-def render_card(card: DatasetCard | ModelCard) -> str:
+@dataclass(frozen=True, kw_only=True)
+class ScorerCard:
+    """What the card of a cross-fitted scorer says.
+
+    Attributes:
+        recipe: what made it; `recipe.score.training` is how.
+        name: of the repository.
+        owner: the account on the Hub; empty: not published yet, the text shows a placeholder.
+        version: the tag that the examples load; empty: not published yet, the text shows a placeholder.
+        datasets: Hub ids of the original images.
+        classes: names, in the order of the logits.
+        fold_accuracies: of each fold the share of its images that its model, which never saw them, classifies rightly.
+        accuracy: the same of all images.
+        command: the command line that makes the scorer again.
+        versions: library → version.
+    """
+
+    recipe: Recipe
+    name: str
+    owner: str = ""
+    version: str = ""
+    datasets: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    fold_accuracies: Sequence[float] = ()
+    accuracy: float | None = None
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def repo_id(self) -> str:
+        """Of the repository on the Hub, with a placeholder for an account that is not known."""
+        return f"{self.owner or OWNER}/{self.name}"
+
+
+def render_card(card: DatasetCard | ModelCard | ScorerCard) -> str:
     """The whole text of a README.md: YAML front matter, then Markdown. The same card gives the same text."""
     values: dict[str, Any] = {"card": card, "recipe": card.recipe, "citation": CITATION, "built_in": BUILT_IN}
     values |= {"owner_note": "" if card.owner and card.version else OWNER_NOTE, "hand_written": HAND_WRITTEN}
@@ -179,8 +217,10 @@ def render_card(card: DatasetCard | ModelCard) -> str:
     if isinstance(card, DatasetCard):
         name, front_matter = "distilled_dataset.md.jinja", _dataset_metadata(card).to_yaml()
         values |= {"columns": _columns(card.info), "num_rows": _num_rows(card)}
-    else:
+    elif isinstance(card, ModelCard):
         name, front_matter = "dit.md.jinja", _model_metadata(card).to_yaml()
+    else:
+        name, front_matter = "scorer.md.jinja", _scorer_metadata(card).to_yaml()
     text = _environment().get_template(name).render(values)
     return f"---\n{front_matter}\n---\n\n{text}"
 
@@ -232,6 +272,8 @@ def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
 def _model_metadata(card: ModelCard) -> ModelCardData:
     metadata = ModelCardData(
         license=card.license,
+        license_name=card.license_name,
+        license_link=card.license_link,
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",  # of the Hub's tasks the one for class-conditional models
         base_model=card.base_model,
@@ -241,6 +283,16 @@ def _model_metadata(card: ModelCard) -> ModelCardData:
     if card.base_model:
         metadata["base_model_relation"] = "finetune" if card.pipeline else "adapter"
     return metadata
+
+
+def _scorer_metadata(card: ScorerCard) -> ModelCardData:
+    return ModelCardData(
+        license=card.recipe.hub.license,
+        library_name="timm",
+        pipeline_tag="image-classification",
+        datasets=list(card.datasets) or None,
+        tags=["dataset-distillation", "ddgs", "difficulty", "timm"],
+    )
 
 
 def _num_rows(card: DatasetCard) -> int | None:
@@ -263,8 +315,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"cell": _cell, "counts": _counts, "public": public_name}
-    environment.filters["number"] = lambda value: f"{value:g}"
+    environment.filters |= {
+        "cell": _cell,
+        "code": lambda text: f"`{' '.join(text.split())}`",
+        "counts": _counts,
+        "number": lambda value: f"{value:g}",
+        "public": public_name,
+    }
     return environment
 
 

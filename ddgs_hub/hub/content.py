@@ -15,6 +15,7 @@ from ddgs_hub.rows import read_tables, undecoded
 
 CONTENT = "content"  # the key of `provenance.json`
 ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
+WEIGHTS = ("adapter.safetensors", "fold-*/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
 POOL_COLUMNS = ("label", "seed")  # what scoring and sampling add to a pool does not make it another one
 
 
@@ -57,15 +58,21 @@ def _hash_of(digests: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
-def hash_weights(folder: str | Path) -> str:
-    """SHA-256 over the weights in a folder: of an adapter alone, which knows its base, else of every safetensors file.
+def hash_weights(path: str | Path) -> str:
+    """SHA-256 over the weights in a folder, or over a file.
+
+    Of a folder an adapter alone counts, which knows its base, or the folds of a cross-fitted scorer, else every
+    safetensors file, or where there is none every file of another format.
 
     Raises:
         InputError: there are none.
     """
-    folder = Path(folder)
-    adapter = folder / "adapter.safetensors"
-    files = [adapter] if adapter.is_file() else sorted(folder.rglob("*.safetensors"))
+    folder = Path(path)
+    if folder.is_file():
+        folder, files = folder.parent, [folder]
+    else:
+        found = (sorted(folder.glob(pattern)) for pattern in WEIGHTS)
+        files = next((paths for paths in found if paths), [])
     if not files:
         raise InputError(f"{folder} holds no *.safetensors: nothing tells this model from another; save it again")
     digest = hashlib.sha256()

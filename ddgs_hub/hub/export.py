@@ -13,7 +13,7 @@ from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ddgs_hub.hub.cards import DatasetCard, ModelCard, public_name, render_card
+from ddgs_hub.hub.cards import DatasetCard, ModelCard, ScorerCard, public_name, render_card
 from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, staged_folder, write_rows
 
 CARD = "README.md"
@@ -55,28 +55,29 @@ def export_dataset(
             figures=tuple(figures),
         )
         _write_text(partial / CARD, render_card(card))
-        _write_text(
-            partial / PROVENANCE,
-            json.dumps(_public(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False),
-        )
+        write_provenance(partial, provenance)
         for name, picture in figures.items():
             (partial / "figures").mkdir(exist_ok=True)
             shutil.copyfile(picture, partial / "figures" / f"{name}.png")
     return folder
 
 
-def write_model_card(folder: str | Path, card: ModelCard) -> Path:
-    """Writes the card of a DiT into the folder that holds it; whether as pipeline, adapter or both is seen there.
+def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Writes `provenance.json`, without the folder names of this machine."""
+    text = json.dumps(public_values(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    _write_text(folder / PROVENANCE, text)
+
+
+def write_model_card(folder: str | Path, card: ModelCard | ScorerCard) -> Path:
+    """Writes the card of a model into the folder that holds it; a DiT's as pipeline, adapter or both is seen there.
 
     Returns:
         The card's path.
     """
     folder = Path(folder)
-    card = replace(
-        card,
-        pipeline=(folder / "model_index.json").is_file(),
-        adapter=(folder / "adapter.safetensors").is_file(),
-    )
+    if isinstance(card, ModelCard):
+        pipeline, adapter = ((folder / name).is_file() for name in ("model_index.json", "adapter.safetensors"))
+        card = replace(card, pipeline=pipeline, adapter=adapter)
     _write_text(folder / CARD, render_card(card))
     return folder / CARD
 
@@ -92,10 +93,10 @@ def hub_id(name: str | None) -> str | None:
     return name
 
 
-def _public(values: Any) -> Any:
+def public_values(values: Any) -> Any:
     """JSON values in which of each local path only the last part is left: where files lie here concerns nobody."""
     if isinstance(values, Mapping):
-        return {key: _public(value) for key, value in values.items()}
+        return {key: public_values(value) for key, value in values.items()}
     return public_name(values) if isinstance(values, str) else values
 
 

@@ -12,7 +12,11 @@ from ddgs_hub.hub.cards import HAND_WRITTEN
 
 DEFAULT = "default"  # the configuration that is always ours
 # A later card that lacks one of these means it so: the old value was generated, too.
-GENERATED = ("license", "pretty_name", "size_categories", "task_categories", "source_datasets")
+GENERATED = (
+    *("license", "pretty_name", "size_categories", "task_categories", "source_datasets"),
+    *("base_model", "base_model_relation", "datasets", "library_name", "pipeline_tag"),
+)
+LICENSE_DETAILS = ("license_name", "license_link")  # somebody's, as long as the license is the same
 
 
 def merge_cards(generated: str, existing: str, dropped: Collection[str] = ()) -> str:
@@ -32,7 +36,10 @@ def merge_cards(generated: str, existing: str, dropped: Collection[str] = ()) ->
     """
     metadata, text = split_card(generated, "the generated card")
     old_metadata, old_text = split_card(existing, "the card on the Hub")
-    kept = {key: value for key, value in old_metadata.items() if key not in (*GENERATED, "configs", "dataset_info")}
+    replaced = {*GENERATED, "configs", "dataset_info"}
+    if metadata.get("license") != old_metadata.get("license"):
+        replaced.update(LICENSE_DETAILS)
+    kept = {key: value for key, value in old_metadata.items() if key not in replaced}
     merged = {**kept, **metadata}
     merged = {key: merged[key] for key in (*metadata, *(key for key in kept if key not in metadata))}
     if tags := _tags(metadata, old_metadata):

@@ -4,16 +4,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub.cards import with_repository
+from ddgs_hub.hub.cards import render_card, with_repository
 from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.export import CARD, PROVENANCE
-from ddgs_hub.hub.kinds import DISTILLED, Kind, kind_of
+from ddgs_hub.hub.kinds import DISTILLED, DIT, Kind, kind_of
 from ddgs_hub.hub.merging import merge_cards, split_card
+from ddgs_hub.hub.models import ADAPTER, CLASSES, dit_card
 from ddgs_hub.hub.pool_card import POOL_CONFIGS, pool_section, with_pool_section
 from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version, is_pool_file
 
@@ -41,17 +42,22 @@ class Package:
     hashes: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def read(cls, folder: Path, repo_id: str) -> "Package":
+    def read(cls, folder: Path, repo_id: str, *, adapter: bool = False) -> "Package":
         """Reads and checks a folder of one of the `KINDS`.
+
+        Args:
+            folder: what to publish.
+            repo_id: where.
+            adapter: of a DiT the adapter alone, with a card of its own.
 
         Raises:
             InputError: it is none, it does not hold what its provenance says, its card's front matter is no YAML, or
-                something in it looks like a token.
+                something in it looks like a token; or there is no adapter.
         """
         again = "remove it, and write it again"
         for name in (CARD, PROVENANCE):
             if not (folder / name).is_file():
-                raise InputError(f"{folder} has no {name}: give a run folder, or the folder in its hub/")
+                raise InputError(f"{folder} has no {name}: give a run folder, one in its hub/, its dit/ or its scorer/")
         card = (folder / CARD).read_text(encoding="utf-8")
         split_card(card, f"{folder / CARD}")
         text = (folder / PROVENANCE).read_text(encoding="utf-8")
@@ -73,6 +79,11 @@ class Package:
                 )
         paths = sorted(path for pattern in kind.files for path in folder.glob(pattern) if path.is_file())
         files = {path.relative_to(folder).as_posix(): path for path in paths}
+        if adapter:
+            if kind != DIT or not {ADAPTER, CLASSES} <= files.keys():
+                raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER} and {CLASSES} beside it")
+            files = {name: files[name] for name in (ADAPTER, CLASSES)}
+            card = _adapter_card(provenance, files[CLASSES], again)
         return cls(kind, repo_id, card, provenance, files, {name: _hashes(path) for name, path in files.items()})
 
     def card_for(self, snapshot: Snapshot, version: Version | None = None) -> str:
@@ -143,6 +154,17 @@ class Package:
             return Version(major, minor + 1, 0), self.kind.other_rows
         same = f"the same {self.kind.identity}"
         return Version(major, minor, patch + 1), f"{same}; changed: {', '.join(self.changed(snapshot))}"
+
+
+def _adapter_card(provenance: Mapping[str, Any], classes: Path, again: str) -> str:
+    """The card of a DiT's adapter without its pipeline."""
+    try:
+        card = dit_card(provenance, json.loads(classes.read_text(encoding="utf-8")))
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{PROVENANCE} or {classes} does not say all that a card says ({error}): {again}") from error
+    return render_card(replace(card, pipeline=False, adapter=True))
 
 
 def _hashes(path: Path) -> tuple[str, str]:

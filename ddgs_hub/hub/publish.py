@@ -6,13 +6,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub.access import check_name, check_privacy, check_token
 from ddgs_hub.hub.export import CARD, PROVENANCE
 from ddgs_hub.hub.package import Package
-from ddgs_hub.hub.patience import make_client, page_of, persist, used_token
+from ddgs_hub.hub.patience import make_client, page_of, persist
 from ddgs_hub.hub.pool_files import add_pool
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
 from ddgs_hub.rows import refuse_unwritable
@@ -74,6 +73,7 @@ def publish(
     pool: bool = False,
     version: str | None = None,
     private: bool = False,
+    adapter: bool = False,
     create_pr: bool = False,
     dry_run: bool = False,
     token: str | None = None,
@@ -95,6 +95,7 @@ def publish(
         pool: of a run, put its pool into the folder first, see `add_pool`.
         version: instead of the one that follows, a higher one than all there are.
         private: a new repository is private; one that is there must be.
+        adapter: of a DiT the adapter alone, without the pipeline: it needs its base, and is small.
         create_pr: propose it as a pull request, without a tag; needs no right to write there.
         dry_run: only read, and say what would be done.
         token: instead of that of the environment or the login.
@@ -103,20 +104,14 @@ def publish(
     Raises:
         InputError: the folder is none, the Hub refuses or does not answer, or `version` cannot be given.
     """
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise InputError(f"'{repo_id}' is no name of a repository: give OWNER/NAME") from error
-    if "/" not in repo_id:
-        raise InputError(f"'{repo_id}' does not say whose repository it is: give OWNER/NAME")
+    check_name(repo_id)
     wanted = Version.parse(version)
     if version is not None and wanted is None:
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
-    package = _read_package(find_repository(Path(folder), repo_id), repo_id, pool=pool, dry_run=dry_run)
-    known = used_token(api)
-    if known is None:
-        raise InputError("there is no token to publish with: log in with `hf auth login`, or set HF_TOKEN")
+    found = find_repository(Path(folder), repo_id)
+    package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run)
+    known = check_token(api)
     if known in package.card or known in str(package.provenance):
         raise InputError(f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one")
     publisher = _Publisher(api, package, wanted, private, create_pr)
@@ -144,12 +139,12 @@ def find_repository(folder: Path, repo_id: str) -> Path:
     return next(iter(found.values()))
 
 
-def _read_package(repository: Path, repo_id: str, *, pool: bool, dry_run: bool) -> Package:
+def _read_package(repository: Path, repo_id: str, *, pool: bool, adapter: bool, dry_run: bool) -> Package:
     if pool and dry_run:  # which touches nothing here either; of what was read, only hashes are needed later
         refuse_unwritable(repository)
         with TemporaryDirectory(dir=repository.resolve().parent, prefix=".") as folder:
             return Package.read(add_pool(repository, Path(folder) / repository.name), repo_id)
-    return Package.read(add_pool(repository) if pool else repository, repo_id)
+    return Package.read(add_pool(repository) if pool else repository, repo_id, adapter=adapter)
 
 
 class _Publisher:
@@ -170,7 +165,7 @@ class _Publisher:
         if head is None:
             self.api.create_repo(self.repo_id, repo_type=self.repo_type, private=self.private, exist_ok=True)
             return None
-        self._check_privacy(head)
+        check_privacy(self.repo_id, wanted=self.private, private=head.private)
         tags = self.remote.versions()
         if head.version and head.version not in tags and not self.create_pr:
             # A commit without its tag: this call's, or that of one which was cut off. Nothing comes before it.
@@ -204,7 +199,7 @@ class _Publisher:
         head = self.remote.snapshot()
         newest = None
         if head is not None:
-            self._check_privacy(head)
+            check_privacy(self.repo_id, wanted=self.private, private=head.private)
             tags = self.remote.versions()
             newest = self._newest(head, tags)
             if newest and not self.package.changed(newest[1]):
@@ -233,10 +228,6 @@ class _Publisher:
                 if snapshot and not self.package.changed(snapshot):
                     return self._found(version, snapshot)
         return None
-
-    def _check_privacy(self, head: Snapshot) -> None:
-        if self.private and not head.private:
-            raise InputError(f"{self.repo_id} is there and public: make it private in its settings first")
 
     def _next(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
         version, changes = self.package.next_version(newest)

@@ -1,4 +1,4 @@
-"""The versions of a published dataset, and what differs between two of them."""
+"""The versions of a published dataset or model, and what differs between two of them."""
 
 import hashlib
 from collections import Counter
@@ -14,6 +14,7 @@ from datasets import Dataset
 from huggingface_hub import HfApi
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub.access import check_name
 from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.patience import make_client, persist
 from ddgs_hub.hub.remote import ROWS, Remote, Snapshot, Version
@@ -90,50 +91,87 @@ class VersionDiff:
         for name in ("mean", "std"):
             values = (side[name] for side in sides)
             lines.append(f"{name:<12}" + "".join(f"{'—':>10}" if v is None else f"{v:>10.3f}" for v in values))
-        lines += ["", "recipe: the same" if not self.recipe else "recipe:"]
-        lines += [f"  {key}: {old} → {new}" for key, (old, new) in self.recipe.items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", *_recipe_lines(self.recipe)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDiff:
+    """What differs between two versions of a model.
+
+    Attributes:
+        a: the first version.
+        b: the second.
+        same_weights: whether their weights are the same.
+        recipe: key → its values in `a` and in `b`, where they differ.
+    """
+
+    a: str
+    b: str
+    same_weights: bool
+    recipe: dict[str, list[Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        weights = "the same weights" if self.same_weights else "other weights"
+        return "\n".join([f"{self.a} → {self.b}: {weights}", "", *_recipe_lines(self.recipe)])
 
 
 def list_versions(repo_id: str, *, token: str | None = None, api: HfApi | None = None) -> list[PublishedVersion]:
-    """The versions of a dataset on the Hub, oldest first; empty where it has none.
+    """The versions of a dataset or else a model on the Hub, oldest first; empty where it has none.
 
     Raises:
-        InputError: there is no such dataset, the Hub refuses, or it does not answer.
+        InputError: there is no such repository, the Hub refuses, or it does not answer.
     """
-    remote = Remote(make_client(api, token), repo_id)
+    remote = _find(make_client(api, token), repo_id)
 
     def read() -> list[PublishedVersion]:
         tags = remote.versions()
-        dates = {c.commit_id: c.created_at for c in remote.api.list_repo_commits(repo_id, repo_type="dataset")}
+        commits = remote.api.list_repo_commits(repo_id, repo_type=remote.repo_type)
+        dates = {commit.commit_id: commit.created_at for commit in commits}
         return [_describe(remote, version, dates) for version in tags]
 
-    return persist(repo_id, read)
+    return persist(repo_id, read, repo_type=remote.repo_type)
 
 
 def versions_table(versions: list[PublishedVersion]) -> str:
-    """The versions as lines of text."""
-    lines = [f"{'version':<10}{'date':<12}{'rows':>8}  {'mean difficulty':>15}  changes"]
+    """The versions as lines of text; those of a model have no rows."""
+    with_rows = any(version.rows is not None for version in versions)
+    lines = [f"{'version':<10}{'date':<12}{'    rows  mean difficulty  ' if with_rows else ''}changes"]
     for version in versions:
         rows = "—" if version.rows is None else f"{version.rows:,}"
         mean = "—" if version.mean_difficulty is None else f"{version.mean_difficulty:.3f}"
-        lines.append(f"{version.tag:<10}{version.date:%Y-%m-%d}  {rows:>8}  {mean:>15}  {version.changes or '—'}")
+        columns = f"{rows:>8}  {mean:>15}  " if with_rows else ""
+        lines.append(f"{version.tag:<10}{version.date:%Y-%m-%d}  {columns}{version.changes or '—'}")
     return "\n".join(lines)
 
 
-def diff_versions(repo_id: str, a: str, b: str, *, token: str | None = None, api: HfApi | None = None) -> VersionDiff:
+def diff_versions(
+    repo_id: str, a: str, b: str, *, token: str | None = None, api: HfApi | None = None
+) -> VersionDiff | ModelDiff:
     """Rows, difficulties and recipe keys in which version `b` of a dataset differs from version `a`.
 
+    Of a model: recipe keys, and whether the weights are others.
+
     Raises:
-        InputError: there is no such dataset or version, the Hub refuses, or it does not answer.
+        InputError: there is no such repository or version, the Hub refuses, or it does not answer.
     """
-    remote = Remote(make_client(api, token), repo_id)
-    tags = persist(repo_id, remote.versions)
+    remote = _find(make_client(api, token), repo_id)
+    tags = persist(repo_id, remote.versions, repo_type=remote.repo_type)
     for name in (a, b):
         if Version.parse(name) not in tags:
             known = ", ".join(map(str, tags)) or "none"
             raise InputError(f"{repo_id} has no version '{name}': its versions are {known}")
-    first, second = (persist(repo_id, partial(remote.snapshot, name)) for name in (a, b))
+    found = (persist(repo_id, partial(remote.snapshot, name), repo_type=remote.repo_type) for name in (a, b))
+    first, second = found
+    recipe = changed_keys(first.provenance.get("recipe"), second.provenance.get("recipe"))
+    if remote.repo_type == "model":
+        weights = [_content(snapshot).get("weights", snapshot.commit) for snapshot in (first, second)]
+        return ModelDiff(a=a, b=b, same_weights=weights[0] == weights[1], recipe=recipe)
     rows = {side: _rows(remote, snapshot) for side, snapshot in (("a", first), ("b", second))}
     counts = {side: Counter(_image_hashes(part)) for side, part in rows.items()}
     return VersionDiff(
@@ -143,7 +181,7 @@ def diff_versions(repo_id: str, a: str, b: str, *, token: str | None = None, api
         removed=_listed(rows["a"], counts["a"] - counts["b"]),
         common=(counts["a"] & counts["b"]).total(),
         difficulty={side: _distribution(part) for side, part in rows.items()},
-        recipe=changed_keys(first.provenance.get("recipe"), second.provenance.get("recipe")),
+        recipe=recipe,
     )
 
 
@@ -157,16 +195,42 @@ def changed_keys(a: Any, b: Any, prefix: str = "") -> dict[str, list[Any]]:
     return changed
 
 
+def _find(api: HfApi, repo_id: str) -> Remote:
+    """The dataset of a name, or else the model.
+
+    Raises:
+        InputError: there is neither, the Hub refuses, or it does not answer.
+    """
+    check_name(repo_id)
+    for repo_type in ("dataset", "model"):
+        exists = partial(api.repo_exists, repo_id, repo_type=repo_type)
+        if persist(repo_id, exists, repo_type=repo_type):
+            return Remote(api, repo_id, repo_type)
+    raise InputError(
+        f"there is no dataset or model {repo_id} on the Hub, or this token may not see it: check the name and the token"
+    )
+
+
+def _content(snapshot: Snapshot) -> dict[str, Any]:
+    """The hashes and numbers that `provenance.json` tells of; empty where it has none."""
+    content = snapshot.provenance.get(CONTENT)
+    return content if isinstance(content, dict) else {}
+
+
+def _recipe_lines(recipe: Mapping[str, list[Any]]) -> list[str]:
+    changed = [f"  {key}: {old} → {new}" for key, (old, new) in recipe.items()]
+    return ["recipe:", *changed] if changed else ["recipe: the same"]
+
+
 def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -> PublishedVersion:
     snapshot = remote.snapshot(str(version))
     if snapshot is None:
         raise InputError(f"{remote.repo_id} was removed meanwhile: check the name")
     date = dates.get(snapshot.commit)
     if date is None:  # a commit that main does not lead to
-        history = remote.api.list_repo_commits(remote.repo_id, repo_type="dataset", revision=snapshot.commit)
+        history = remote.api.list_repo_commits(remote.repo_id, repo_type=remote.repo_type, revision=snapshot.commit)
         date = history[0].created_at
-    content = snapshot.provenance.get(CONTENT)
-    content = content if isinstance(content, dict) else {}
+    content = _content(snapshot)
     return PublishedVersion(
         tag=str(version),
         commit=snapshot.commit,

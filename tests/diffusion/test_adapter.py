@@ -62,6 +62,20 @@ def test_adapter_of_another_base_is_refused(tiny_dit, tuned, tmp_path):
         load_dit(tmp_path / "c.safetensors")
 
 
+def test_adapter_on_an_adapter(tiny_dit, tuned, tiny_codec, tmp_path):
+    """The first is alone in its folder, as in a repository of its own, and names a pipeline as its base."""
+    save_pipeline(tiny_dit, tiny_codec.decoder, tmp_path / "base", id2label={}, num_classes=3)
+    (tmp_path / "first").mkdir()
+    save_adapter(tuned, tmp_path / "first/adapter.safetensors", base_model=str(tmp_path / "base"))
+    torch.testing.assert_close(output(load_dit(tmp_path / "first")), output(tuned), rtol=1e-5, atol=1e-6)
+    again = add_difffit(fold_difffit(load_dit(tmp_path / "first")))
+    perturb(again, [0, 2, 3])
+    save_adapter(again, tmp_path / "second.safetensors", base_model=str(tmp_path / "first"))
+    found = output(load_dit(tmp_path / "second.safetensors"))
+    torch.testing.assert_close(found, output(again), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(found, output(tuned))
+
+
 def test_adapter_of_ten_classes_of_dit_xl_2_is_under_three_mebibytes(tmp_path):
     with torch.device("meta"):
         dit = DiTTransformer2DModel(num_attention_heads=16, attention_head_dim=72, out_channels=8)

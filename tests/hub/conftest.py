@@ -4,6 +4,7 @@ import time
 
 import pytest
 from huggingface_hub import HfApi, constants
+from huggingface_hub.utils import disable_progress_bars
 from published import TOKEN, export
 
 
@@ -19,6 +20,7 @@ def pauses(monkeypatch):
 def api(hub, pauses, tmp_path_factory, monkeypatch):
     """The client of alice of acme, with a cache of its own."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    disable_progress_bars()  # those of an upload that fails are left open
     hub.add_user("alice", TOKEN, orgs=["acme"])
     hub.add_user("alice", "hf_read", role="read", orgs=["acme"])
     hub.add_user("bob", "hf_bob")

@@ -17,18 +17,37 @@ from ddgs_hub.stages import make_distilled
 
 REPO = "acme/tiny-ddgs-ipc2"
 TOKEN = "hf_" + "Alice0" * 6
-OPERATIONS = {
-    "create": "POST /api/repos/create",
-    "info": "GET /api/datasets/[^?]*/revision/",
-    "refs": "GET /api/datasets/.*/refs",
-    "card": "(GET|HEAD) /datasets/.*/README.md",
-    "validate": "POST /api/validate-yaml",
-    "preupload": "POST /api/datasets/.*/preupload/",
-    "batch": "POST /datasets/.*/info/lfs/objects/batch",
-    "upload": "PUT /lfs/",
-    "verify": "POST /datasets/.*/info/lfs/objects/verify",
-    "commit": "POST /api/datasets/.*/commit/",
-    "tag": "POST /api/datasets/.*/tag/",
+
+
+def operations(api: str, files: str) -> dict[str, str]:
+    """What publishing asks for, as patterns for `hub.fail`, by the beginnings of a repository's addresses."""
+    return {
+        "create": "POST /api/repos/create",
+        "info": f"GET {api}/[^?]*/revision/",
+        "refs": f"GET {api}/.*/refs",
+        "card": f"(GET|HEAD) {files}/.*/README.md",
+        "validate": "POST /api/validate-yaml",
+        "preupload": f"POST {api}/.*/preupload/",
+        "batch": f"POST {files}/.*/info/lfs/objects/batch",
+        "upload": "PUT /lfs/",
+        "verify": f"POST {files}/.*/info/lfs/objects/verify",
+        "commit": f"POST {api}/.*/commit/",
+        "tag": f"POST {api}/.*/tag/",
+    }
+
+
+OPERATIONS = operations("/api/datasets", "/datasets")
+FAULTS = [{"status": status} for status in (500, 503, 429)]
+FAULTS += [{"status": 503, "served": True}]
+FAULTS += [{"drop": drop} for drop in ("before", "upload", "during", "after")]
+READS = ("info", "refs", "card")
+NTHS = {
+    "info": (1, 2, 3),
+    "refs": (1, 2, 3),
+    "card": (1, 2),
+    "preupload": (1, 2),
+    "commit": (1, 2, 3),
+    "tag": (1, 2, 3),
 }
 FEATURES = Features(
     image=Image(), label=ClassLabel(names=["zero", "one"]), seed=Value("int64"), difficulty=Value("float32")
@@ -117,9 +136,9 @@ def the_repository(hub: Any) -> Any:
     return hub.repository("dataset", REPO)
 
 
-def assert_whole(hub: Any, *versions: str) -> None:
+def assert_whole(hub: Any, *versions: str, repository: Any = None) -> None:
     """One commit and one tag for each version, and each tag at the commit that says so."""
-    repository = the_repository(hub)
+    repository = repository or the_repository(hub)
     assert list(repository.tags) == list(versions)
     assert [message.split(":")[0] for message in published(repository)] == list(versions)
     for version in versions:

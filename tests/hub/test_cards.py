@@ -13,10 +13,10 @@ from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCard as HubDatasetCard
 from huggingface_hub import ModelCard as HubModelCard
 
-from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, render_card
+from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, ScorerCard, render_card
 from ddgs_hub.hub.cards import TEMPLATES, render_pool_section, size_category, with_repository
 from ddgs_hub.hub.pool_card import ConfigFiles, pool_section, with_pool, with_pool_section
-from ddgs_hub.recipe import Recipe, parse_recipe
+from ddgs_hub.recipe import Recipe, load_recipe, parse_recipe
 
 EXPECTED = Path(__file__).parent / "expected"
 TABLE = "| method | best (%) |\n|:--|--:|\n| Random | 29.4 ± 0.8 |\n| ours | **37.4 ± 0.3** |\n"
@@ -124,11 +124,29 @@ def full_model_card() -> ModelCard:
     )
 
 
-CARDS: dict[str, DatasetCard | ModelCard] = {
+def full_scorer_card() -> ScorerCard:
+    return ScorerCard(
+        recipe=load_recipe("digits"),
+        name="digits-ddgs-scorer",
+        owner="someone",
+        version="v1.0.0",
+        datasets=["someone/digits"],
+        classes=["zero", "one"],
+        fold_accuracies=[0.97, 0.98754, 1.0],
+        accuracy=0.98612,
+        command="ddgs-hub train-scorer --recipe digits --original original --output scorer",
+        versions=VERSIONS,
+    )
+
+
+CARDS: dict[str, DatasetCard | ModelCard | ScorerCard] = {
     "distilled_dataset": full_dataset_card(),
     "distilled_dataset_minimal": DatasetCard(recipe=from_scratch()),
     "dit": full_model_card(),
+    "dit_adapter": dataclasses.replace(full_model_card(), pipeline=False),
     "dit_minimal": ModelCard(recipe=from_scratch(), name="mine-dit"),
+    "scorer": full_scorer_card(),
+    "scorer_minimal": ScorerCard(recipe=from_scratch(), name="mine-scorer"),
 }
 
 
@@ -190,9 +208,9 @@ def test_front_matter_of_the_dit_says_what_it_was_made_from() -> None:
     assert adapter["base_model_relation"] == "adapter"
 
 
-@pytest.mark.parametrize("card", [DatasetCard(recipe=from_scratch()), ModelCard(recipe=from_scratch(), name="x")])
-def test_a_card_does_not_tell_where_files_lie(card: DatasetCard | ModelCard) -> None:
-    text = render_card(card)
+@pytest.mark.parametrize("name", ["distilled_dataset_minimal", "dit_minimal", "scorer_minimal"])
+def test_a_card_does_not_tell_where_files_lie(name: str) -> None:
+    text = render_card(CARDS[name])
     assert "`pictures`" in text
     assert "secret" not in text
 

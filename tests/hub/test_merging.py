@@ -56,6 +56,13 @@ def test_what_was_generated_before_and_is_not_now_goes():
     assert "source_datasets" not in split_card(merge_cards(without, GENERATED), "it")[0]
 
 
+def test_details_of_a_license_are_kept_as_long_as_it_is_the_same():
+    details = "license_name: mine\nlicense_link: LICENSE\n"
+    for old, kept in (("other", "mine"), ("cc-by-nc-4.0", None)):
+        existing = f"---\nlicense: {old}\n{details}---\n# Old\n"
+        assert split_card(merge_cards(GENERATED, existing), "it")[0].get("license_name") == kept
+
+
 @pytest.mark.parametrize("front_matter", ["a: [", "- a", "text"])
 def test_front_matter_that_cannot_be_read(front_matter):
     with pytest.raises(InputError, match="the front matter of the card on the Hub is no"):

@@ -8,23 +8,24 @@ import traceback
 
 import pytest
 from huggingface_hub import HfApi
-from published import OPERATIONS, REPO, TOKEN, assert_whole, commit, export, provenance, published, the_repository
+from published import (
+    FAULTS,
+    NTHS,
+    OPERATIONS,
+    READS,
+    REPO,
+    TOKEN,
+    assert_whole,
+    commit,
+    export,
+    provenance,
+    published,
+    the_repository,
+)
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub import publish_dataset
 
-FAULTS = [{"status": status} for status in (500, 503, 429)]
-FAULTS += [{"status": 503, "served": True}]
-FAULTS += [{"drop": drop} for drop in ("before", "upload", "during", "after")]
-READS = ("info", "refs", "card")
-NTHS = {
-    "info": (1, 2, 3),
-    "refs": (1, 2, 3),
-    "card": (1, 2),
-    "preupload": (1, 2),
-    "commit": (1, 2, 3),
-    "tag": (1, 2, 3),
-}
 CASES = [
     pytest.param(operation, nth, fault, id=f"{operation}-{nth}-{'-'.join(map(str, fault.values()))}")
     for operation in OPERATIONS

@@ -55,7 +55,7 @@ def test_a_version_that_is_not_ours(hub, api):
     repository.set_ref("refs/heads/main", repository.commits[0].sha)  # so that main does not lead to the tag
     (found,) = list_versions(REPO, api=api)
     assert (found.tag, found.rows, found.mean_difficulty, found.changes) == ("v0.1.0", None, None, None)
-    assert versions_table([found]).splitlines()[1].split()[2:] == ["—", "—", "—"]
+    assert versions_table([found]).splitlines()[1].split()[2:] == ["—"]
     with pytest.raises(InputError, match=r"has no data/train-\*\.parquet"):
         diff_versions(REPO, "v0.1.0", "v0.1.0", api=api)
 
@@ -92,7 +92,7 @@ def test_diff_versions(api, three):
     [
         (REPO, "v9.0.0", f"{REPO} has no version 'v9.0.0': its versions are v1.0.0, v1.1.0, v1.1.1"),
         (REPO, "latest", f"{REPO} has no version 'latest'"),
-        ("acme/nothing", "v1.0.0", "there is no dataset acme/nothing on the Hub"),
+        ("acme/nothing", "v1.0.0", "there is no dataset or model acme/nothing on the Hub"),
     ],
 )
 def test_what_is_not_there(api, three, repo, a, message):

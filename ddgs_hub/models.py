@@ -1,0 +1,162 @@
+"""Trained models as what is published: fine-tuning and training a scorer, then their cards, then the Hub."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ddgs_hub import stages
+from ddgs_hub.bases import base_path
+from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.processes import by_the_first
+from ddgs_hub.provenance import made_with, model_identity
+from ddgs_hub.recipe import Recipe, first_difference
+from ddgs_hub.rows import read_rows, refuse_existing
+
+SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the bases that come with the package: its own
+
+
+def finetune(
+    recipe: Recipe,
+    original: Path,
+    output: Path,
+    *,
+    command: str,
+    push: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Fine-tunes the recipe's base into a new folder with a card, and publishes it where `push` names a repository.
+
+    What cannot be published is refused before the training. When this was done before and the publishing was cut off,
+    the same call goes on with that.
+
+    Args:
+        recipe: its `model.base` is fine-tuned.
+        original: folder of the original dataset.
+        output: folder of the DiT: new, empty, or what the same call made.
+        command: the command line, for the card.
+        push: `owner/name` on the Hub.
+        private: see `hub.publish`.
+        token: see `hub.publish`.
+
+    Returns:
+        What was made, for people.
+
+    Raises:
+        InputError: `output` holds something else, the repository cannot be written, or something given is wrong.
+    """
+    from ddgs_hub.hub import check_push, publish
+
+    base, revision = recipe.model.base, recipe.model.revision
+    assert base is not None
+    if push is not None:
+        by_the_first(lambda: check_push(push, "model", private=private, token=token))
+    if push is not None and by_the_first(lambda: _is_finetuned(recipe, original, base, output)):
+        made = f"{output} was fine-tuned before"
+    else:
+        refuse_existing(output)
+        describe = partial(describe_dit, recipe, original, base, command=command)
+        made = stages.make_dit(recipe, original, base, output, base_revision=revision, describe=describe)
+    if push is None:
+        return made
+    return f"{made}\n{by_the_first(lambda: publish(output, push, private=private, token=token).text)}"
+
+
+def train_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -> str:
+    """Trains the recipe's scorer into a new folder with a card; returns what was made, for people."""
+    made = stages.make_scorer(recipe, original, output)
+    by_the_first(lambda: describe_scorer(recipe, original, output, command=command))
+    return made
+
+
+def describe_dit(recipe: Recipe, original: Path, base: str | Path, dit: Path, *, command: str) -> None:
+    """Writes card and provenance into the folder of a fine-tuned DiT: it can then be published.
+
+    Args:
+        recipe: what it was fine-tuned by.
+        original: folder of the original dataset.
+        base: what was fine-tuned.
+        dit: the folder.
+        command: the command line that makes it again.
+    """
+    from ddgs_hub.hub import CONTENT, DIT, KIND, hash_weights, hub_id, license_of, write_dit
+
+    base_id, revision = hub_id(str(base)), recipe.model.revision
+    if base_id:
+        terms = license_of(base_id, revision)
+    elif base_path(str(base)) != str(base):
+        terms = SHIPPED_LICENSE
+    else:  # trained on the original images, or unknown
+        terms = {"license": recipe.hub.license if recipe.model.base is None else "other"}
+    losses = json.loads((dit / stages.LOSSES).read_text(encoding="utf-8"))
+    provenance = {
+        **made_with(recipe),
+        KIND: DIT.name,
+        "base_model": base_id,
+        "license": terms,
+        "datasets": _datasets(recipe),
+        "steps": len(losses["diffusion"]),
+        "command": command,
+        CONTENT: {"weights": hash_weights(dit), **_made_of(original, base, revision)},
+    }
+    write_dit(dit, provenance)
+
+
+def describe_scorer(recipe: Recipe, original: Path, scorer: Path, *, command: str) -> None:
+    """Writes card and provenance into the folder of a cross-fitted scorer: it can then be published."""
+    from ddgs_hub.hub import CONTENT, KIND, SCORER, hash_weights, write_scorer
+
+    provenance = {
+        **made_with(recipe),
+        KIND: SCORER.name,
+        "datasets": _datasets(recipe),
+        "command": command,
+        CONTENT: {"weights": hash_weights(scorer), "original": fingerprint(read_rows(original))},
+    }
+    write_scorer(scorer, provenance)
+
+
+def command_line(command: str, *options: str, values: Sequence[str] | None, seed: int | None) -> str:
+    """A command line for a card, without the folders of this machine.
+
+    Args:
+        command: its name.
+        options: names and values in turn.
+        values: what `--set` was given.
+        seed: of `--seed`.
+    """
+    from ddgs_hub.hub import public_values
+
+    given = [*options, *(() if seed is None else ("--seed", str(seed)))]
+    given += [part for value in values or () for part in ("--set", value)]
+    return shlex.join(["ddgs-hub", command, *map(public_values, given)])
+
+
+def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bool:
+    """Whether `output` holds the whole of what fine-tuning would make: by recipe, base and images."""
+    from ddgs_hub.hub import CONTENT, PROVENANCE, public_values
+
+    try:
+        there = json.loads((output / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
+    if first_difference(there.get("recipe", {}), wanted):
+        return False
+    made_of = _made_of(original, base, recipe.model.revision)
+    return made_of == {key: there.get(CONTENT, {}).get(key) for key in made_of}
+
+
+def _made_of(original: Path, base: str | Path, revision: str | None) -> dict[str, Any]:
+    return {"base": model_identity(base, revision), "original": fingerprint(read_rows(original))}
+
+
+def _datasets(recipe: Recipe) -> list[str]:
+    """Hub ids of the original images."""
+    from ddgs_hub.hub import hub_id
+
+    name = hub_id(recipe.data.original)
+    return [name] if name else []
