@@ -194,7 +194,7 @@ def test_train_and_publish_a_scorer(hub, call, original, place):
     assert set(the_model(hub, repository).head.files) == files | folds
     card = HubModelCard(the_model(hub, repository).read("README.md").decode())
     assert (card.data.library_name, card.data.pipeline_tag) == ("timm", "image-classification")
-    assert f'Scorer.from_pretrained("{repository}")' in card.text
+    assert f'Scorer.from_pretrained("{repository}", revision="v1.0.0")' in card.text
     assert "OWNER" not in card.text
     content = json.loads(the_model(hub, repository).read("provenance.json"))["content"]
     assert content["weights"] == hash_weights("scorer")

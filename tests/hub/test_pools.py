@@ -358,7 +358,7 @@ def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
     command, name = ["--pool", REPO, "--original", "acme/scored"], "acme/scored"
     hub.add_repository("dataset", name, {f"data/{SHARD}": shard(pooled / "original")})
     ((code, _, err, _),) = sample(hub, tmp_path / "refused", command, home=home, env=offline)
-    assert (code, f"run `hf download --repo-type dataset {name}` before" in err) == (2, True)
+    assert (code, f"fetch it before with `hf download --repo-type dataset {name}`" in err) == (2, True)
     snapshot_download(name, repo_type="dataset", endpoint=hub.url, cache_dir=home / "hub")
     ((code, _, err, folder),) = sample(hub, tmp_path / "given", command, home=home, env=offline)
     assert code == 0, err
