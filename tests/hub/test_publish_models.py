@@ -58,7 +58,7 @@ def test_versions_of_a_dit(hub, api, dits, tmp_path):
     assert (made.version, made.changes) == ("v2.0.0", "another DiT")
     assert_whole(hub, "v1.0.0", "v1.0.1", "v2.0.0", repository=the_model(hub))
     card, data = the_model(hub).read("README.md").decode(), api.model_info(REPO).card_data
-    assert f'DiTPipeline.from_pretrained("{REPO}", revision="v1.0.0")' in card
+    assert f'DiTPipeline.from_pretrained("{REPO}", revision="v2.0.0")' in card
     assert "OWNER" not in card
     assert (data.base_model, data.base_model_relation, data.license) == (BASE, "finetune", "apache-2.0")
     assert (data.library_name, data.datasets) == ("diffusers", ["acme/tiny"])
