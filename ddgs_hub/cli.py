@@ -233,7 +233,9 @@ def sample(
             "IPC; sets of several IPCs from one pool then share images. Default: among all.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the draw; default: of the recipe of a published pool, else 0.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); `publish` takes what a published one gave.

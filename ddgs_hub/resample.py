@@ -18,18 +18,27 @@ if TYPE_CHECKING:
     from ddgs_hub.hub import OpenedPool
 
 
-def sample_source(sample: Sample, pool: str, original: str | None, output: Path, *, seed: int) -> dict[str, Any]:
+def sample_source(sample: Sample, pool: str, original: str | None, output: Path, *, seed: int | None) -> dict[str, Any]:
     """Samples a distilled dataset from a scored pool, see `open_pool`.
 
     Of a published pool whose `provenance.json` tells what made it, `output` also has a repository in its `hub/`, as a
     run folder has, without an evaluation: `publish` takes it.
+
+    Args:
+        sample: the settings.
+        pool: a folder, or `owner/name[@revision]`.
+        original: the same of the scored original; None: what was published with the pool.
+        output: where to write.
+        seed: of the draw; None: that of the recipe which made the pool, or 0 where none is told.
     """
     from ddgs_hub.hub import open_pool
 
     opened = open_pool(pool, original)
+    told = _recipe_of(opened.provenance)
+    seed = (told.seed if told else 0) if seed is None else seed
     with staged_folder(output) as folder:
         result, made = write_distilled(sample, opened, folder, seed=seed)
-        repository = _write_repository(sample, opened, result, folder, seed)
+        repository = _write_repository(told, sample, opened, result, folder, seed)
     lines = [made["text"]]
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
@@ -39,7 +48,7 @@ def sample_source(sample: Sample, pool: str, original: str | None, output: Path,
 
 
 def _write_repository(
-    sample: Sample, opened: "OpenedPool", result: Distillation, folder: Path, seed: int
+    told: Recipe | None, sample: Sample, opened: "OpenedPool", result: Distillation, folder: Path, seed: int
 ) -> Path | None:
     """Writes the repository of the rows; None where what they are made of is not told."""
     from ddgs_hub.hub import (
@@ -54,15 +63,18 @@ def _write_repository(
         hub_id,
     )
 
-    source, told = opened.pool_source, opened.provenance
-    recipe, made_of = _recipe_of(told), told.get(CONTENT)
-    if source is None or recipe is None or not isinstance(made_of, dict):
+    source, made_of, versions = (
+        opened.pool_source,
+        opened.provenance.get(CONTENT),
+        opened.provenance.get("versions", {}),
+    )
+    if source is None or told is None or not isinstance(made_of, dict):
         return None
-    recipe = replace(recipe, sample=sample)
+    recipe = replace(told, sample=sample)
     provenance = {
         KIND: DISTILLED.name,
         "recipe": recipe_to_dict(recipe),
-        "versions": told.get("versions", {}),  # with which the pool was made
+        "versions": versions,  # with which the pool was made
         "sampled": {**opened.sources, "seed": seed, "versions": {"ddgs-hub": __version__}},
         CONTENT: {**made_of, **describe_rows(result.rows)},
     }
@@ -73,7 +85,7 @@ def _write_repository(
         source_datasets=[name for name in (hub_id(recipe.data.original),) if name],
         classes=[ClassSelection(**selection) for selection in result.classes],
         command=_command(sample, opened, seed),
-        versions=provenance["versions"],
+        versions=versions,
         published_pool=PublishedPool(repo_id=source.id, commit=source.commit, per_class=candidates),
     )
     sheet = folder / "figures" / "sheet.png"

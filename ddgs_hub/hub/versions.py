@@ -21,7 +21,7 @@ from ddgs_hub.hub.remote import ROWS, Remote, Snapshot, Version
 from ddgs_hub.rows import class_names, read_rows, undecoded
 
 BINS = 10  # of the difficulty, over 0 … 1
-SHOWN = 20  # rows that the text of a difference lists
+SHOWN = 10  # rows that the text of a difference lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +168,7 @@ def diff_versions(
             raise InputError(f"{repo_id} has no version '{name}': its versions are {known}")
     found = (persist(repo_id, partial(remote.snapshot, name), repo_type=remote.repo_type) for name in (a, b))
     first, second = found
-    recipe = changed_keys(first.provenance.get("recipe"), second.provenance.get("recipe"))
+    recipe = changed_keys(_settings(first.provenance), _settings(second.provenance))
     if remote.repo_type == "model":
         weights = [_content(snapshot).get("weights", snapshot.commit) for snapshot in (first, second)]
         return ModelDiff(a=a, b=b, same_weights=weights[0] == weights[1], recipe=recipe)
@@ -220,6 +220,15 @@ def _content(snapshot: Snapshot) -> dict[str, Any]:
 def _recipe_lines(recipe: Mapping[str, list[Any]]) -> list[str]:
     changed = [f"  {key}: {old} → {new}" for key, (old, new) in recipe.items()]
     return ["recipe:", *changed] if changed else ["recipe: the same"]
+
+
+def _settings(provenance: Mapping[str, Any]) -> Any:
+    """The recipe, and `sampled.seed`, the seed of the draw: of a set that was sampled from a published pool its own."""
+    recipe, sampled = provenance.get("recipe"), provenance.get("sampled")
+    if not isinstance(recipe, dict) or "sample" not in recipe:
+        return recipe
+    drawn = sampled if isinstance(sampled, dict) else recipe
+    return {**recipe, "sampled": {"seed": drawn.get("seed")}}
 
 
 def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -> PublishedVersion:

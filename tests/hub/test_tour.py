@@ -43,6 +43,7 @@ def test_the_whole_way(hub, tmp_path):
     assert kept
     counts = f"v1.0.0 → v1.1.0: {added} rows added, {added} gone, {kept} in both\n"
     assert said[f"ddgs-hub diff {DATASET} v1.0.0 v1.1.0"].startswith(counts)
+    assert said[f"ddgs-hub diff {DATASET} v1.0.0 v1.1.0"].endswith("recipe:\n  sampled.seed: 0 → 1\n")
     difference = json.loads(said[f"ddgs-hub diff {DATASET} v1.1.0 v2.0.0 --json"])
     assert {row["image_sha256"] for row in difference["added"]} == images["v2.0.0"] - images["v1.1.0"]
     assert difference["recipe"]["seed"] == [0, 1]
