@@ -110,7 +110,8 @@ def main() -> None:
                 take(tour)
             finally:
                 for command, output in tour.said:
-                    print(f"$ {command}\n{output}")
+                    if not command.endswith("--json"):  # hundreds of lines
+                        print(f"$ {command}\n{output}")
 
 
 if __name__ == "__main__":
