@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub_sources import why_no_model
 from ddgs_hub.recipe import AutoencoderTraining
 from ddgs_hub.rows import decode_image, undecoded
 
@@ -113,7 +114,7 @@ def load_autoencoder(name_or_path: str | Path, revision: str | None = None) -> A
             raise InputError(f"{name_or_path} is {config.get('_class_name')}: give one of {', '.join(CLASSES)}")
         return kind.from_pretrained(str(name_or_path), **where, torch_dtype=torch.float32)
     except OSError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = why_no_model(str(name_or_path), revision, error)
         raise InputError(f"cannot load an autoencoder from {name_or_path}: {reason}") from error
 
 

@@ -1,4 +1,4 @@
-"""Datasets of the Hub: found, allowed and pinned to a commit before any of their rows is read; else one sentence."""
+"""What is on the Hub: found, allowed and pinned to a commit before any rows are read; else one sentence."""
 
 import re
 import tarfile
@@ -60,17 +60,36 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
         InputError: there is no such dataset or revision, it is private or gated, or the token is wrong.
         ConnectionLostError: the Hub cannot be reached.
     """
+    return _pin(source, revision, "dataset")
+
+
+def why_no_model(name: str, revision: str | None, error: Exception) -> str:
+    """Why a model could not be had: what the Hub says of it, asked after the attempt, or else the error's first line.
+
+    Not asked before: where the Hub cannot be reached, its clients take what is in their cache.
+    """
+    if not (constants.HF_HUB_OFFLINE or Path(name).exists()):
+        try:
+            _pin(name, revision, "model")
+        except InputError as refused:
+            return str(refused)
+    return " ".join(str(error).strip().split("\n")[0].split())
+
+
+def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
     token = get_token()
     if token is not None and not (token.isascii() and token.isprintable()):  # the client's error would show it
         raise InputError(f"the token of the Hub has characters that no token has: {LOG_IN}")
     api = HfApi()
-    page = f"{constants.ENDPOINT}/datasets/{source}"
+    pages = f"{constants.ENDPOINT}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}"
+    page = f"{pages}{source}"
     try:
-        info = patiently(lambda: api.dataset_info(source, revision=revision))
-        page = f"{constants.ENDPOINT}/datasets/{info.id}"
-        patiently(lambda: api.auth_check(info.id, repo_type="dataset"))
+        info = patiently(lambda: api.repo_info(source, revision=revision, repo_type=repo_type))
+        page = f"{pages}{info.id}"
+        patiently(lambda: api.auth_check(info.id, repo_type=repo_type))
     except HFValidationError as error:
-        raise InputError(f"'{source}' is neither a folder nor the id of a Hub dataset, such as name/dataset") from error
+        wanted = f"neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}"
+        raise InputError(f"'{source}' is {wanted}") from error
     except GatedRepoError as error:
         granted = f"ask for access on {page}" if token else f"ask for access on {page} and {LOG_IN}"
         raise InputError(f"{source} is gated and this account has no access to it: {granted}") from error
@@ -80,7 +99,7 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
         hidden = "its token may not read it" if token else "it is private"
         advice = "use a token that may" if token else LOG_IN
         raise InputError(
-            f"there is no dataset {source} on {constants.ENDPOINT}, or {hidden}: correct the id, or {advice}"
+            f"there is no {repo_type} {source} on {constants.ENDPOINT}, or {hidden}: correct the id, or {advice}"
         ) from error
     except (NoAnswer, ConnectionError) as error:
         raise _refused(error, source) from error

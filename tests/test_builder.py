@@ -213,13 +213,13 @@ class TestScored:
         )
         page = f"ask for access on {hub.url}/datasets/{SOURCE} and log in"
         assert page in gated["error"]
-        assert missing["error"].startswith("cannot get the scorer acme/none from the Hub: ")
+        assert missing["error"].startswith("cannot get the scorer acme/none: ")
         assert asked(hub) == []
         nowhere = {"HF_ENDPOINT": f"http://127.0.0.1:{free_port}"}
         jobs = [("ScoredBuilder", {**WOOFS, "source": source}, []) for source in (SOURCE, "digits")]
         source, scorer = build(hub, *jobs, env=nowhere)
         assert "cannot reach" in source["error"]
-        assert scorer["error"].startswith(f"cannot get the scorer {SCORER} from the Hub: ")
+        assert scorer["error"].startswith(f"cannot get the scorer {SCORER}: ")
 
 
 def write_original_woof(folder: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint_folder
-from ddgs_hub.hub_sources import NoAnswer, Pinned, patiently
+from ddgs_hub.hub_sources import NoAnswer, Pinned, patiently, why_no_model
 
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
 FILES = ["config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json", "fold*"]
@@ -47,7 +47,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
     try:
         info = patiently(lambda: HfApi().model_info(repo_id, revision=revision))
     except (NoAnswer, OSError, ValueError) as error:
-        raise _unavailable(repo_id, error) from error
+        raise _unavailable(repo_id, revision, error) from error
     return Pinned(info.id, str(info.sha))
 
 
@@ -216,7 +216,7 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
     try:
         path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES))
     except (OSError, ValueError) as error:  # the Hub's own errors derive from these
-        raise _unavailable(repo_id, error) from error
+        raise _unavailable(repo_id, revision, error) from error
     return path, repo_id, path.name
 
 
@@ -233,8 +233,8 @@ def _repository(name: str) -> str:
     return repo_id
 
 
-def _unavailable(repo_id: str, error: Exception) -> InputError:
-    return InputError(f"cannot get the scorer {repo_id} from the Hub: {_reason(error)}")
+def _unavailable(repo_id: str, revision: str | None, error: Exception) -> InputError:
+    return InputError(f"cannot get the scorer {repo_id}: {why_no_model(repo_id, revision, error)}")
 
 
 def _load(folder: Path, name: str) -> _Loaded:

@@ -23,6 +23,7 @@ from ddgs_hub.diffusion.convert import (
 )
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub_sources import why_no_model
 
 FREQUENCIES = "timestep_frequencies"  # our key in a model's configuration, see `use_original_frequencies`
 TRANSFORMER_CONFIG = "transformer/config.json"  # in a pipeline
@@ -62,7 +63,7 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
         original = config.pop(FREQUENCIES, None) == "original"
         dit = DiTTransformer2DModel.from_pretrained(name, torch_dtype=torch.float32, **where)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot load a DiT from {name}: {str(error).strip().splitlines()[0]}") from error
+        raise InputError(f"cannot load a DiT from {name}: {why_no_model(name, revision, error)}") from error
     tie_condition_embedders(dit).eval()
     return use_original_frequencies(dit) if original else dit
 

@@ -86,9 +86,9 @@ def test_a_hub_id_loads_from_the_cache_and_says_its_commit(timm_folder, tmp_path
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nobody/no-such-scorer", "cannot get the scorer nobody/no-such-scorer from the Hub"),
-        ("resnet50.tv_in1k", "cannot get the scorer timm/resnet50.tv_in1k from the Hub"),
-        ("a/b/c", "cannot get the scorer a/b/c from the Hub"),
+        ("nobody/no-such-scorer", "cannot get the scorer nobody/no-such-scorer"),
+        ("resnet50.tv_in1k", "cannot get the scorer timm/resnet50.tv_in1k"),
+        ("a/b/c", "cannot get the scorer a/b/c"),
         ("./no-such-folder", "./no-such-folder is not a folder"),
         ("resnet50.no_such_weights", "timm has no weights for 'resnet50.no_such_weights'"),
     ],
