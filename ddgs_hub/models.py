@@ -12,7 +12,7 @@ from ddgs_hub.bases import base_path
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.processes import by_the_first
 from ddgs_hub.provenance import made_with, model_identity
-from ddgs_hub.recipe import Recipe, first_difference
+from ddgs_hub.recipe import Recipe, changed_keys, load_recipe, recipe_names, recipe_to_dict
 from ddgs_hub.rows import read_rows, refuse_existing
 
 SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the bases that come with the package: its own
@@ -119,6 +119,17 @@ def describe_scorer(recipe: Recipe, original: Path, scorer: Path, *, command: st
     write_scorer(scorer, provenance)
 
 
+def run_command(recipe: Recipe) -> str:
+    """The command line of a run, for a card: what the recipe changes in the one of the package, whoever set it."""
+    if recipe.name not in recipe_names():
+        return f"ddgs-hub run {recipe.name}.yaml"
+    from ddgs_hub.hub import public_values
+
+    changed = changed_keys(recipe_to_dict(load_recipe(recipe.name)), public_values(recipe_to_dict(recipe)))
+    values = [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
+    return command_line("run", recipe.name, values=values, seed=None)
+
+
 def command_line(command: str, *options: str, values: Sequence[str] | None, seed: int | None) -> str:
     """A command line for a card, without the folders of this machine.
 
@@ -131,8 +142,11 @@ def command_line(command: str, *options: str, values: Sequence[str] | None, seed
     from ddgs_hub.hub import public_values
 
     given = [*options, *(() if seed is None else ("--seed", str(seed)))]
-    given += [part for value in values or () for part in ("--set", value)]
-    return shlex.join(["ddgs-hub", command, *map(public_values, given)])
+    given = list(map(public_values, given))
+    for value in values or ():
+        key, _, new = value.partition("=")
+        given += ["--set", f"{key}={public_values(new)}"]
+    return shlex.join(["ddgs-hub", command, *given])
 
 
 def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bool:
@@ -144,7 +158,7 @@ def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bo
     except (OSError, ValueError):
         return False
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
-    if first_difference(there.get("recipe", {}), wanted):
+    if there.get("recipe") != wanted:
         return False
     made_of = _made_of(original, base, recipe.model.revision)
     return made_of == {key: there.get(CONTENT, {}).get(key) for key in made_of}

@@ -282,16 +282,14 @@ def recipe_to_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
 
 
-def first_difference(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:
-    """Key and both values of the first place where two nested dictionaries differ; None where they are equal."""
-    for key in [*a, *(k for k in b if k not in a)]:
-        old, new = a.get(key), b.get(key)
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            return first_difference(old, new, f"{prefix}{key}.")
-        return f"{prefix}{key}", old, new
-    return None
+def changed_keys(a: Any, b: Any, prefix: str = "") -> dict[str, list[Any]]:
+    """Dotted key → both values, of all places where two nested dictionaries differ; None stands for a missing key."""
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return {} if a == b else {prefix.rstrip(".") or "recipe": [a, b]}
+    changed: dict[str, list[Any]] = {}
+    for key in [*a, *(key for key in b if key not in a)]:
+        changed |= changed_keys(a.get(key), b.get(key), f"{prefix}{key}.")
+    return changed
 
 
 def _set(values: dict[str, Any], override: str) -> None:

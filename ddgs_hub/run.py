@@ -17,7 +17,7 @@ from ddgs_hub.baselines import random_selection
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import is_main, wait_for_all
 from ddgs_hub.provenance import made_with
-from ddgs_hub.recipe import Recipe, first_difference, recipe_to_dict
+from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
 from ddgs_hub.rows import read_rows
 
 RECIPE_FILE = "recipe.yaml"
@@ -136,9 +136,10 @@ class Run:
         """Makes the folder, or sees that it was made with this recipe."""
         path = self.folder / RECIPE_FILE
         if path.is_file() and self._finished():  # a folder in which nothing was finished is nobody's
-            difference = first_difference(yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"], self._values())
-            if difference:
-                key, old, new = difference
+            before = yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
+            changed = changed_keys(before, self._values())
+            if changed:
+                key, (old, new) = next(iter(changed.items()))
                 raise InputError(
                     f"{self.folder} belongs to another recipe ({key} is {old} there, {new} here): "
                     "choose another --output, or remove the folder"
@@ -186,7 +187,7 @@ class Run:
         return report.make_figures(self.original, self.pool, self.distilled, self.figures)
 
     def _export(self) -> str:
-        recipe, command = self.recipe, f"ddgs-hub run {self.recipe.name}"
+        recipe, command = self.recipe, models.run_command(self.recipe)
         models.describe_dit(recipe, self.original, recipe.model.base or self.base, self.dit, command=command)
         if recipe.score.scorer is None:
             models.describe_scorer(recipe, self.original, self.scorer, command=command)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from huggingface_hub import constants
 from ddgs_hub import cli
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.hub import hash_weights, license_of
-from ddgs_hub.models import command_line
+from ddgs_hub.models import command_line, run_command
 from ddgs_hub.provenance import model_identity
+from ddgs_hub.recipe import load_recipe
 from ddgs_hub.rows import read_rows, write_rows
 
 TOKEN = "hf_" + "Alice0" * 6
@@ -263,8 +265,17 @@ def test_offline_the_license_is_that_of_the_base_by_name(tmp_path, monkeypatch):
 
 def test_a_command_line_tells_no_folders():
     options = ("--recipe", "/home/somebody/mine.yaml", "--output", "out")
-    line = command_line("finetune", *options, values=["model.base=a b"], seed=3)
-    assert line == "ddgs-hub finetune --recipe mine.yaml --output out --seed 3 --set 'model.base=a b'"
+    line = command_line("finetune", *options, values=["model.base=a b", "codec.encoder=./some/where"], seed=3)
+    changed = "--set 'model.base=a b' --set codec.encoder=where"
+    assert line == f"ddgs-hub finetune --recipe mine.yaml --output out --seed 3 {changed}"
+
+
+def test_the_command_of_a_run_has_what_its_recipe_changes():
+    assert run_command(load_recipe("digits")) == "ddgs-hub run digits"
+    changed = load_recipe("digits", ["seed=2", "data.original=/home/somebody/data", "pool.guidance_channels=all"])
+    line = "ddgs-hub run digits --set data.original=data --set seed=2 --set pool.guidance_channels=all"
+    assert run_command(changed) == line
+    assert run_command(replace(changed, name="mine")) == "ddgs-hub run mine.yaml"
 
 
 def test_what_tells_a_model_from_others(tmp_path, monkeypatch):

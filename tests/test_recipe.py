@@ -15,7 +15,7 @@ from ddgs_hub.recipe import (
     Pool,
     Recipe,
     Sample,
-    first_difference,
+    changed_keys,
     load_recipe,
     parse_recipe,
     recipe_names,
@@ -106,30 +106,26 @@ class TestReadingAndWriting:
         assert written["evaluate"]["lr_decay"] == 0.2
 
     def test_no_difference(self) -> None:
-        assert first_difference(recipe_to_dict(load_recipe("digits")), recipe_to_dict(load_recipe("digits"))) is None
+        assert changed_keys(recipe_to_dict(load_recipe("digits")), recipe_to_dict(load_recipe("digits"))) == {}
 
     @pytest.mark.parametrize(
-        ("override", "key", "new"),
-        [("seed=3", "seed", 3), ("pool.size=2", "pool.size", 2), ("score.training=null", "score.training", None)],
+        ("overrides", "changed"),
+        [
+            (["seed=3"], {"seed": [0, 3]}),
+            (["pool.size=2", "seed=3"], {"seed": [0, 3], "pool.size": [5, 2]}),  # in the order of the recipe
+            (["data.subset=imagewoof"], {"data.subset": [None, "imagewoof"]}),
+        ],
     )
-    def test_first_difference(self, override: str, key: str, new: Any) -> None:
-        overrides = [override, "score.scorer=x"] if "score" in override else [override]
-        old, changed = recipe_to_dict(load_recipe("digits")), recipe_to_dict(load_recipe("digits", overrides))
-        found = {}
-        while difference := first_difference(old, changed):
-            where, before, after = difference
-            found[where] = after
-            *sections, last = where.split(".")
-            part = changed
-            for section in sections:
-                part = part[section]
-            part[last] = before
-        assert found.pop(key) == new
-        assert set(found) <= {"score.scorer"}
+    def test_changed_keys(self, overrides: list[str], changed: dict[str, list[Any]]) -> None:
+        found = changed_keys(recipe_to_dict(load_recipe("digits")), recipe_to_dict(load_recipe("digits", overrides)))
+        assert list(found.items()) == list(changed.items())
 
     def test_a_difference_is_also_a_key_that_only_one_has(self) -> None:
-        assert first_difference({"a": 1}, {"a": 1, "b": 2}) == ("b", None, 2)
-        assert first_difference({"a": {"x": 1, "y": 2}}, {"a": {"x": 1}}) == ("a.y", 2, None)
+        a = {"seed": 1, "pool": {"size": 5, "old": None}, "data": {"config": None}}
+        b = {"seed": 1, "pool": {"size": 6}, "data": {"config": {"a": 1}}, "new": [1]}
+        assert changed_keys(a, b) == {"data.config": [None, {"a": 1}], "new": [None, [1]], "pool.size": [5, 6]}
+        assert changed_keys({"a": {"x": 1, "y": 2}}, {"a": {"x": 1}}) == {"a.y": [2, None]}
+        assert changed_keys(None, {"seed": 1}) == {"recipe": [None, {"seed": 1}]}
 
 
 class TestOverrides:

@@ -25,6 +25,7 @@ TEMPLATES = tuple(Path(__file__).resolve().parents[level] / "model_cards" for le
 OWNER = "OWNER"  # stands for the account while there is none
 VERSION = "VERSION"  # stands for the version while there is none
 OWNER_NOTE = f"`{OWNER}` stands for the account that publishes it, `{VERSION}` for a version such as `v1.0.0`.\n"
+WIDTH = 88  # characters of code that the Hub shows without a scroll bar
 HAND_WRITTEN = "<!-- What is below this line is yours: `ddgs-hub publish` keeps it. -->"
 SIZE_CATEGORIES = (  # as the Hub names them, each a power of ten wide from 1,000 rows on
     *("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"),
@@ -315,13 +316,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    filters: dict[str, Any] = {
         "cell": _cell,
         "code": lambda text: f"`{' '.join(text.split())}`",
         "counts": _counts,
         "number": lambda value: f"{value:g}",
         "public": public_name,
+        "shell": _shell,
     }
+    environment.filters |= filters
     return environment
 
 
@@ -334,6 +337,11 @@ def _counts(values: Sequence[int]) -> str:
     """The counts of ten bins, which a narrow table breaks in the middle or not at all."""
     halves = values[: len(values) // 2], values[len(values) // 2 :]
     return " ".join("\N{NO-BREAK SPACE}".join(map(str, half)) for half in halves)
+
+
+def _shell(command: str) -> str:
+    """A command line, over several lines where it is long."""
+    return command if len(command) <= WIDTH else command.replace(" --", " \\\n    --")
 
 
 def public_name(name: str) -> str:

@@ -18,6 +18,7 @@ from ddgs_hub.hub.access import check_name
 from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.patience import make_client, persist
 from ddgs_hub.hub.remote import ROWS, Remote, Snapshot, Version
+from ddgs_hub.recipe import changed_keys
 from ddgs_hub.rows import class_names, read_rows, undecoded
 
 BINS = 10  # of the difficulty, over 0 … 1
@@ -183,16 +184,6 @@ def diff_versions(
         difficulty={side: _distribution(part) for side, part in rows.items()},
         recipe=recipe,
     )
-
-
-def changed_keys(a: Any, b: Any, prefix: str = "") -> dict[str, list[Any]]:
-    """Dotted key → both values, of all places where two nested dictionaries differ; None stands for a missing key."""
-    if not (isinstance(a, Mapping) and isinstance(b, Mapping)):
-        return {} if a == b else {prefix.rstrip(".") or "recipe": [a, b]}
-    changed: dict[str, list[Any]] = {}
-    for key in sorted({*a, *b}):
-        changed |= changed_keys(a.get(key), b.get(key), f"{prefix}{key}.")
-    return changed
 
 
 def _find(api: HfApi, repo_id: str) -> Remote:

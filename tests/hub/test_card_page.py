@@ -33,7 +33,8 @@ HEADINGS = {
     ],
     "dit": [
         "digits-ddgs-dit",
-        *("How to generate", "The adapter", "Classes", "How it was trained", "Limits", "How to reproduce", "Citation"),
+        *("How to generate", "The adapter", "Classes", "How it was trained", "Limits", "How to reproduce"),
+        *("Versions", "Citation"),
     ],
 }
 # Of each table the numbers of cells that its rows have, which must be one, and the number of rows.

@@ -25,8 +25,8 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.hub import add_pool, describe_rows, hash_pool, hash_pool_folder, publish_dataset
 from ddgs_hub.hub.export import sha256_of
 from ddgs_hub.hub.merging import split_card
-from ddgs_hub.hub.versions import changed_keys
 from ddgs_hub.hub_sources import split_revision
+from ddgs_hub.recipe import changed_keys
 from ddgs_hub.rows import read_rows, write_rows
 
 SHARD = "train-00000-of-00001.parquet"

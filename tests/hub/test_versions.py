@@ -9,7 +9,6 @@ from published import REPO, export, png
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub import diff_versions, list_versions, publish_dataset, versions_table
 from ddgs_hub.hub.remote import Version
-from ddgs_hub.hub.versions import changed_keys
 
 
 @pytest.fixture
@@ -103,10 +102,3 @@ def test_what_is_not_there(api, three, repo, a, message):
 def test_a_difficulty_on_an_edge_is_in_the_upper_bin(api, tmp_path):
     publish_dataset(export(tmp_path, tuple(range(100, 110))), REPO, api=api)
     assert diff_versions(REPO, "v1.0.0", "v1.0.0", api=api).difficulty["a"]["histogram"] == [1] * 10
-
-
-def test_changed_keys():
-    a = {"seed": 1, "pool": {"size": 5, "old": None}, "data": {"config": None}}
-    b = {"seed": 1, "pool": {"size": 6}, "data": {"config": {"a": 1}}, "new": [1]}
-    assert changed_keys(a, b) == {"data.config": [None, {"a": 1}], "new": [None, [1]], "pool.size": [5, 6]}
-    assert changed_keys(None, {"seed": 1}) == {"recipe": [None, {"seed": 1}]}
