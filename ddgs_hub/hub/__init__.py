@@ -1,5 +1,6 @@
 """The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
+from ddgs_hub.hub.access import check_push
 from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, render_card
 from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_weights
 from ddgs_hub.hub.export import export_dataset, hub_id, write_model_card
@@ -21,6 +22,7 @@ __all__ = [
     "Publication",
     "PublishedVersion",
     "VersionDiff",
+    "check_push",
     "describe_rows",
     "diff_versions",
     "export_dataset",

@@ -79,18 +79,22 @@ def explain(error: BaseException, repo_id: str, repo_type: str = "dataset") -> s
     status = response.status_code
     if status in PASSING or status >= 500:
         return None
-    owner = repo_id.split("/")[0]
     if isinstance(error, GatedRepoError):
         return f"the files of {repo_id} are gated: ask for access at {page_of(repo_id, repo_type)}"
     if status == 401:
         return f"the Hub does not accept this token for {repo_id}: log in with `hf auth login`, or set HF_TOKEN"
     if status == 403:
-        return f"this token may not write to {repo_id}: take one with the role write of a member of {owner}"
+        return may_not_write(repo_id)
     if status == 404:
         return (
             f"there is no {repo_type} {repo_id} on the Hub, or this token may not see it: check the name and the token"
         )
     return f"the Hub refuses this for {repo_id} (status {status}, {_one_line(error)})"
+
+
+def may_not_write(repo_id: str) -> str:
+    """What to say of a token that may not write to a repository."""
+    return f"this token may not write to {repo_id}: take one with the role write of a member of {repo_id.split('/')[0]}"
 
 
 def page_of(repo_id: str, repo_type: str, endpoint: str = constants.ENDPOINT) -> str:

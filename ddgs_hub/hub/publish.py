@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub.access import check_name, check_privacy, check_token
 from ddgs_hub.hub.export import CARD, PROVENANCE
 from ddgs_hub.hub.package import Package
-from ddgs_hub.hub.patience import make_client, page_of, persist, used_token
+from ddgs_hub.hub.patience import make_client, page_of, persist
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
 
 
@@ -97,20 +96,13 @@ def publish(
     Raises:
         InputError: the folder is none, the Hub refuses or does not answer, or `version` cannot be given.
     """
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise InputError(f"'{repo_id}' is no name of a repository: give OWNER/NAME") from error
-    if "/" not in repo_id:
-        raise InputError(f"'{repo_id}' does not say whose repository it is: give OWNER/NAME")
+    check_name(repo_id)
     wanted = Version.parse(version)
     if version is not None and wanted is None:
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
     package = Package.read(find_repository(Path(folder), repo_id), repo_id)
-    known = used_token(api)
-    if known is None:
-        raise InputError("there is no token to publish with: log in with `hf auth login`, or set HF_TOKEN")
+    known = check_token(api)
     if known in package.card or known in str(package.provenance):
         raise InputError(f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one")
     publisher = _Publisher(api, package, wanted, private, create_pr)
@@ -156,7 +148,7 @@ class _Publisher:
         if head is None:
             self.api.create_repo(self.repo_id, repo_type=self.repo_type, private=self.private, exist_ok=True)
             return None
-        self._check_privacy(head)
+        check_privacy(self.repo_id, wanted=self.private, private=head.private)
         tags = self.remote.versions()
         if head.version and head.version not in tags and not self.create_pr:
             # A commit without its tag: this call's, or that of one which was cut off. Nothing comes before it.
@@ -190,7 +182,7 @@ class _Publisher:
         head = self.remote.snapshot()
         newest = None
         if head is not None:
-            self._check_privacy(head)
+            check_privacy(self.repo_id, wanted=self.private, private=head.private)
             tags = self.remote.versions()
             newest = self._newest(head, tags)
             if newest and not self.package.changed(newest[1]):
@@ -219,10 +211,6 @@ class _Publisher:
                 if snapshot and not self.package.changed(snapshot):
                     return self._found(version, snapshot)
         return None
-
-    def _check_privacy(self, head: Snapshot) -> None:
-        if self.private and not head.private:
-            raise InputError(f"{self.repo_id} is there and public: make it private in its settings first")
 
     def _next(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
         version, changes = self.package.next_version(newest)

@@ -10,7 +10,7 @@ from hub_server.repositories import Repository
 class User:
     name: str
     token: str
-    role: str  # of the token: "read" or "write"
+    role: str  # of the token: "write", "read", or "fineGrained", which is to read, too
     orgs: tuple[str, ...] = ()
 
     def belongs_to(self, namespace: str) -> bool:

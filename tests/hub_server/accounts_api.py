@@ -19,6 +19,12 @@ def whoami(hub: "HubServer", request: Request, user: User | None) -> Response:
         raise anonymous_refused(repository=False)
     orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": "write"} for name in user.orgs]
     access = {"displayName": "a token", "role": user.role}
+    if user.role == "fineGrained":  # one that may read only
+        scope = {
+            "entity": {"type": "user", "name": user.name},
+            "permissions": ["repo.content.read", "discussion.write"],
+        }
+        access["fineGrained"] = {"global": [], "scoped": [scope]}
     names = {"type": "user", "id": user.name, "name": user.name, "fullname": user.name, "isPro": False}
     return answer({**names, "orgs": orgs, "auth": {"type": "access_token", "accessToken": access}})
 
