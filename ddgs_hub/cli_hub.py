@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ddgs_hub.cli_options import JsonOption, TokenOption, show
+from ddgs_hub.cli_options import JsonOption, PrivateOption, TokenOption, show
 
 app = typer.Typer()
 
@@ -17,7 +17,7 @@ def publish(
     version: Annotated[
         str | None, typer.Option(help="As v2.0.0, instead of the one that follows from what changed.")
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")] = False,
+    private: PrivateOption = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files, version and card; touch nothing.")] = False,
     token: TokenOption = None,

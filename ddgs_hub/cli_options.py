@@ -6,18 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from ddgs_hub.errors import InputError
 from ddgs_hub.processes import is_main
 
 
 def new_folder(path: Path | None) -> Path | None:
     """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
     if path is not None:
-        from ddgs_hub.rows import refuse_unwritable
+        from ddgs_hub.rows import require_new
 
-        refuse_unwritable(path)
-        if path.is_dir() and any(path.iterdir()):
-            raise InputError(f"{path} is not empty: choose another --output, or remove it")
+        require_new(path)
     return path
 
 
@@ -31,6 +28,7 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+PrivateOption = Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")]
 TokenOption = Annotated[
     str | None, typer.Option("--token", help="Instead of HF_TOKEN's or the login's, which no list of processes shows.")
 ]

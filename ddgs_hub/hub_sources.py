@@ -38,10 +38,14 @@ class Pinned:
     Attributes:
         id: as the Hub spells it: `imagenet-1k` is ILSVRC/imagenet-1k.
         commit: 40 hexadecimal digits.
+        gated: who reads it has agreed to terms; False where nobody could be asked.
+        license: as its card says it; None where it does not, or nobody could be asked.
     """
 
     id: str
     commit: str
+    gated: bool = False
+    license: str | None = None
 
 
 def pin_dataset(source: str, revision: str | None = None) -> Pinned:
@@ -75,7 +79,8 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
         ) from error
     except (NoAnswer, ConnectionError) as error:
         raise _refused(error, source) from error
-    return Pinned(info.id, str(info.sha))
+    license = info.card_data.get("license") if info.card_data else None
+    return Pinned(info.id, str(info.sha), bool(info.gated), license if isinstance(license, str) else None)
 
 
 def cached_snapshot(source: str, revision: str | None = None) -> Path | None:

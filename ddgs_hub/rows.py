@@ -21,6 +21,7 @@ from PIL import UnidentifiedImageError
 from ddgs_hub.errors import InputError
 
 ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
+SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails is sent again whole
 
 
 def refuse_unwritable(folder: str | Path) -> None:
@@ -33,6 +34,20 @@ def refuse_unwritable(folder: str | Path) -> None:
         raise InputError(f"cannot write {folder}: {nearest} is a file; choose another --output")
     if not os.access(nearest, os.W_OK):
         raise InputError(f"cannot write {folder}: no permission to write in {nearest}; choose another --output")
+
+
+def require_new(folder: str | Path) -> None:
+    """Raises an InputError where `folder` cannot be made, or holds something: what is there was made by someone."""
+    refuse_unwritable(folder)
+    path = Path(folder)
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{folder} is not empty: choose another --output, or remove it")
+
+
+def hidden_sibling(folder: Path, kind: str) -> Path:
+    """The hidden neighbour of a folder where the work on it is kept until it is done."""
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.{kind}")
 
 
 @contextmanager
@@ -86,7 +101,7 @@ def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> 
 
 
 def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
-    """Writes a dataset as `folder/data/<split>-….parquet`, with the bytes of every image in it.
+    """Writes a dataset as `folder/data/<split>-….parquet`, with the bytes of every image, in files of `SHARD_BYTES`.
 
     Images that are given by path are read from there, and no folder names of this machine are kept.
     """
@@ -95,7 +110,29 @@ def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
     plain = rows.with_format("arrow")
     starts = range(0, len(rows), ROWS_PER_GROUP)
     tables = (embed_table_storage(plain[start : start + ROWS_PER_GROUP]) for start in starts)
-    write_tables(tables, rows.features, parquet_path(folder, split))
+    files: list[Path] = []
+    for shard in _shards(tables):
+        files.append(parquet_path(folder, split).with_name(f"{split}-{len(files):05d}"))
+        write_tables(shard, rows.features, files[-1])
+    for k, path in enumerate(files):  # how many there are is known now
+        path.rename(path.with_name(f"{split}-{k:05d}-of-{len(files):05d}.parquet"))
+
+
+def _shards(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
+    """The tables, in runs of `SHARD_BYTES`; one run, empty, where there is none."""
+    following = next(tables, None)
+
+    def shard() -> Iterator[pa.Table]:
+        nonlocal following
+        size = 0
+        while following is not None and size < SHARD_BYTES:
+            yield following
+            size += following.nbytes
+            following = next(tables, None)
+
+    yield shard()
+    while following is not None:
+        yield shard()
 
 
 def read_rows(folder: str | Path, split: str = "train") -> Dataset:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from ddgs_hub import __version__, report, stages
+from ddgs_hub import report, stages
 from ddgs_hub.baselines import random_selection
+from ddgs_hub.environment import library_versions
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, first_difference, recipe_to_dict
@@ -153,8 +153,7 @@ class Run:
 
     def provenance(self) -> dict[str, Any]:
         """The resolved recipe and the versions of the libraries that carry it out."""
-        versions = {"ddgs-hub": __version__, **{name: version(name) for name in LIBRARIES}}
-        return {"recipe": self._values(), "versions": versions}
+        return {"recipe": self._values(), "versions": library_versions(*LIBRARIES)}
 
     def _values(self) -> dict[str, Any]:
         return recipe_to_dict(self.recipe)

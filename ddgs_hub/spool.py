@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Spool:
         if self.subset:
             features, chunks = original_rows(opened, self.subset, state["position"])
         self._opened = features, ((chunk.table, chunk.position) for chunk in chunks)
-        state["pinned"] = {"id": opened.pinned.id, "commit": opened.pinned.commit} if opened.pinned else None
+        state["pinned"] = asdict(opened.pinned) if opened.pinned else None
 
     def fetch(self) -> None:
         """Writes the rows that are missing, after `open`.

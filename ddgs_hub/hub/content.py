@@ -1,19 +1,21 @@
-"""What a distilled set is made of, as hashes: they decide its next version, and are written into `provenance.json`."""
+"""What is published, as hashes: they decide its next version, and are written into `provenance.json`."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import undecoded
+from ddgs_hub.rows import ROWS_PER_GROUP, read_tables
 
 CONTENT = "content"  # the key of `provenance.json`
 ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
+SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty")
 POOL_COLUMNS = ("label", "seed")  # what scoring and sampling add to a pool does not make it another one
 
 
@@ -34,14 +36,32 @@ def hash_pool(rows: Dataset) -> str:
 
 def hash_rows(rows: Dataset, columns: Sequence[str]) -> str:
     """SHA-256 over the image bytes and those of `columns` that are there; the order of the rows does not matter."""
-    names = [name for name in columns if name in rows.column_names]
-    plain = undecoded(rows.with_format(None).select_columns(["image", *names]))
+    return hash_tables(rows.with_format("arrow").iter(ROWS_PER_GROUP), columns)
+
+
+def hash_tables(tables: Iterable[pa.Table], columns: Sequence[str]) -> str:
+    """The hash that `hash_rows` gives to the same rows, which need not fit in memory; they need have no images."""
     hashes = []
-    for row in plain:
-        digest = hashlib.sha256(row["image"]["bytes"])
-        digest.update(json.dumps([row[name] for name in names]).encode())
-        hashes.append(digest.digest())
+    for table in tables:
+        names = [name for name in columns if name in table.column_names]
+        images = ["image"] if "image" in table.column_names else []
+        for row in table.select([*images, *names]).to_pylist():
+            digest = hashlib.sha256(row["image"]["bytes"] if images else b"")
+            digest.update(json.dumps([row[name] for name in names]).encode())
+            hashes.append(digest.digest())
     return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+
+
+def hash_scored(folder: str | Path) -> str:
+    """The hash by which the rows of a scored original are known, whatever its split is called.
+
+    Raises:
+        InputError: the folder has no rows, or they cannot be read.
+    """
+    splits = sorted({path.name.rsplit("-of-", 1)[0].rsplit("-", 1)[0] for path in Path(folder).glob("data/*.parquet")})
+    if len(splits) != 1:
+        raise InputError(f"{folder} has not one split in its data/ ({', '.join(splits) or 'none'}): score it again")
+    return hash_tables(read_tables(folder, splits[0])[1], SCORED_COLUMNS)
 
 
 def hash_weights(folder: str | Path) -> str:

@@ -54,11 +54,8 @@ def export_dataset(
             rows_sha256=hashlib.sha256(parquet_path(partial).read_bytes()).hexdigest(),
             figures=tuple(figures),
         )
-        _write_text(partial / CARD, render_card(card))
-        _write_text(
-            partial / PROVENANCE,
-            json.dumps(_public(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False),
-        )
+        write_text(partial / CARD, render_card(card))
+        write_provenance(partial, provenance)
         for name, picture in figures.items():
             (partial / "figures").mkdir(exist_ok=True)
             shutil.copyfile(picture, partial / "figures" / f"{name}.png")
@@ -77,7 +74,7 @@ def write_model_card(folder: str | Path, card: ModelCard) -> Path:
         pipeline=(folder / "model_index.json").is_file(),
         adapter=(folder / "adapter.safetensors").is_file(),
     )
-    _write_text(folder / CARD, render_card(card))
+    write_text(folder / CARD, render_card(card))
     return folder / CARD
 
 
@@ -90,6 +87,12 @@ def hub_id(name: str | None) -> str | None:
     except HFValidationError:
         return None
     return name
+
+
+def write_provenance(folder: Path, values: Mapping[str, Any]) -> None:
+    """Writes `provenance.json`, without local paths."""
+    text = json.dumps(_public(values), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(folder / PROVENANCE, text)
 
 
 def _public(values: Any) -> Any:
@@ -112,5 +115,6 @@ def _info(folder: Path) -> DatasetInfo:
     )
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a text that ends with a line's end, with the same bytes on every system."""
     path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8", newline="\n")

@@ -14,7 +14,7 @@ from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.export import CARD, PROVENANCE
 from ddgs_hub.hub.kinds import Kind, kind_of
 from ddgs_hub.hub.merging import merge_cards, split_card
-from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version
+from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version, row_files
 
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
@@ -86,7 +86,7 @@ class Package:
 
     def stale(self, snapshot: Snapshot) -> list[str]:
         """Files of an earlier version in a commit that this one does not have."""
-        return sorted(snapshot.own_files - {*self.files, CARD, PROVENANCE})
+        return sorted(snapshot.own_files(row_files(self.provenance)) - {*self.files, CARD, PROVENANCE})
 
     def changed(self, snapshot: Snapshot) -> list[str]:
         """Files whose content in a commit is not this one's, those that are to be removed among them."""
