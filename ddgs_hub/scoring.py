@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Value
+from datasets.table import embed_table_storage
 from numpy.typing import NDArray
 
 from ddgs_hub.difficulty import Scorer, imagenet_wnids, is_imagenet_1k, score
@@ -30,10 +31,10 @@ from ddgs_hub.hub import (
     why_withheld,
     write_scored,
 )
-from ddgs_hub.hub.content import hash_rows
+from ddgs_hub.hub.content import hash_tables
 from ddgs_hub.hub_sources import Pinned
 from ddgs_hub.processes import is_main, wait_for_all
-from ddgs_hub.rows import class_names, hidden_sibling, read_tables, require_new, staged_folder
+from ddgs_hub.rows import ROWS_PER_GROUP, class_names, hidden_sibling, read_tables, require_new, staged_folder
 from ddgs_hub.sampling import difficulty_histogram
 from ddgs_hub.spool import Spool
 from ddgs_hub.stages import describe_difficulty
@@ -232,7 +233,7 @@ def _write(
     chosen = {"config": request.config, "split": request.split, "subset": request.subset}
     made_of = {
         # What is not on the Hub is known by its images and their labels.
-        "source": _told(pinned, *chosen.values()) if pinned else hash_rows(scored, ("label",)),
+        "source": _told(pinned, *chosen.values()) if pinned else _hash_images(scored),
         "scorer": weights or f"{scorer.name}@{scorer.revision}",
     }
     provenance: dict[str, Any] = {
@@ -272,6 +273,11 @@ def _public(name: str) -> str:
     """A Hub id as it is, of a local folder the name: where files lie here concerns nobody."""
     folder = Path(name).expanduser()
     return folder.resolve().name if folder.is_dir() else name
+
+
+def _hash_images(rows: Dataset) -> str:
+    tables = rows.with_format("arrow").iter(ROWS_PER_GROUP)
+    return hash_tables((embed_table_storage(table) for table in tables), ("label",))
 
 
 def _told(pinned: Pinned, *chosen: str | None) -> str:

@@ -31,7 +31,7 @@ def why_withheld(source: str, *, gated: bool) -> str:
     who published copies would let everybody in.
     """
     if is_imagenet(source):
-        return "ImageNet's terms do not allow it to pass them on"
+        return "ImageNet's terms do not allow them to be passed on"
     return f"{source} is gated, and gives them to those who agree to its terms" if gated else ""
 
 

@@ -73,7 +73,7 @@ class ScoredCard:
     @property
     def title(self) -> str:
         """The dataset's name for people."""
-        return f"{self.of}, {'with difficulties' if self.images else 'difficulties'}"
+        return f"{self.of}, with difficulties" if self.images else f"Difficulties of {self.of}"
 
     @property
     def images(self) -> bool:
