@@ -35,14 +35,12 @@ if sys.argv[1] == "hurry":
     time.sleep = lambda seconds: None
 
 
-def watch(pause=threading.Event()):
+def watch(peaks, pause=threading.Event()):
     # What is resident without the files that are mapped, of which the system keeps as much as it likes.
-    peak, status = 0, Path("/proc/self/status")
+    status = Path("/proc/self/status")
     while status.is_file():
         [anonymous] = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("RssAnon")]
-        if int(anonymous) > peak:
-            peak = int(anonymous)
-            Path("peak").write_text(str(peak))
+        peaks.append(int(anonymous))
         pause.wait(0.02)
 
 
@@ -61,7 +59,8 @@ for line in sys.stdin:
     for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
     sys.argv = ["ddgs-hub", *order["arguments"]]
-    threading.Thread(target=watch, daemon=True).start()
+    peaks = [0]
+    threading.Thread(target=watch, args=(peaks,), daemon=True).start()
     code = 1
     try:
         main()
@@ -72,6 +71,7 @@ for line in sys.stdin:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
+    Path("peak").write_text(str(max(peaks)))
     os._exit(code)
 """
 
