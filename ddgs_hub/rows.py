@@ -206,8 +206,8 @@ def class_names(rows: Dataset) -> list[str]:
     return list(feature.names)
 
 
-def checked_labels(rows: Dataset, where: str = "the dataset") -> NDArray[np.int64]:
-    """The column `label`, `(N,)`, each 0 … classes − 1.
+def checked_labels(rows: Dataset, where: str = "the dataset", first: int = 0) -> NDArray[np.int64]:
+    """The column `label`, `(N,)`, each 0 … classes − 1; messages number the rows from `first` on.
 
     Raises:
         InputError: `label` is missing or is no `ClassLabel`, there are no rows, or a label is outside the classes.
@@ -216,7 +216,7 @@ def checked_labels(rows: Dataset, where: str = "the dataset") -> NDArray[np.int6
     labels = list(rows.with_format(None)["label"])
     if not labels:
         raise InputError(f"there are no rows in {where}: give at least one image")
-    for row, label in enumerate(labels):
+    for row, label in enumerate(labels, first):
         if label is None or not 0 <= label < count:
             raise InputError(f"row {row} of {where} has label {label}, outside its {count} classes: mend that row")
     return np.array(labels, dtype=np.int64)

@@ -4,19 +4,20 @@ import resource
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Value
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset, Value, concatenate_datasets
 from datasets.table import embed_table_storage
 from numpy.typing import NDArray
 
-from ddgs_hub.difficulty import Scorer, imagenet_wnids, is_imagenet_1k, score
+from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, imagenet_wnids, is_imagenet_1k, with_difficulty
 from ddgs_hub.environment import library_versions
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.evaluation import scored_figure
@@ -34,10 +35,20 @@ from ddgs_hub.hub import (
 from ddgs_hub.hub.content import hash_tables
 from ddgs_hub.hub_sources import Pinned
 from ddgs_hub.processes import is_main, wait_for_all
-from ddgs_hub.rows import ROWS_PER_GROUP, class_names, hidden_sibling, read_tables, require_new, staged_folder
+from ddgs_hub.rows import (
+    ROWS_PER_GROUP,
+    checked_labels,
+    class_names,
+    hidden_sibling,
+    read_tables,
+    require_columns,
+    require_new,
+    staged_folder,
+)
 from ddgs_hub.sampling import difficulty_histogram
-from ddgs_hub.spool import Spool
+from ddgs_hub.spool import Fetching, Spool
 from ddgs_hub.stages import describe_difficulty
+from ddgs_hub.subsets import get_subset
 
 LIBRARIES = ("datasets", "huggingface_hub", "timm", "torch", "transformers")
 REQUEST_FILE = ".request"  # in a finished folder what was asked for, as a fingerprint; it is not published
@@ -128,13 +139,10 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
         if is_main():
             spool.open()  # before the scorer: who may not read the source is told so before anything is downloaded
         scorer = Scorer.from_pretrained(request.scorer)
-        if is_main():
-            spool.fetch()
-        wait_for_all()
-        rows = _with_origin(spool.rows())
         start = time.perf_counter()
-        scored = score(rows, scorer, batch_size=request.batch_size, progress=known)
+        difficulty = _score_while_it_comes(spool, scorer, request, known)
         seconds = time.perf_counter() - start
+        scored = with_difficulty(_with_origin(spool.rows()), difficulty)
         withheld = ""
         if is_main():
             with staged_folder(output) as folder:
@@ -142,7 +150,6 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
                 (folder / REQUEST_FILE).write_text(key)
             _remove(rows_folder, known)
         wait_for_all()
-    difficulty = _column(scored, "difficulty").to_numpy()
     result = {
         **_counts(difficulty),
         "images_per_second": len(scored) / seconds,
@@ -182,6 +189,48 @@ def read_difficulty(folder: Path, split: str) -> NDArray[np.float32]:
     """The column `difficulty` of a folder, `(N,)`, whatever the size of its images."""
     tables = (table.column("difficulty").to_numpy() for table in read_tables(folder, split)[1])
     return np.concatenate(list(tables))
+
+
+def _score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, known: Path) -> NDArray[np.float32]:
+    """The difficulties of all rows, each part scored while those behind it are fetched.
+
+    Args:
+        spool: opened.
+        scorer: the classifier.
+        request: subset and batch size.
+        known: a folder for the scores of each part, by which a killed call goes on.
+    """
+    values: list[NDArray[np.float32]] = []
+    scoring, there, done, whole = None, 0, 0, False
+    with Fetching(spool) if is_main() else nullcontext() as fetching:
+        while not whole:
+            news = [fetching.wait(there) if fetching else None]
+            wait_for_all()  # for as long as it takes: a broadcast would give up
+            [(there, whole)] = broadcast_object_list(news)
+            parts = spool.parts(there)
+            rows, ends = concatenate_datasets(parts), np.cumsum([0, *map(len, parts)]).tolist()
+            if scoring is None:
+                scoring = _begin(scorer, rows, request, whole=whole)
+            new = [k for k in range(done, there) if len(parts[k])]
+            if scoring and new:
+                spans = [range(ends[k], ends[k + 1]) for k in new]
+                values += scoring.add(rows, spans, [known / f"{k:05d}" for k in new])
+                done = there
+    return np.concatenate(values)
+
+
+def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool) -> Scoring | None:
+    """Scoring, as soon as it is known which class of the scorer each label is; that may take the wnids of all rows."""
+    require_columns(rows, "image", "label")
+    names = class_names(rows)
+    wnids: Sequence[str | None] | None = get_subset(request.subset).wnids if request.subset else None
+    if wnids is None and "wnid" in rows.column_names:
+        if not whole:
+            return None
+        wnids = class_wnids(rows, checked_labels(rows))
+    if whole and not len(rows):
+        checked_labels(rows)  # says so
+    return Scoring(scorer, scorer.class_indices(names, wnids), batch_size=request.batch_size)
 
 
 @contextmanager
