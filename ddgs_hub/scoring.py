@@ -140,7 +140,7 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
             spool.open()  # before the scorer: who may not read the source is told so before anything is downloaded
         scorer = Scorer.from_pretrained(request.scorer)
         start = time.perf_counter()
-        difficulty = _score_while_it_comes(spool, scorer, request, known)
+        difficulty = score_while_it_comes(spool, scorer, request, known)
         seconds = time.perf_counter() - start
         scored = with_difficulty(_with_origin(spool.rows()), difficulty)
         withheld = ""
@@ -191,7 +191,7 @@ def read_difficulty(folder: Path, split: str) -> NDArray[np.float32]:
     return np.concatenate(list(tables))
 
 
-def _score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, known: Path) -> NDArray[np.float32]:
+def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, known: Path) -> NDArray[np.float32]:
     """The difficulties of all rows, each part scored while those behind it are fetched.
 
     Args:
