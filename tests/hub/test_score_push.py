@@ -351,6 +351,35 @@ def test_kills_at_random_moments(hub: HubServer, forker: Forker, scorer: str, tm
     assert left == {"to-kill-none", *(f"to-kill-{k}" for k in range(number + 1))}
 
 
+# Several processes
+
+LAUNCHED = """
+from ddgs_hub import source_rows, spool
+from ddgs_hub.cli import main
+
+source_rows.ROWS_PER_GROUP, spool.PART_BYTES = 5, 1000
+main()
+"""
+
+
+def test_two_processes_score_what_one_fetches(
+    hub: HubServer, push: Callable[..., Done], scorer: str, tmp_path: Path
+) -> None:
+    """Part by part, as it comes: the scores of one process, published once."""
+    assert push("--batch-size", "4").code == 0
+    hub.fail("GET /lfs/datasets/acme/in1k", times=None, delay=0.1)
+    script = tmp_path / "launched.py"
+    script.write_text(LAUNCHED)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    options = ["--subset", "imagewoof", "--scorer", scorer, "--batch-size", "4", "--output", str(tmp_path / "two")]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    to = f"{push.repo}-two"
+    done = hub.run([*launch, "score", SOURCE, *options, "--push", to], token=TOKEN, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mean difficulty") == done.stdout.count("the first version") == 1
+    assert published_rows(published(hub, to)) == published_rows(published(hub, push.repo))
+
+
 # Refusals
 
 
