@@ -12,9 +12,9 @@ from ddgs_hub.processes import is_main
 def new_folder(path: Path | None) -> Path | None:
     """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
     if path is not None:
-        from ddgs_hub.rows import require_new
+        from ddgs_hub.rows import refuse_existing
 
-        require_new(path)
+        refuse_existing(path)
     return path
 
 

@@ -36,18 +36,12 @@ def refuse_unwritable(folder: str | Path) -> None:
         raise InputError(f"cannot write {folder}: no permission to write in {nearest}; choose another --output")
 
 
-def require_new(folder: str | Path) -> None:
-    """Raises an InputError where `folder` cannot be made, or holds something: what is there was made by someone."""
+def refuse_existing(folder: str | Path) -> None:
+    """Raises an InputError where `folder` cannot be made, or holds something, which somebody made."""
     refuse_unwritable(folder)
     path = Path(folder)
     if path.is_dir() and any(path.iterdir()):
         raise InputError(f"{folder} is not empty: choose another --output, or remove it")
-
-
-def hidden_sibling(folder: Path, kind: str) -> Path:
-    """The hidden neighbour of a folder where the work on it is kept until it is done."""
-    folder = folder.resolve()
-    return folder.with_name(f".{folder.name}.{kind}")
 
 
 @contextmanager
@@ -78,6 +72,12 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def hidden_sibling(folder: Path, kind: str) -> Path:
+    """The hidden neighbour of a folder where the work on it is kept until it is done."""
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.{kind}")
 
 
 def parquet_path(folder: str | Path, split: str = "train") -> Path:

@@ -41,8 +41,8 @@ from ddgs_hub.rows import (
     class_names,
     hidden_sibling,
     read_tables,
+    refuse_existing,
     require_columns,
-    require_new,
     staged_folder,
 )
 from ddgs_hub.sampling import difficulty_histogram
@@ -126,7 +126,7 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
         if is_main():
             _remove(rows_folder, known)
         return {**_counts(difficulty), "text": f"{describe_difficulty(difficulty)} (scored before)"}
-    require_new(output)
+    refuse_existing(output)
     spool = Spool(
         request.source,
         request.split,

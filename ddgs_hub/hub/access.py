@@ -79,12 +79,13 @@ def check_privacy(repo_id: str, *, wanted: bool, private: bool) -> None:
 
 def _check_role(who: Mapping[str, Any], repo_id: str) -> None:
     """Refuses a token that may write nowhere, or whose user is no member of the owner; what is unclear passes."""
-    access = who.get("auth", {}).get("accessToken", {})
-    owners = {who.get("name"), *(organisation.get("name") for organisation in who.get("orgs", ()))}
-    fine_grained = access.get("fineGrained", {}).get("scoped")
-    # A permission may be given for a group of repositories, which is not named here: any that writes will do.
-    permissions = [name for scope in fine_grained or () for name in scope.get("permissions", ())]
-    writes_nowhere = access.get("role") == "fineGrained" and fine_grained is not None
-    writes_nowhere &= not any(name.startswith("repo") and "write" in name for name in permissions)
-    if access.get("role") == "read" or writes_nowhere or repo_id.split("/")[0] not in owners:
+    access = (who.get("auth") or {}).get("accessToken") or {}
+    reads_only = access.get("role") == "read"
+    scopes = (access.get("fineGrained") or {}).get("scoped")
+    if access.get("role") == "fineGrained" and scopes is not None:
+        # A permission may be given for a group of repositories, which is not named here: any that writes will do.
+        permissions = [name for scope in scopes for name in scope.get("permissions") or ()]
+        reads_only = not any(name.startswith("repo") and "write" in name for name in permissions)
+    owners = [who.get("name"), *(organisation.get("name") for organisation in who.get("orgs") or ())]
+    if reads_only or repo_id.split("/")[0].lower() not in {str(owner).lower() for owner in owners}:
         raise InputError(may_not_write(repo_id))

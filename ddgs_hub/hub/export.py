@@ -91,14 +91,14 @@ def hub_id(name: str | None) -> str | None:
 
 def write_provenance(folder: Path, values: Mapping[str, Any]) -> None:
     """Writes `provenance.json`, without local paths."""
-    text = json.dumps(_public(values), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(public_values(values), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(folder / PROVENANCE, text)
 
 
-def _public(values: Any) -> Any:
+def public_values(values: Any) -> Any:
     """JSON values in which of each local path only the last part is left: where files lie here concerns nobody."""
     if isinstance(values, Mapping):
-        return {key: _public(value) for key, value in values.items()}
+        return {key: public_values(value) for key, value in values.items()}
     return public_name(values) if isinstance(values, str) else values
 
 
