@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("threshold_search", "scoring", "generation", "finetuning")
+BENCHMARKS = ("threshold_search", "scoring", "streaming", "generation", "finetuning")
 
 
 def main() -> None:

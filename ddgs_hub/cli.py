@@ -1,6 +1,7 @@
 """The command line: one command per stage, which only parses and calls it."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 from itertools import chain
@@ -181,32 +182,52 @@ def generate(
 @app.command()
 def score(
     data: Annotated[str, typer.Argument(help="Folder in Hub layout or Hub dataset id, with image and label.")],
-    scorer: Annotated[str, typer.Option(help="timm or transformers Hub id, or a folder of `train-scorer`.")],
-    output: OutputOption,
+    scorer: Annotated[
+        str, typer.Option(help="timm or transformers Hub id, or a folder of `train-scorer`.")
+    ] = "timm/resnet50.tv_in1k",
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write, new or empty; with --push runs/NAME where none is given.")
+    ] = None,
     subset: Annotated[str | None, typer.Option(help="imagewoof, imagenette or imageidc, out of 1,000 classes.")] = None,
     split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
     config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset that has several.")] = None,
     revision: RevisionOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = 128,
+    images: Annotated[
+        bool | None,
+        typer.Option(help="Write the images, too; default: yes, but not those of ImageNet or of a gated dataset."),
+    ] = None,
+    push: Annotated[str | None, typer.Option(help="Publish it: a dataset on the Hub, OWNER/NAME.")] = None,
+    private: PrivateOption = False,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add the column `difficulty`, 1 − p(true class), to a dataset; image bytes stay as they are.
 
-    Example: ddgs-hub score ./imagenette224 --scorer runs/imagenette64/scorer --output scored
+    Example: ddgs-hub score imagenet-1k --subset imagewoof --push org/imagewoof-difficulty
     """
-    from ddgs_hub import stages
+    from ddgs_hub import scoring
 
-    result = stages.score_source(
-        data,
-        scorer,
-        output,
+    if output is None:
+        if push is None:
+            raise InputError("there is nowhere to write to: give --output, or --push")
+        output = Path("runs") / push.split("/")[-1]
+    if token:
+        os.environ["HF_TOKEN"] = token  # where every library that reads the source looks for it
+    request = scoring.ScoreRequest(
+        source=data,
+        scorer=scorer,
         split=split,
         subset=subset,
         config=config,
         revision=revision,
+        images=images,
         batch_size=batch_size,
     )
-    show(result, as_json)
+    if push is None:
+        show(scoring.score_source(request, output), as_json)
+    else:
+        show(scoring.score_and_publish(request, output, push, private=private, token=token), as_json)
 
 
 @app.command()

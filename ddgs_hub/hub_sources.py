@@ -47,10 +47,14 @@ class Pinned:
     Attributes:
         id: as the Hub spells it: `imagenet-1k` is ILSVRC/imagenet-1k.
         commit: 40 hexadecimal digits; of a local folder, where one is pinned, the fingerprint of its files.
+        gated: who reads it has agreed to terms; False where nobody could be asked.
+        license: as its card says it; None where it does not, or nobody could be asked.
     """
 
     id: str
     commit: str
+    gated: bool = False
+    license: str | None = None
 
 
 def pin_dataset(source: str, revision: str | None = None) -> Pinned:
@@ -103,7 +107,9 @@ def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
         ) from error
     except (NoAnswer, ConnectionError) as error:
         raise _refused(error, source) from error
-    return Pinned(info.id, str(info.sha))
+    card = getattr(info, "card_data", None) or {}
+    license, gated = card.get("license"), bool(getattr(info, "gated", False))
+    return Pinned(info.id, str(info.sha), gated, license if isinstance(license, str) else None)
 
 
 def split_revision(spec: str) -> tuple[str, str | None]:

@@ -21,13 +21,13 @@ MAX_WORKERS = 16
 PIXELS_WORTH_WORKERS = 50e6  # decoding these takes about as long as starting workers does: a second
 
 
-def encoded_images(rows: Dataset) -> Iterator[bytes]:
-    """The encoded bytes of each row's image, as they are stored.
+def encoded_images(rows: Dataset, first: int = 0) -> Iterator[bytes]:
+    """The encoded bytes of each row's image, as they are stored; messages number the rows from `first` on.
 
     Raises:
         InputError: a file that a row points to cannot be read.
     """
-    for row, cell in enumerate(_cells(rows)):
+    for row, cell in enumerate(_cells(rows), first):
         image = cell["image"]
         try:
             yield image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()

@@ -18,8 +18,12 @@ LOADED = ("config.json", "transformer/config.json", "adapter.safetensors")
 
 def made_with(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe and the versions of the libraries that carry it out."""
-    versions = {"ddgs-hub": __version__, **{name: version(name) for name in LIBRARIES}}
-    return {"recipe": recipe_to_dict(recipe), "versions": versions}
+    return {"recipe": recipe_to_dict(recipe), "versions": library_versions(*LIBRARIES)}
+
+
+def library_versions(*libraries: str) -> dict[str, str]:
+    """The versions of ddgs-hub and of the libraries, by the names of their distributions."""
+    return {"ddgs-hub": __version__, **{name: version(name) for name in libraries}}
 
 
 def model_identity(name: str | Path, revision: str | None = None) -> str:

@@ -119,13 +119,13 @@ def make_repository(
         DatasetCard,
         describe_rows,
         export_dataset,
-        hash_pool_folder,
+        hash_pool,
         hub_id,
     )
 
     rows = read_rows(distilled)
     identities = {"dit": model_identity(dit), "scorer": model_identity(scorer, recipe.score.revision)}
-    content = {**describe_rows(rows), "pool": hash_pool_folder(pool), **identities}
+    content = {**describe_rows(rows), "pool": hash_pool(pool), **identities}
     provenance = {**made_with(recipe), CONTENT: content}
     selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
     card = DatasetCard(

@@ -21,6 +21,7 @@ from PIL import UnidentifiedImageError
 from ddgs_hub.errors import InputError
 
 ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
+SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails is sent again whole
 
 
 def refuse_unwritable(folder: str | Path) -> None:
@@ -73,9 +74,20 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def hidden_sibling(folder: Path, kind: str) -> Path:
+    """The hidden neighbour of a folder where the work on it is kept until it is done."""
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.{kind}")
+
+
 def parquet_path(folder: str | Path, split: str = "train") -> Path:
     """Where a folder in Hub layout keeps a split that is one file."""
     return Path(folder) / "data" / f"{split}-00000-of-00001.parquet"
+
+
+def row_files(folder: str | Path, split: str = "train") -> list[Path]:
+    """The Parquet files of a split in a folder of Hub layout, in order."""
+    return sorted(Path(folder).glob(f"data/{split}-*.parquet"))
 
 
 def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> int:
@@ -94,7 +106,7 @@ def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> 
 
 
 def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
-    """Writes a dataset as `folder/data/<split>-….parquet`, with the bytes of every image in it.
+    """Writes a dataset as `folder/data/<split>-….parquet`, with the bytes of every image, in files of `SHARD_BYTES`.
 
     Images that are given by path are read from there, and no folder names of this machine are kept.
     """
@@ -103,7 +115,29 @@ def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
     plain = rows.with_format("arrow")
     starts = range(0, len(rows), ROWS_PER_GROUP)
     tables = (embed_table_storage(plain[start : start + ROWS_PER_GROUP]) for start in starts)
-    write_tables(tables, rows.features, parquet_path(folder, split))
+    files: list[Path] = []
+    for shard in _shards(tables):
+        files.append(parquet_path(folder, split).with_name(f"{split}-{len(files):05d}"))
+        write_tables(shard, rows.features, files[-1])
+    for k, path in enumerate(files):  # how many there are is known now
+        path.rename(path.with_name(f"{split}-{k:05d}-of-{len(files):05d}.parquet"))
+
+
+def _shards(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
+    """The tables, in runs of `SHARD_BYTES`; one run, empty, where there is none."""
+    following = next(tables, None)
+
+    def shard() -> Iterator[pa.Table]:
+        nonlocal following
+        size = 0
+        while following is not None and size < SHARD_BYTES:
+            yield following
+            size += following.nbytes
+            following = next(tables, None)
+
+    yield shard()
+    while following is not None:
+        yield shard()
 
 
 def read_rows(folder: str | Path, split: str = "train", files: Sequence[Path] | None = None) -> Dataset:
@@ -131,7 +165,7 @@ def read_tables(
         InputError: the folder holds no such split, or, then or later, its files cannot be read.
     """
     if files is None:
-        files = sorted(Path(folder).glob(f"data/{split}-*.parquet"))
+        files = row_files(folder, split)
     if not files:
         raise InputError(
             f"{folder} has no split '{split}': there is no data/{split}-*.parquet in it; "
@@ -180,8 +214,8 @@ def class_names(rows: Dataset) -> list[str]:
     return list(feature.names)
 
 
-def checked_labels(rows: Dataset, where: str = "the dataset") -> NDArray[np.int64]:
-    """The column `label`, `(N,)`, each 0 … classes − 1.
+def checked_labels(rows: Dataset, where: str = "the dataset", first: int = 0) -> NDArray[np.int64]:
+    """The column `label`, `(N,)`, each 0 … classes − 1; messages number the rows from `first` on.
 
     Raises:
         InputError: `label` is missing or is no `ClassLabel`, there are no rows, or a label is outside the classes.
@@ -190,7 +224,7 @@ def checked_labels(rows: Dataset, where: str = "the dataset") -> NDArray[np.int6
     labels = list(rows.with_format(None)["label"])
     if not labels:
         raise InputError(f"there are no rows in {where}: give at least one image")
-    for row, label in enumerate(labels):
+    for row, label in enumerate(labels, first):
         if label is None or not 0 <= label < count:
             raise InputError(f"row {row} of {where} has label {label}, outside its {count} classes: mend that row")
     return np.array(labels, dtype=np.int64)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,8 @@ class Spool:
         self.config, self.revision = config, revision
         self.wanted = [source, split, subset, config, revision]
         self._opened: tuple[Features, Pieces] | None = None
+        self._parts: list[Dataset] = []
+        self._lock = threading.Lock()  # of `_parts`: a thread may fetch while another one uses what is there
 
     def open(self) -> None:
         """Opens the source where rows are missing; none is fetched, and nothing is written.
@@ -76,29 +80,41 @@ class Spool:
         if self.subset:
             features, chunks = original_rows(opened, self.subset, state["position"])
         self._opened = features, ((chunk.table, chunk.position) for chunk in chunks)
-        state["pinned"] = {"id": opened.pinned.id, "commit": opened.pinned.commit} if opened.pinned else None
+        state["pinned"] = asdict(opened.pinned) if opened.pinned else None
 
-    def fetch(self) -> None:
+    def fetch(self, on_part: Callable[[int], bool] = lambda parts: True) -> None:
         """Writes the rows that are missing, after `open`.
+
+        Args:
+            on_part: called with the number of parts that are there, at first and then whenever some rows have come;
+                False: no more is wanted.
 
         Raises:
             InputError: rows cannot be read, a label is wrong, a class of the subset has no image, or rows are missing.
             ConnectionLostError: the Hub no longer answers; another call goes on.
         """
+        on_part(self._state["parts"])
         if self._opened:
             if not self._state["parts"]:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self.folder.mkdir(parents=True)
             _write_state(self.folder, self._state)
-            _write_parts(*self._opened, self.folder, self._state)
+            if not _write_parts(*self._opened, self.folder, self._state, on_part):
+                return
         if self.subset:
             present = set(self.rows().unique("label"))
             check_every_class(present, list(self.subset.class_names), f"{self.source} ({self.split})")
 
+    def parts(self, count: int) -> list[Dataset]:
+        """The rows of the first parts, mapped from their files."""
+        with self._lock:
+            while len(self._parts) < count:
+                self._parts.append(Dataset.from_file(str(self.folder / _part(len(self._parts)))))
+            return self._parts[:count]
+
     def rows(self) -> Dataset:
         """The rows, mapped from their files."""
-        count = _read_state(self.folder)["parts"]
-        return concatenate_datasets([Dataset.from_file(str(self.folder / _part(k))) for k in range(count)])
+        return concatenate_datasets(self.parts(_read_state(self.folder)["parts"]))
 
     def pinned(self) -> Pinned | None:
         """Where on the Hub they came from."""
@@ -106,13 +122,65 @@ class Spool:
         return Pinned(**pinned) if pinned else None
 
 
-def _write_parts(features: Features, pieces: Pieces, folder: Path, state: dict[str, Any]) -> None:
-    """Writes rows behind the parts that are there, each part whole or not at all; `state` keeps count."""
+class Fetching:
+    """`Spool.fetch` in a thread: what is there can be used while the rest comes. Leaving the block ends it."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool, self._thread, self._news = spool, threading.Thread(target=self._work), threading.Condition()
+        self._parts, self._ended, self._wanted = 0, False, True
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> "Fetching":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wanted = False
+        self._thread.join()
+
+    def wait(self, known: int) -> tuple[int, bool]:
+        """How many parts are there, when there are more than are known or all; and whether they are all.
+
+        Raises:
+            InputError: as `Spool.fetch`, when what came before is known.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._ended or self._parts > known)
+            if self._error and self._parts <= known:
+                raise self._error
+            return self._parts, self._ended and not self._error
+
+    def _work(self) -> None:
+        try:
+            self._spool.fetch(self._count)
+        except BaseException as error:
+            self._error = error
+        with self._news:
+            self._ended = True
+            self._news.notify()
+
+    def _count(self, parts: int) -> bool:
+        with self._news:
+            self._parts = parts
+            self._news.notify()
+        return self._wanted
+
+
+def _write_parts(
+    features: Features, pieces: Pieces, folder: Path, state: dict[str, Any], on_part: Callable[[int], bool]
+) -> bool:
+    """Writes rows behind the parts that are there, each part whole or not at all; `state` keeps count.
+
+    Returns:
+        Whether all are there; not where `on_part` has said that no more is wanted.
+    """
     schema, unfinished = features.arrow_schema, folder / "unfinished"
     while not state["whole"]:
         size, behind = 0, None
         with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
             for table, position in pieces:
+                if not on_part(state["parts"]):
+                    return False
                 writer.write_table(table.select(schema.names).cast(schema))
                 size += table.nbytes
                 if size >= PART_BYTES and position is not None:
@@ -122,6 +190,8 @@ def _write_parts(features: Features, pieces: Pieces, folder: Path, state: dict[s
         # A part that a kill leaves without this line is written once more: the state alone says what there is.
         state.update(parts=state["parts"] + 1, position=behind, whole=behind is None)
         _write_state(folder, state)
+        on_part(state["parts"])
+    return True
 
 
 def _part(number: int) -> str:

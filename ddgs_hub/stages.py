@@ -5,9 +5,7 @@ Heavy libraries are imported by the stage that needs them.
 """
 
 import json
-import resource
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddgs_hub.distill import Distillation, distill
-from ddgs_hub.errors import ConnectionLostError, InputError
+from ddgs_hub.errors import InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
-from ddgs_hub.rows import class_names, read_rows, staged_folder, write_rows
-from ddgs_hub.sources import SOURCE_FILE, write_original, write_source_file
-from ddgs_hub.spool import Spool
+from ddgs_hub.rows import class_names, hidden_sibling, read_rows, staged_folder, write_rows
+from ddgs_hub.sources import SOURCE_FILE, write_original
 from ddgs_hub.subsets import SUBSETS
 
 if TYPE_CHECKING:
@@ -136,7 +133,7 @@ def make_dit(
     latents = output.parent / LATENTS
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     codec.to("cpu")  # it is needed once more, to be saved
-    checkpoints = _sibling(output, "checkpoints")
+    checkpoints = hidden_sibling(output, "checkpoints")
     dit, log = finetune(dit, cache, recipe.finetune, seed=recipe.seed, accelerator=accelerator, checkpoints=checkpoints)
     trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
     if is_main():
@@ -220,7 +217,7 @@ def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: 
     """Adds `difficulty` to the training split of a folder, in place; other splits stay as they are."""
     from ddgs_hub.difficulty import Scorer, score
 
-    known = _sibling(folder, "scores")  # lets a killed scoring go on
+    known = hidden_sibling(folder, "scores")  # lets a killed scoring go on
     classifier = Scorer.from_pretrained(scorer, revision=revision)
     scored = score(read_rows(folder), classifier, batch_size=recipe.score.batch_size, progress=known)
     if is_main():
@@ -233,66 +230,7 @@ def score_folder(recipe: Recipe, scorer: str | Path, folder: Path, *, revision: 
                 shutil.copy(folder / SOURCE_FILE, partial)
         known.unlink()
     wait_for_all()
-    return _describe(np.asarray(scored["difficulty"]))
-
-
-def score_source(
-    source: str,
-    scorer: str,
-    output: Path,
-    *,
-    split: str,
-    subset: str | None = None,
-    config: str | None = None,
-    revision: str | None = None,
-    batch_size: int = 128,
-) -> dict[str, Any]:
-    """Scores a split of any dataset and writes it with `difficulty`; the result has counts, a histogram, speed, memory.
-
-    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `Spool`, and
-    `.<output>.scores`; by both a call that was killed, or lost its connection, goes on where it was.
-    """
-    from ddgs_hub.difficulty import Scorer, score
-    from ddgs_hub.sampling import difficulty_histogram
-
-    rows_folder, known = _sibling(output, "rows"), _sibling(output, "scores")
-    spool = Spool(source, split, rows_folder, subset=subset, config=config, revision=revision)
-    if is_main():
-        spool.open()  # before the scorer: who may not read the source is told so before anything is downloaded
-    classifier = Scorer.from_pretrained(scorer)
-    try:
-        if is_main():
-            spool.fetch()
-        wait_for_all()
-        rows, pinned = spool.rows(), spool.pinned()
-        start = time.perf_counter()
-        scored = score(rows, classifier, batch_size=batch_size, progress=known)
-        seconds = time.perf_counter() - start
-        if is_main():
-            with staged_folder(output) as folder:
-                write_rows(scored, folder, split)
-                write_source_file(folder, pinned, config, {split: len(scored)})
-            known.unlink()
-            shutil.rmtree(rows_folder)
-        wait_for_all()
-    except ConnectionLostError as error:
-        raise ConnectionLostError(f"{error}, it goes on where it was") from error
-    except InputError:
-        if is_main():  # these rows, or this scorer, will not be asked for again
-            known.unlink(missing_ok=True)
-            shutil.rmtree(rows_folder, ignore_errors=True)
-        raise
-    difficulty = np.asarray(scored["difficulty"])
-    histogram = difficulty_histogram(difficulty, 10).tolist()
-    result = {
-        "images": len(scored),
-        "mean_difficulty": float(difficulty.mean()),
-        "histogram": histogram,
-        "images_per_second": len(scored) / seconds,
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-    }
-    speed = f"{result['images_per_second']:.0f} images/s, {result['peak_memory_gb']:.1f} GB at peak"
-    return {**result, "text": f"{_describe(difficulty)}\nimages in ten bins, easy to hard: {histogram}\n{speed}"}
+    return describe_difficulty(np.asarray(scored["difficulty"]))
 
 
 def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer: str | None, seed: int) -> str:
@@ -362,13 +300,8 @@ def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:
     write_json(folder / LOSSES, {name: [round(value, 6) for value in values] for name, values in losses.items()})
 
 
-def _sibling(folder: Path, kind: str) -> Path:
-    """The hidden neighbour of a folder where the work on it is kept until it is done."""
-    folder = folder.resolve()
-    return folder.with_name(f".{folder.name}.{kind}")
-
-
-def _describe(difficulty: np.ndarray) -> str:
+def describe_difficulty(difficulty: np.ndarray) -> str:
+    """How many there are and how difficult they are, in a line."""
     hard = 100 * (difficulty > 0.1).mean()
     return f"{len(difficulty):,} images, mean difficulty {difficulty.mean():.3f}, {hard:.0f} % above 0.1"
 

@@ -75,7 +75,7 @@ def test_every_kind_of_repository(hub: HubServer) -> None:
         else:
             check_woof(result)
         commit = hub.repository("dataset", name).find("main")
-        assert result["pinned"] == {"id": name, "commit": commit}
+        assert (result["pinned"]["id"], result["pinned"]["commit"]) == (name, commit)
     assert (wds["label"], wds["names"], wds["sha256"]) == (LABELS, WNIDS, sha256(IMAGES))
     assert sorted(wds["columns"]) == ["__key__", "image", "json", "label"]
     assert (other["label"], other["sha256"], other["columns"]) == (LABELS, sha256(IMAGES), ["image", "label", "note"])
@@ -196,7 +196,15 @@ def test_score_and_prepare_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
     hub.add_user("alice", "hf_alice")
     hub.gate(repository, granted=["alice"])
     commands = {
-        "scored": ["score", "ILSVRC/imagenet-1k", "--subset", "imagewoof", "--scorer", str(tmp_path / "scorer")],
+        "scored": [
+            "score",
+            "ILSVRC/imagenet-1k",
+            "--subset",
+            "imagewoof",
+            "--scorer",
+            str(tmp_path / "scorer"),
+            "--images",
+        ],
         "original": ["prepare", "--recipe", "imagewoof", "--original", "ILSVRC/imagenet-1k"],
     }
     for name, command in commands.items():
@@ -204,8 +212,10 @@ def test_score_and_prepare_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         rows = read_rows(tmp_path / name)
         assert [row["image"]["bytes"] for row in undecoded(rows)] == [IMAGES[row] for row in WANTED]
-        noted = json.loads((tmp_path / name / "source.json").read_text())
-        assert (noted["source"], noted["commit"]) == ("ILSVRC/imagenet-1k", repository.find("main"))
+    noted = json.loads((tmp_path / "original" / "source.json").read_text())
+    assert (noted["source"], noted["commit"]) == ("ILSVRC/imagenet-1k", repository.find("main"))
     assert noted["rows"] == {"train": 20, "validation": 20}
+    noted = json.loads((tmp_path / "scored" / "provenance.json").read_text())["source"]
+    assert (noted["id"], noted["commit"]) == ("ILSVRC/imagenet-1k", repository.find("main"))
     assert read_rows(tmp_path / "scored").column_names == ["image", "label", "wnid", "source_index", "difficulty"]
     assert {path.name for path in tmp_path.iterdir()} == {"scorer", "scored", "original"}

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ddgs_hub import stages
+from ddgs_hub import scoring, stages
 from ddgs_hub.recipe import load_recipe
 
 KILLS = 10
 SETTINGS = ["finetune.epochs=1", "finetune.save_every=4", "pool.num_steps=20", "pool.batch_size=4"]
 # Children are forked from a process that has imported everything, so that little of a run is its start.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["ddgs_hub.stages", "ddgs_hub.diffusion", "ddgs_hub.difficulty"])
+CONTEXT.set_forkserver_preload(["ddgs_hub.scoring", "ddgs_hub.stages", "ddgs_hub.diffusion", "ddgs_hub.difficulty"])
 
 
 def start(stage: Callable[..., object], arguments: tuple, settings: dict) -> multiprocessing.process.BaseProcess:
@@ -35,21 +35,19 @@ def unbroken(digits_folder: Path, timm_folder: Path, tmp_path_factory: pytest.Te
     folder, recipe = tmp_path_factory.mktemp("unbroken"), load_recipe("digits", SETTINGS)
     stages.make_dit(recipe, digits_folder, "digits", folder / "dit")
     stages.make_pool(recipe, "digits", folder / "pool", per_class=6)
-    stages.score_source(str(digits_folder), str(timm_folder), folder / "scored", split="train", batch_size=16)
+    request = scoring.ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
+    scoring.score_source(request, folder / "scored")
     return folder
 
 
 @pytest.mark.parametrize("name", ["dit", "pool", "scored"])
 def test_ten_kills_change_nothing(name, unbroken, digits_folder, timm_folder, tmp_path):
     recipe, output = load_recipe("digits", SETTINGS), tmp_path / name
+    request = scoring.ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
     stage, arguments, settings = {
         "dit": (stages.make_dit, (recipe, digits_folder, "digits", output), {}),
         "pool": (stages.make_pool, (recipe, "digits", output), {"per_class": 6}),
-        "scored": (
-            stages.score_source,
-            (str(digits_folder), str(timm_folder), output),
-            {"split": "train", "batch_size": 16},
-        ),
+        "scored": (scoring.score_source, (request, output), {}),
     }[name]
     began = time.monotonic()
     whole = start(stage, arguments, settings)

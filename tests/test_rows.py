@@ -10,6 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset
 from PIL import Image as PILImage
 
+from ddgs_hub import rows as rows_module
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import (
     ROWS_PER_GROUP,
@@ -229,3 +230,17 @@ class TestDecodeImage:
     def test_a_bad_image_is_named_by_its_row(self, cell: dict | None, reason: str) -> None:
         with pytest.raises(InputError, match=rf"the image of row 12 cannot be decoded \(.*{reason}.*\): remove or rep"):
             decode_image(cell, 12)
+
+
+def test_large_rows_are_written_in_several_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows_module, "ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(rows_module, "SHARD_BYTES", 1)
+    rows = Dataset.from_dict({"label": [0, 1, 0, 1, 1]}, Features(label=ClassLabel(names=["a", "b"])))
+    write_rows(rows, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        f"train-0000{k}-of-00003.parquet" for k in range(3)
+    ]
+    assert read_rows(tmp_path)["label"][:] == [0, 1, 0, 1, 1]
+    write_rows(rows.select([]), tmp_path / "empty")
+    assert [path.name for path in (tmp_path / "empty/data").iterdir()] == ["train-00000-of-00001.parquet"]
+    assert len(read_rows(tmp_path / "empty")) == 0

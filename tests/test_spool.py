@@ -3,13 +3,18 @@
 import io
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel
+from datasets import ClassLabel, Dataset, concatenate_datasets
 from hub_datasets import FILE, IMAGENET, IMAGES, LABELS, READ, card, check_woof, encoded, parquet, read, shard
 from hub_server import HubServer
+
+from ddgs_hub import spool
+from ddgs_hub.spool import Spool
 
 
 class TestGoingOn:
@@ -159,3 +164,23 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
     with capsys.disabled():
         print(f"\nmemory: {small:.0f} MB for {megabytes[0]:.0f} MB of images, {large:.0f} MB for {megabytes[1]:.0f} MB")
     assert large - small < 0.3 * (megabytes[1] - megabytes[0])
+
+
+def test_two_threads_see_the_same_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "PART_BYTES", 1000)
+    rows = Spool("digits", "train", tmp_path / "rows")
+    rows.open()
+    rows.fetch()
+    count = json.loads((tmp_path / "rows/state.json").read_text())["parts"]
+    assert count > 1
+    map_file = Dataset.from_file
+
+    def slowly(path: str) -> Dataset:
+        time.sleep(0.01)  # while which another thread comes along
+        return map_file(path)
+
+    monkeypatch.setattr(Dataset, "from_file", slowly)
+    fresh = Spool("digits", "train", tmp_path / "rows")
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: concatenate_datasets(fresh.parts(count))["source_index"][:], range(4)))
+    assert found == [rows.rows()["source_index"][:]] * 4

@@ -1,9 +1,22 @@
 """How difficult an image is: 1 − p(true class) under a classifier (Eq. 6), public or trained here."""
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
+from ddgs_hub.difficulty.classes import class_wnids, imagenet_wnids, is_imagenet_1k
 from ddgs_hub.difficulty.features import extract_features
-from ddgs_hub.difficulty.score import score
+from ddgs_hub.difficulty.score import Scoring, score, with_difficulty
 from ddgs_hub.difficulty.scorer import Scorer
 from ddgs_hub.difficulty.train_scorer import TrainedScorer, train_scorer
 
-__all__ = ["BatchScorer", "Scorer", "TrainedScorer", "extract_features", "score", "train_scorer"]
+__all__ = [
+    "BatchScorer",
+    "Scorer",
+    "Scoring",
+    "TrainedScorer",
+    "class_wnids",
+    "extract_features",
+    "imagenet_wnids",
+    "is_imagenet_1k",
+    "score",
+    "train_scorer",
+    "with_difficulty",
+]

@@ -1,6 +1,7 @@
 """Scoring: rows gain the column `difficulty` (Eq. 6)."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -52,77 +53,134 @@ def score(
             be written.
     """
     require_columns(rows, "image", "label")
-    labels = checked_labels(rows)
-    targets = scorer.class_indices(class_names(rows), class_wnids(rows, labels))[labels]
-    digests = [image_digest(encoded) for encoded in encoded_images(rows)] if scorer.folds > 1 or progress else []
-    folds = np.array([fold_of(digest, scorer.folds) for digest in digests] or [0] * len(rows))
-    batches = [_split(np.flatnonzero(folds == k), batch_size) for k in range(scorer.folds)]
-    difficulty = np.full(len(rows), np.nan, dtype=np.float32)
-    if progress and PartialState().is_main_process:
-        difficulty = open_progress(progress, progress_key(digests, targets, scorer, batch_size), len(rows))
-    # The first batch of a model is always scored: what it tells about bfloat16 decides how the others are scored.
-    firsts = [of_fold[0] for of_fold in batches if of_fold]
-    [others] = broadcast_object_list([[b for of in batches for b in of[1:] if np.isnan(difficulty[b]).any()]])
-    with _full_float32():
-        for batch, values in _scored(rows, scorer, targets, folds, firsts, others, num_workers):
-            difficulty[batch] = values
-    [difficulty] = broadcast_object_list([np.array(difficulty)])
-    broken = np.flatnonzero(np.isnan(difficulty))
-    if broken.size:
-        raise InputError(f"the scorer {scorer.name} returns no number for row {broken[0]}: its weights are broken")
+    targets = scorer.class_indices(class_names(rows), class_wnids(rows, checked_labels(rows)))
+    scoring = Scoring(scorer, targets, batch_size=batch_size, num_workers=num_workers)
+    [difficulty] = scoring.add(rows, [range(len(rows))], [progress])
+    return with_difficulty(rows, difficulty)
+
+
+def with_difficulty(rows: Dataset, difficulty: NDArray[np.float32]) -> Dataset:
+    """The rows with a column `difficulty`, which replaces one that is there."""
     if COLUMN in rows.column_names:
         rows = rows.remove_columns(COLUMN)
     return rows.add_column(COLUMN, difficulty)
 
 
-def _split(chosen: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    return [chosen[start : start + size] for start in range(0, len(chosen), size)]
+class Scoring:
+    """`score` of rows that are not all there yet: they come in parts, each cut into batches of its own.
 
-
-def _scored(
-    rows: Dataset,
-    scorer: Scorer,
-    targets: NDArray[np.int64],
-    folds: NDArray[np.int64],
-    firsts: list[NDArray[np.int64]],
-    others: list[NDArray[np.int64]],
-    num_workers: int | None,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Row numbers and difficulties of each batch, in every process, whichever process scored it.
+    The first batch of each fold decides what is settled in bfloat16 for all parts, whoever scores them and whenever.
 
     Args:
-        rows: with `image`.
-        scorer: the classifier.
-        targets: the true class of every row in the softmax, `(N,)`.
-        folds: the fold of every row, `(N,)`.
-        firsts: the first batch of each fold that has rows: they alone decide what is settled in bfloat16, for all
-            processes, so that the difficulties do not depend on who scores what.
-        others: the batches that are to be scored besides.
-        num_workers: processes that decode.
+        scorer: the classifier, or a cross-fitted one.
+        targets: class of the softmax of each label, see `Scorer.class_indices`.
+        batch_size: images that are scored together.
+        num_workers: processes that decode; see `score`.
     """
-    state = PartialState()
-    share = slice(state.process_index, None, state.num_processes)
-    mine = [*firsts[share], *others[share]]
-    pin_memory = scorer.device.type == "cuda"
-    stream = image_batches(
-        rows, scorer.transform, mine, description="score", num_workers=num_workers, pin_memory=pin_memory
-    )
-    margins = [Margins(scorer, k) for k in range(scorer.folds)]
-    calibrated = []
-    for batch, images in islice(stream, len(firsts[share])):
-        of_fold = margins[folds[batch[0]]]
-        values = of_fold.calibrate(images, torch.from_numpy(targets[batch])).sigmoid().numpy()
-        calibrated.append((batch, values, of_fold.error))
-    for batch, values, error in gather_object(calibrated):
-        margins[folds[batch[0]]].error = error
-        yield batch, values
-    done = difficulties(stream, margins, targets, folds)
-    if state.num_processes == 1:
-        yield from done
-        return
-    most = -(-len(others) // state.num_processes)
-    for _ in range(0, most, ROUNDS_PER_GATHER):
-        yield from gather_object(list(islice(done, ROUNDS_PER_GATHER)))
+
+    def __init__(
+        self, scorer: Scorer, targets: NDArray[np.int64], *, batch_size: int = 128, num_workers: int | None = None
+    ) -> None:
+        self.scorer, self.targets, self.batch_size, self.num_workers = scorer, targets, batch_size, num_workers
+        self.margins = [Margins(scorer, k) for k in range(scorer.folds)]
+        self.calibrated: set[int] = set()
+
+    def add(
+        self, rows: Dataset, parts: Sequence[range], progress: Sequence[str | Path | None]
+    ) -> list[NDArray[np.float32]]:
+        """The difficulties of the parts that follow those of earlier calls; every process calls it alike.
+
+        Args:
+            rows: all rows that are there; messages number them from the first.
+            parts: one or more, one behind the other: numbers of the rows.
+            progress: for each part a file that keeps what is scored; see `score`.
+
+        Raises:
+            InputError: see `score`.
+        """
+        span, starts = range(parts[0].start, parts[-1].stop), [part.start for part in parts]
+        targets, folds = np.zeros(span.stop, dtype=np.int64), np.zeros(span.stop, dtype=np.int64)
+        difficulty = np.full(span.stop, np.nan, dtype=np.float32)
+        kept, firsts, others = [], [], []
+        for part, path in zip(parts, progress, strict=True):
+            chosen, own = rows.select(part), slice(part.start, part.stop)
+            targets[own] = self.targets[checked_labels(chosen, first=part.start)]
+            known_by_bytes = encoded_images(chosen, first=part.start) if path or self.scorer.folds > 1 else ()
+            digests = [image_digest(encoded) for encoded in known_by_bytes]
+            folds[own] = [fold_of(digest, self.scorer.folds) for digest in digests] or 0
+            if path and PartialState().is_main_process:
+                key = progress_key(digests, targets[own], self.scorer, self.batch_size)
+                kept.append(open_progress(path, key, len(part)))
+                difficulty[own] = kept[-1]
+            for fold in range(self.scorer.folds):
+                batches = _split(part.start + np.flatnonzero(folds[own] == fold), self.batch_size)
+                if batches and fold not in self.calibrated:
+                    # Always scored: what it tells about bfloat16 decides how the others are scored.
+                    self.calibrated.add(fold)
+                    firsts.append(batches.pop(0))
+                others += batches
+        [others] = broadcast_object_list([[batch for batch in others if np.isnan(difficulty[batch]).any()]])
+        with _full_float32():
+            for batch, values in self._scored(rows, targets, folds, firsts, others):
+                difficulty[batch] = values
+                if kept:
+                    k = bisect_right(starts, batch[0]) - 1
+                    kept[k][batch - starts[k]] = values
+        [difficulty] = broadcast_object_list([difficulty])
+        broken = span.start + np.flatnonzero(np.isnan(difficulty[span.start :]))
+        if broken.size:
+            name = self.scorer.name
+            raise InputError(f"the scorer {name} returns no number for row {broken[0]}: its weights are broken")
+        return [difficulty[part.start : part.stop] for part in parts]
+
+    def _scored(
+        self,
+        rows: Dataset,
+        targets: NDArray[np.int64],
+        folds: NDArray[np.int64],
+        firsts: list[NDArray[np.int64]],
+        others: list[NDArray[np.int64]],
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Row numbers and difficulties of each batch, in every process, whichever process scored it.
+
+        Args:
+            rows: with `image`.
+            targets: the true class of every row in the softmax, `(N,)`.
+            folds: the fold of every row, `(N,)`.
+            firsts: the first batch of folds of which none was scored before: they alone decide what is settled in
+                bfloat16, for all processes, so that the difficulties do not depend on who scores what.
+            others: the batches that are to be scored besides.
+        """
+        state, margins = PartialState(), self.margins
+        share = slice(state.process_index, None, state.num_processes)
+        mine = [*firsts[share], *others[share]]
+        stream = image_batches(
+            rows,
+            self.scorer.transform,
+            mine,
+            description="score",
+            num_workers=self.num_workers,
+            pin_memory=self.scorer.device.type == "cuda",
+        )
+        calibrated = []
+        for batch, images in islice(stream, len(firsts[share])):
+            of_fold = margins[folds[batch[0]]]
+            values = of_fold.calibrate(images, torch.from_numpy(targets[batch])).sigmoid().numpy()
+            calibrated.append((batch, values, of_fold.error))
+        for batch, values, error in gather_object(calibrated):
+            margins[folds[batch[0]]].error = error
+            yield batch, values
+        done = difficulties(stream, margins, targets, folds)
+        if state.num_processes == 1:
+            yield from done
+            return
+        most = -(-len(others) // state.num_processes)
+        for _ in range(0, most, ROUNDS_PER_GATHER):
+            yield from gather_object(list(islice(done, ROUNDS_PER_GATHER)))
+
+
+def _split(chosen: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [chosen[start : start + size] for start in range(0, len(chosen), size)]
 
 
 @contextmanager

@@ -11,7 +11,14 @@ from ddgs_hub.evaluation.protocol import Protocol
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation.evaluate import Evaluation
-    from ddgs_hub.evaluation.figures import ClassDifficulties, Difficulties, SheetRow, difficulty_figure, image_sheet
+    from ddgs_hub.evaluation.figures import (
+        ClassDifficulties,
+        Difficulties,
+        SheetRow,
+        difficulty_figure,
+        image_sheet,
+        scored_figure,
+    )
     from ddgs_hub.evaluation.networks import build_network
     from ddgs_hub.evaluation.tables import accuracy_table
     from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
@@ -28,6 +35,7 @@ __all__ = [
     "build_network",
     "difficulty_figure",
     "image_sheet",
+    "scored_figure",
 ]
 
 _MODULES = {
@@ -37,6 +45,7 @@ _MODULES = {
     "SheetRow": "figures",
     "difficulty_figure": "figures",
     "image_sheet": "figures",
+    "scored_figure": "figures",
     "build_network": "networks",
     "accuracy_table": "tables",
     "TrainTransform": "transforms",

@@ -4,7 +4,7 @@ Drawn on `matplotlib.figure.Figure` objects of their own: nothing here touches p
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ from ddgs_hub.errors import InputError
 BINS = 10
 COLORS = {"original": "#4c72b0", "pool": "#dd8452", "distilled": "#55a868"}
 DPI = 150
+MOST_CLASSES = 20  # that are drawn one by one beside all together
+PANELS = 3  # in a row
 TILE = 128  # px of an image on the sheet: a multiple of 16, 32 and 64
 GAP = 12  # px between images on the sheet
 CAPTION = 40  # px under an image for its difficulty
@@ -87,6 +89,41 @@ def difficulty_figure(classes: Sequence[ClassDifficulties], path: str | Path) ->
                 _histogram(ax, getattr(values, stage), stage, color, where=shown.name)
         for ax in axes[1]:
             ax.set_xlabel("difficulty", fontsize=10)
+    return _save(figure, path)
+
+
+def scored_figure(classes: Mapping[str, ArrayLike], path: str | Path) -> Path:
+    """Draws histograms of difficulty in ten bins: of all images, and, of up to twenty classes, of each class.
+
+    Args:
+        classes: name → difficulties in 0 … 1 of the class's images, `(N,)`.
+        path: where to write; the suffix decides the format.
+
+    Returns:
+        `path`.
+
+    Raises:
+        InputError: there is no class to show, or a difficulty is not in 0 … 1.
+    """
+    if not classes:
+        raise InputError("there are no difficulties to draw: give at least one class")
+    panels = {"all images": np.concatenate([np.asarray(values) for values in classes.values()])}
+    if 1 < len(classes) <= MOST_CLASSES:
+        panels |= {textwrap.shorten(name, 24, placeholder=" …"): np.asarray(v) for name, v in classes.items()}
+    columns = min(PANELS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(max(3.4 * columns, 4.8), 2.5 * rows + 0.4), dpi=DPI, layout=ConstrainedLayoutEngine())
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    colors = [COLORS["pool"]] + [COLORS["original"]] * (len(panels) - 1)
+    for ax, (name, values), color in zip(axes, panels.items(), colors, strict=False):
+        _histogram(ax, values, name, color, where=name)
+        ax.set_title(f"{name}\n{len(values):,} images, mean {values.mean():.3f}", fontsize=10)
+    for ax in axes[len(panels) - columns : len(panels)]:  # the lowest of each column
+        ax.tick_params(labelbottom=True)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    figure.supxlabel("difficulty, easy → hard", fontsize=10)
+    figure.supylabel("images", fontsize=10)
     return _save(figure, path)
 
 

@@ -2,13 +2,15 @@
 
 from ddgs_hub.hub.access import check_push
 from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, PublishedPool, ScorerCard, render_card
-from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_pool_folder, hash_weights
+from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_weights
 from ddgs_hub.hub.export import PROVENANCE, export_dataset, hub_id, public_values, write_model_card
 from ddgs_hub.hub.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
 from ddgs_hub.hub.models import license_of, write_dit, write_scorer
 from ddgs_hub.hub.pool_files import add_pool
 from ddgs_hub.hub.pools import OpenedPool, open_pool
 from ddgs_hub.hub.publish import Publication, publish, publish_dataset
+from ddgs_hub.hub.scored import is_imagenet, why_withheld, write_scored
+from ddgs_hub.hub.scored_card import ScoredCard, render_scored_card
 from ddgs_hub.hub.versions import ModelDiff, PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Publication",
     "PublishedPool",
     "PublishedVersion",
+    "ScoredCard",
     "ScorerCard",
     "VersionDiff",
     "add_pool",
@@ -36,9 +39,9 @@ __all__ = [
     "diff_versions",
     "export_dataset",
     "hash_pool",
-    "hash_pool_folder",
     "hash_weights",
     "hub_id",
+    "is_imagenet",
     "license_of",
     "list_versions",
     "open_pool",
@@ -46,8 +49,11 @@ __all__ = [
     "publish",
     "publish_dataset",
     "render_card",
+    "render_scored_card",
     "versions_table",
+    "why_withheld",
     "write_dit",
     "write_model_card",
+    "write_scored",
     "write_scorer",
 ]

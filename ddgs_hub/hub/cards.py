@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from datasets import DatasetInfo, Value
 from datasets.info import DatasetInfosDict
-from huggingface_hub import DatasetCardData, ModelCardData
+from huggingface_hub import CardData, DatasetCardData, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ddgs_hub.recipe import Recipe
@@ -216,14 +216,16 @@ def render_card(card: DatasetCard | ModelCard | ScorerCard) -> str:
     values["pin"] = f'revision="{card.version or VERSION}"'
     values["subset"] = SUBSETS[card.recipe.data.subset] if card.recipe.data.subset else None
     if isinstance(card, DatasetCard):
-        name, front_matter = "distilled_dataset.md.jinja", _dataset_metadata(card).to_yaml()
-        values |= {"columns": _columns(card.info), "num_rows": _num_rows(card)}
-    elif isinstance(card, ModelCard):
-        name, front_matter = "dit.md.jinja", _model_metadata(card).to_yaml()
-    else:
-        name, front_matter = "scorer.md.jinja", _scorer_metadata(card).to_yaml()
-    text = _environment().get_template(name).render(values)
-    return f"---\n{front_matter}\n---\n\n{text}"
+        values |= {"columns": column_types(card.info), "num_rows": _num_rows(card)}
+        return render_template("distilled_dataset.md.jinja", values, _dataset_metadata(card))
+    if isinstance(card, ModelCard):
+        return render_template("dit.md.jinja", values, _model_metadata(card))
+    return render_template("scorer.md.jinja", values, _scorer_metadata(card))
+
+
+def render_template(name: str, values: Mapping[str, Any], metadata: CardData) -> str:
+    """A README.md out of a template of `TEMPLATES`, the values that it shows, and the front matter."""
+    return f"---\n{metadata.to_yaml()}\n---\n\n{_environment().get_template(name).render(values)}"
 
 
 def with_repository(card: str, repo_id: str, version: str = "") -> str:
@@ -301,7 +303,7 @@ def _num_rows(card: DatasetCard) -> int | None:
     return None if card.info is None or card.info.splits is None else card.info.splits["train"].num_examples
 
 
-def _columns(info: DatasetInfo | None) -> dict[str, str]:
+def column_types(info: DatasetInfo | None) -> dict[str, str]:
     """Column → type as a reader names it."""
     features = {} if info is None or info.features is None else info.features
     return {name: kind.dtype if isinstance(kind, Value) else type(kind).__name__ for name, kind in features.items()}

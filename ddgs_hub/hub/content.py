@@ -1,20 +1,21 @@
-"""What a distilled set is made of, as hashes: they decide its next version, and are written into `provenance.json`."""
+"""What is published, as hashes: they decide its next version, and are written into `provenance.json`."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
-from datasets.fingerprint import generate_random_fingerprint
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import read_tables, undecoded
+from ddgs_hub.rows import ROWS_PER_GROUP, read_tables
 
 CONTENT = "content"  # the key of `provenance.json`
 ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
+SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty")
 WEIGHTS = ("adapter.safetensors", "fold-*/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
 POOL_COLUMNS = ("label", "seed")  # what scoring and sampling add to a pool does not make it another one
 
@@ -29,33 +30,39 @@ def describe_rows(rows: Dataset) -> dict[str, Any]:
     }
 
 
-def hash_pool(rows: Dataset) -> str:
-    """The hash by which a pool is known: of its images, their labels and seeds."""
-    return hash_rows(rows, POOL_COLUMNS)
-
-
-def hash_pool_folder(folder: str | Path) -> str:
-    """`hash_pool` of the rows in a folder, which need not fit into memory."""
-    _, tables = read_tables(folder)
-    parts = (Dataset(table, fingerprint=generate_random_fingerprint()) for table in tables)
-    return _hash_of(digest for part in parts for digest in _row_digests(part, POOL_COLUMNS))
+def hash_pool(folder: str | Path) -> str:
+    """The hash by which a pool is known: of its images, their labels and seeds; they need not fit into memory."""
+    return hash_tables(read_tables(folder)[1], POOL_COLUMNS)
 
 
 def hash_rows(rows: Dataset, columns: Sequence[str]) -> str:
     """SHA-256 over the image bytes and those of `columns` that are there; the order of the rows does not matter."""
-    return _hash_of(_row_digests(rows, columns))
+    return hash_tables(rows.with_format("arrow").iter(ROWS_PER_GROUP), columns)
 
 
-def _row_digests(rows: Dataset, columns: Sequence[str]) -> Iterator[bytes]:
-    names = [name for name in columns if name in rows.column_names]
-    for row in undecoded(rows.with_format(None).select_columns(["image", *names])):
-        digest = hashlib.sha256(row["image"]["bytes"])
-        digest.update(json.dumps([row[name] for name in names]).encode())
-        yield digest.digest()
+def hash_tables(tables: Iterable[pa.Table], columns: Sequence[str]) -> str:
+    """What `hash_rows` gives for the same rows, which need not fit into memory, and need have no images."""
+    hashes = []
+    for table in tables:
+        names = [name for name in columns if name in table.column_names]
+        images = ["image"] if "image" in table.column_names else []
+        for row in table.select([*images, *names]).to_pylist():
+            digest = hashlib.sha256(row["image"]["bytes"] if images else b"")
+            digest.update(json.dumps([row[name] for name in names]).encode())
+            hashes.append(digest.digest())
+    return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
 
 
-def _hash_of(digests: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+def hash_scored(folder: str | Path) -> str:
+    """The hash by which the rows of a scored original are known, whatever its split is called.
+
+    Raises:
+        InputError: the folder has no rows, or they cannot be read.
+    """
+    splits = sorted({path.name.rsplit("-of-", 1)[0].rsplit("-", 1)[0] for path in Path(folder).glob("data/*.parquet")})
+    if len(splits) != 1:
+        raise InputError(f"{folder} has not one split in its data/ ({', '.join(splits) or 'none'}): score it again")
+    return hash_tables(read_tables(folder, splits[0])[1], SCORED_COLUMNS)
 
 
 def hash_weights(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.hub.cards import DatasetCard, ModelCard, ScorerCard, public_name, render_card
-from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, staged_folder, write_rows
+from ddgs_hub.rows import row_files, staged_folder, write_rows
 
 CARD = "README.md"
 PROVENANCE = "provenance.json"
@@ -48,13 +48,14 @@ def export_dataset(
     folder = Path(folder)
     with staged_folder(folder) as partial:
         write_rows(rows, partial)
+        files = row_files(partial)
         card = replace(
             card,
-            info=measure_files([parquet_path(partial)]),
-            rows_sha256=sha256_of([parquet_path(partial)]),
+            info=measure_files(files),
+            rows_sha256=sha256_of(files),
             figures=tuple(figures),
         )
-        _write_text(partial / CARD, render_card(card))
+        write_text(partial / CARD, render_card(card))
         write_provenance(partial, provenance)
         for name, picture in figures.items():
             (partial / "figures").mkdir(exist_ok=True)
@@ -65,7 +66,7 @@ def export_dataset(
 def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
     """Writes `provenance.json`, without the folder names of this machine."""
     text = json.dumps(public_values(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _write_text(folder / PROVENANCE, text)
+    write_text(folder / PROVENANCE, text)
 
 
 def write_model_card(folder: str | Path, card: ModelCard | ScorerCard) -> Path:
@@ -78,7 +79,7 @@ def write_model_card(folder: str | Path, card: ModelCard | ScorerCard) -> Path:
     if isinstance(card, ModelCard):
         pipeline, adapter = ((folder / name).is_file() for name in ("model_index.json", "adapter.safetensors"))
         card = replace(card, pipeline=pipeline, adapter=adapter)
-    _write_text(folder / CARD, render_card(card))
+    write_text(folder / CARD, render_card(card))
     return folder / CARD
 
 
@@ -100,16 +101,14 @@ def public_values(values: Any) -> Any:
     return public_name(values) if isinstance(values, str) else values
 
 
-def measure_files(paths: Sequence[Path]) -> DatasetInfo:
-    """What the front matter says of Parquet files, measured on them: load_dataset refuses a wrong number of rows."""
-    count = size = 0
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            schema, count = file.schema_arrow, count + file.metadata.num_rows
-            size += sum(batch.nbytes for batch in file.iter_batches(ROWS_PER_GROUP))
+def measure_files(paths: Sequence[Path], split: str = "train") -> DatasetInfo:
+    """What the front matter says of Parquet files, by their footers: load_dataset refuses a wrong number of rows."""
+    footers = [pq.read_metadata(path) for path in paths]
+    size = sum(footer.row_group(k).total_byte_size for footer in footers for k in range(footer.num_row_groups))
+    count = sum(footer.num_rows for footer in footers)
     return DatasetInfo(
-        features=Features.from_arrow_schema(schema),
-        splits=SplitDict({"train": SplitInfo("train", num_bytes=size, num_examples=count)}),
+        features=Features.from_arrow_schema(pq.read_schema(paths[0])),
+        splits=SplitDict({split: SplitInfo(split, num_bytes=size, num_examples=count)}),
         download_size=sum(path.stat().st_size for path in paths),
         dataset_size=size,
     )
@@ -125,5 +124,6 @@ def sha256_of(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a text that ends with a line's end, with the same bytes on every system."""
     path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8", newline="\n")

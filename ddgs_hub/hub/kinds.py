@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub.content import describe_rows, hash_weights
+from ddgs_hub.hub.content import describe_rows, hash_scored, hash_weights
 from ddgs_hub.rows import read_rows
 
 KIND = "kind"  # the key of `provenance.json` that names one of `KINDS`
@@ -77,7 +77,7 @@ SCORED = Kind(
     made_of={"source": "source", "scorer": "scorer"},
     files=("data/*", "figures/*"),
     identity="rows",
-    identify=_hash_train_rows,
+    identify=hash_scored,
     other_rows="other scores of the same source",
 )
 DIT = Kind(

@@ -16,7 +16,7 @@ from ddgs_hub.hub.kinds import DISTILLED, DIT, Kind, kind_of
 from ddgs_hub.hub.merging import merge_cards, split_card
 from ddgs_hub.hub.models import ADAPTER, CLASSES, dit_card
 from ddgs_hub.hub.pool_card import POOL_CONFIGS, pool_section, with_pool_section
-from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version, is_pool_file
+from ddgs_hub.hub.remote import PUBLISHED, Snapshot, Version, is_pool_file, row_files
 
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
@@ -115,7 +115,7 @@ class Package:
         # What somebody put among the files of a configuration that is ours now would be loaded with them.
         taken = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
         kept = {*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE}
-        return sorted((snapshot.own_files | taken) - kept)
+        return sorted((snapshot.own_files(row_files(self.provenance)) | taken) - kept)
 
     def changed(self, snapshot: Snapshot) -> list[str]:
         """Files whose content in a commit is not this one's, those that are to be removed among them."""

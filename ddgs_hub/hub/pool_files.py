@@ -8,12 +8,12 @@ from datasets import Features
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import OWNER, render_pool_section
-from ddgs_hub.hub.content import CONTENT, hash_pool_folder
+from ddgs_hub.hub.content import CONTENT, hash_pool
 from ddgs_hub.hub.export import CARD, PROVENANCE, measure_files, sha256_of
 from ddgs_hub.hub.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.pool_card import ConfigFiles, with_pool
 from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files, read_provenance
-from ddgs_hub.rows import parquet_path, read_tables, staged_folder, write_tables
+from ddgs_hub.rows import parquet_path, read_tables, row_files, staged_folder, write_tables
 
 SCORES = ("label", "source_index", "difficulty")  # of the original, no images: all that sampling needs, and whose it is
 
@@ -45,7 +45,7 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
         raise InputError(f"{repository} is in no run folder with a {POOL}/: publish it from its run, or without --pool")
     for name in (POOL, ORIGINAL):
         _require_scores(run / name)
-    if hash_pool_folder(run / POOL) != content["pool"]:
+    if hash_pool(run / POOL) != content["pool"]:
         raise InputError(
             f"{run / POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
             "or publish without --pool"
@@ -70,7 +70,7 @@ def _write_scores(original: Path, folder: Path) -> None:
 def _write_card(folder: Path, repo_id: str) -> None:
     paths = {name: config_files(folder, name) for name in (POOL, ORIGINAL)}
     files = {name: ConfigFiles(measure_files(own), sha256_of(own)) for name, own in paths.items()}
-    pool, rows = files[POOL].info, measure_files([parquet_path(folder)])
+    pool, rows = files[POOL].info, measure_files(row_files(folder))
     classes = pool.features["label"].num_classes
     per_class, ipc = (info.splits["train"].num_examples // classes for info in (pool, rows))
     section = render_pool_section(repo_id, per_class=per_class, ipc=min(2 * ipc, per_class))

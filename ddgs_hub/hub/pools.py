@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class OpenedPool:
     def sources(self) -> dict[str, Any]:
         """Where on the Hub both are, as JSON values."""
         found = {"pool": self.pool_source, "original": self.original_source}
-        return {name: asdict(source) if source else None for name, source in found.items()}
+        return {name: {"id": source.id, "commit": source.commit} if source else None for name, source in found.items()}
 
 
 def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPool:

@@ -16,7 +16,13 @@ from ddgs_hub.hub.export import CARD, PROVENANCE
 from ddgs_hub.hub.pools import ORIGINAL, POOL
 
 PUBLISHED = "published"  # the key of `provenance.json` that publishing writes: version, what changed, and its files
-ROWS = "data/train-*.parquet"  # what the configuration `default` of our card loads
+
+
+def row_files(provenance: Mapping[str, Any]) -> str:
+    """The pattern of the files that our card's configuration `default` loads: a scored original names its split."""
+    source = provenance.get("source")
+    split = source.get("split") if isinstance(source, dict) else None
+    return f"data/{split or 'train'}-*.parquet"
 
 
 def is_pool_file(path: str) -> bool:
@@ -70,11 +76,10 @@ class Snapshot:
         """The version that this commit belongs to."""
         return Version.parse(self.published.get("version"))
 
-    @property
-    def own_files(self) -> set[str]:
-        """The files that an earlier publication brought here, and all that would be loaded among its rows."""
+    def own_files(self, rows: str) -> set[str]:
+        """The files that an earlier publication brought here, and all that would be loaded among `rows`, a pattern."""
         named = {*self.published.get("files", ()), *self.pool_files}
-        return {path for path in self.hashes if path in named or fnmatchcase(path, ROWS)}
+        return {path for path in self.hashes if path in named or fnmatchcase(path, rows)}
 
     @property
     def has_pool(self) -> bool:

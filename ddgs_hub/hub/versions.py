@@ -1,27 +1,22 @@
 """The versions of a published dataset or model, and what differs between two of them."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-import numpy as np
-from datasets import Dataset
 from huggingface_hub import HfApi
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.access import check_name
 from ddgs_hub.hub.content import CONTENT
 from ddgs_hub.hub.patience import make_client, persist
-from ddgs_hub.hub.remote import ROWS, Remote, Snapshot, Version
+from ddgs_hub.hub.remote import Remote, Snapshot, Version
+from ddgs_hub.hub.row_lists import BINS, NUMBER, RowList, changed_difficulties, common_key
 from ddgs_hub.recipe import changed_keys
-from ddgs_hub.rows import class_names, read_rows, undecoded
 
-BINS = 10  # of the difficulty, over 0 … 1
 SHOWN = 10  # rows that the text of a difference lists
 
 
@@ -57,11 +52,13 @@ class VersionDiff:
     Attributes:
         a: the first version.
         b: the second.
-        added: rows of `b` whose image is not in `a`: `image_sha256`, `label` (name of the class), `difficulty`.
+        added: rows of `b` whose image is not in `a`: `image_sha256`, or `source_index` where a version has no images,
+            `label` (name of the class), `difficulty`.
         removed: rows of `a` whose image is not in `b`.
         common: how many rows are in both.
+        changed: of these, how many `rows` have another difficulty, the `mean` and the `largest` of the changes.
         difficulty: "a" and "b" → `mean`, `std` and `histogram` (counts in ten bins, easy to hard).
-        recipe: key → its values in `a` and in `b`, where they differ.
+        recipe: key → its values in `a` and in `b`, where they differ; of a scored original of its source and scorer.
     """
 
     a: str
@@ -69,6 +66,7 @@ class VersionDiff:
     added: list[dict[str, Any]]
     removed: list[dict[str, Any]]
     common: int
+    changed: dict[str, Any]
     difficulty: dict[str, dict[str, Any]]
     recipe: dict[str, list[Any]]
 
@@ -81,9 +79,12 @@ class VersionDiff:
         """For people."""
         lines = [f"{self.a} → {self.b}: {len(self.added)} rows added, {len(self.removed)} gone, {self.common} in both"]
         for sign, rows in (("+", self.added), ("-", self.removed)):
-            lines += [f"  {sign} {row['image_sha256'][:12]}  {row['label']}{_number(row)}" for row in rows[:SHOWN]]
+            lines += [f"  {sign} {_name(row)}  {row['label']}{_number(row)}" for row in rows[:SHOWN]]
             if len(rows) > SHOWN:
                 lines.append(f"  {sign} … {len(rows) - SHOWN} more: see --json")
+        if self.changed["rows"]:
+            mean, largest = (f"{self.changed[name]:+.3f}" for name in ("mean", "largest"))
+            lines.append(f"  {self.changed['rows']} rows have another difficulty: {mean} on average, {largest} at most")
         sides = [self.difficulty[side] for side in ("a", "b")]
         lines += ["", f"{'difficulty':<12}{self.a:>10}{self.b:>10}"]
         for k in range(BINS):
@@ -173,15 +174,17 @@ def diff_versions(
     if remote.repo_type == "model":
         weights = [_content(snapshot).get("weights", snapshot.commit) for snapshot in (first, second)]
         return ModelDiff(a=a, b=b, same_weights=weights[0] == weights[1], recipe=recipe)
-    rows = {side: _rows(remote, snapshot) for side, snapshot in (("a", first), ("b", second))}
-    counts = {side: Counter(_image_hashes(part)) for side, part in rows.items()}
+    rows = {side: RowList.read(remote, snapshot) for side, snapshot in (("a", first), ("b", second))}
+    key = common_key(rows["a"], rows["b"])
+    counts = {side: Counter(part.columns[key]) for side, part in rows.items()}
     return VersionDiff(
         a=a,
         b=b,
-        added=_listed(rows["b"], counts["b"] - counts["a"]),
-        removed=_listed(rows["a"], counts["a"] - counts["b"]),
+        added=rows["b"].listed(counts["b"] - counts["a"], key),
+        removed=rows["a"].listed(counts["a"] - counts["b"], key),
         common=(counts["a"] & counts["b"]).total(),
-        difficulty={side: _distribution(part) for side, part in rows.items()},
+        changed=changed_difficulties(rows["a"], rows["b"], key),
+        difficulty={side: part.distribution() for side, part in rows.items()},
         recipe=recipe,
     )
 
@@ -214,12 +217,15 @@ def _recipe_lines(recipe: Mapping[str, list[Any]]) -> list[str]:
 
 
 def _settings(provenance: Mapping[str, Any]) -> Any:
-    """The recipe, and `sampled.seed`, the seed of the draw: of a set that was sampled from a published pool its own."""
+    """What made a version: the recipe, or of a scored original its source and scorer.
+
+    `sampled.seed` is the seed of the draw: of a set that was sampled from a published pool its own.
+    """
     recipe, sampled = provenance.get("recipe"), provenance.get("sampled")
-    if not isinstance(recipe, dict) or "sample" not in recipe:
-        return recipe
+    if not isinstance(recipe, dict):
+        return {key: provenance[key] for key in ("source", "scorer") if key in provenance} or None
     drawn = sampled if isinstance(sampled, dict) else recipe
-    return {**recipe, "sampled": {"seed": drawn.get("seed")}}
+    return {**recipe, "sampled": {"seed": drawn.get("seed")}} if "sample" in recipe else recipe
 
 
 def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -> PublishedVersion:
@@ -241,45 +247,8 @@ def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -
     )
 
 
-def _rows(remote: Remote, snapshot: Snapshot) -> Dataset:
-    """The rows of a version, from the cache of huggingface_hub."""
-    paths = [path for path in snapshot.hashes if fnmatchcase(path, ROWS)]
-    if not paths:
-        raise InputError(
-            f"a version of {remote.repo_id} at {snapshot.commit[:8]} has no {ROWS}: it is no distilled set"
-        )
-    files = [persist(remote.repo_id, partial(remote.download, path, snapshot.commit)) for path in paths]
-    return read_rows(files[0].parents[1])
-
-
-def _image_hashes(rows: Dataset) -> list[str]:
-    plain = undecoded(rows.select_columns(["image"]))
-    return [hashlib.sha256(row["image"]["bytes"]).hexdigest() for row in plain]
-
-
-def _listed(rows: Dataset, wanted: Counter[str]) -> list[dict[str, Any]]:
-    """The rows with these images, as often as is wanted."""
-    names, left, listed = class_names(rows), Counter(wanted), []
-    difficulties = rows["difficulty"] if "difficulty" in rows.column_names else [None] * len(rows)
-    for digest, label, difficulty in zip(_image_hashes(rows), rows["label"], difficulties, strict=True):
-        if left[digest] > 0:
-            left[digest] -= 1
-            listed.append({"image_sha256": digest, "label": names[label], "difficulty": difficulty})
-    return listed
-
-
-def _distribution(rows: Dataset) -> dict[str, Any]:
-    """Mean, standard deviation and histogram of the difficulties; of rows without them None and zeros."""
-    if "difficulty" not in rows.column_names or not len(rows):
-        return {"mean": None, "std": None, "histogram": [0] * BINS}
-    difficulty = np.asarray(rows["difficulty"], dtype=np.float32)
-    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)  # of the same type, so that 0.7 is in bin 7
-    histogram, _ = np.histogram(difficulty, edges)
-    return {
-        "mean": float(difficulty.mean(dtype=float)),
-        "std": float(difficulty.std(dtype=float)),
-        "histogram": histogram.tolist(),
-    }
+def _name(row: Mapping[str, Any]) -> str:
+    return f"row {row[NUMBER]}" if NUMBER in row else str(row["image_sha256"][:12])
 
 
 def _number(row: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from ddgs_hub.evaluation.figures import (
     SheetRow,
     difficulty_figure,
     image_sheet,
+    scored_figure,
 )
 
 
@@ -38,6 +39,19 @@ def test_panels_show_means_and_counts_in_half_open_bins(tmp_path):
     assert panel[-4:] == ["2", "1", "3", "1"]
     assert "with log transformation" in svg
     assert "without log transformation" in svg
+
+
+def test_scores_are_drawn_all_together_and_class_by_class(tmp_path):
+    svg = scored_figure({"church": [0.0, 0.05, 0.95], "golf ball": [0.5]}, tmp_path / "fig.svg").read_text()
+    comments = [line.split("<!-- ")[1].split(" -->")[0] for line in svg.splitlines() if "<!-- " in line]
+    for title in ("all images", "church", "golf ball"):
+        assert title in comments
+    assert {"4 images, mean 0.375", "3 images, mean 0.333", "1 images, mean 0.500"} <= set(comments)
+    many = scored_figure({str(k): [0.5] for k in range(21)}, tmp_path / "many.svg").read_text()
+    assert "21 images, mean 0.500" in many
+    assert "1 images, mean 0.500 -->" not in many.replace("21 images", "")
+    with pytest.raises(InputError, match="give at least one class"):
+        scored_figure({}, tmp_path / "none.svg")
 
 
 def test_a_figure_of_several_classes_is_a_larger_image(tmp_path):

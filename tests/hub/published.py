@@ -10,7 +10,8 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from huggingface_hub import CommitOperationAdd, HfApi
 from PIL import Image as PILImage
 
-from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset, hash_pool
+from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset
+from ddgs_hub.hub.content import POOL_COLUMNS, hash_rows
 from ddgs_hub.recipe import Sample, parse_recipe, recipe_to_dict
 from ddgs_hub.rows import read_rows, write_rows
 from ddgs_hub.stages import make_distilled
@@ -114,7 +115,7 @@ def export_with_pool(parent: Path, *, first: int = 0, seed: int = 3, note: str =
     make_distilled(sample, parent / "pool", parent / "original", parent / "distilled-ipc2", seed=seed, mark_pool=True)
     recipe = parse_recipe({**RECIPE, "seed": seed, "hub": {**RECIPE["hub"], "note": note}})
     rows = read_rows(parent / "distilled-ipc2")
-    content = {**describe_rows(rows), **MADE_OF, "pool": hash_pool(pool)}
+    content = {**describe_rows(rows), **MADE_OF, "pool": hash_rows(pool, POOL_COLUMNS)}
     values = {"recipe": recipe_to_dict(recipe), "versions": {"torch": "2.15.0"}, CONTENT: content}
     folder = parent / "hub" / "tiny-ddgs-ipc2"
     export_dataset(rows, folder, DatasetCard(recipe=recipe), provenance=values, figures={})

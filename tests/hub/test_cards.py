@@ -13,7 +13,15 @@ from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCard as HubDatasetCard
 from huggingface_hub import ModelCard as HubModelCard
 
-from ddgs_hub.hub import ClassSelection, DatasetCard, ModelCard, ScorerCard, render_card
+from ddgs_hub.hub import (
+    ClassSelection,
+    DatasetCard,
+    ModelCard,
+    ScoredCard,
+    ScorerCard,
+    render_card,
+    render_scored_card,
+)
 from ddgs_hub.hub.cards import TEMPLATES, render_pool_section, size_category, with_repository
 from ddgs_hub.hub.pool_card import ConfigFiles, pool_section, with_pool, with_pool_section
 from ddgs_hub.recipe import Recipe, load_recipe, parse_recipe
@@ -279,3 +287,70 @@ def test_adapter_of_a_shipped_base_names_where_the_base_is() -> None:
     text = render_card(ModelCard(recipe=recipe, name="x", adapter=True))
     assert "\ndit = load_dit(adapter)\n" in text
     assert "BASE" not in text
+
+
+def scored_card(**changes: Any) -> ScoredCard:
+    features = Features(
+        image=Image(),
+        label=ClassLabel(names=["Samoyed", "beagle"]),
+        wnid=Value("string"),
+        source_index=Value("int64"),
+        difficulty=Value("float32"),
+    )
+    splits = SplitDict({"train": SplitInfo("train", num_bytes=2_000_000, num_examples=12_454)})
+    values: dict[str, Any] = {
+        "source": "fastai/imagewoof",
+        "commit": "5b" * 20,
+        "config": "320px",
+        "license": "apache-2.0",
+        "scorer": "timm/resnet50.tv_in1k",
+        "scorer_commit": "9e" * 20,
+        "mean_difficulty": 0.2094,
+        "info": DatasetInfo(features=features, splits=splits, download_size=1_990_000, dataset_size=2_000_000),
+        "rows_hash": "0f" * 32,
+        "figures": ["difficulty"],
+        "command": f"ddgs-hub score fastai/imagewoof --config 320px --revision {'5b' * 20} --output scored",
+        "versions": VERSIONS,
+    }
+    return ScoredCard(**{**values, **changes})
+
+
+def scores_alone() -> ScoredCard:
+    """As for ImageNet's."""
+    features = Features(scored_card().info.features)
+    del features["image"]
+    splits = SplitDict({"validation": SplitInfo("validation", num_bytes=20_000, num_examples=500)})
+    return scored_card(
+        source="ILSVRC/imagenet-1k",
+        config=None,
+        split="validation",
+        subset="imagewoof",
+        imagenet=True,
+        withheld="ImageNet's terms do not allow them to be passed on",
+        scorer="scorer",
+        scorer_commit=None,
+        folds=3,
+        info=DatasetInfo(features=features, splits=splits, download_size=20_000, dataset_size=20_000),
+        figures=[],
+        command="",
+        versions={},
+    )
+
+
+@pytest.mark.parametrize(("name", "card"), [("scored_dataset", scored_card()), ("scores_alone", scores_alone())])
+def test_whole_card_of_a_scored_original(name: str, card: ScoredCard) -> None:
+    text = render_scored_card(card)
+    assert text == (EXPECTED / f"{name}.md").read_text(encoding="utf-8")
+    assert "\n\n\n" not in text
+    assert not re.search(r"[ \t]\n", text)
+    read = DatasetInfosDict.from_dataset_card_data(HubDatasetCard(text).data)["default"]
+    assert (read.features, read.splits[card.split].num_examples) == (card.info.features, card.num_rows)
+
+
+def test_scores_of_a_local_source_name_no_repository() -> None:
+    card = dataclasses.replace(scores_alone(), source="my pictures", commit=None, subset=None, imagenet=False)
+    text = render_scored_card(card)
+    assert "source_datasets" not in text
+    assert "The source is not on the Hub." in text
+    assert 'load_dataset("OWNER/my-pictures-difficulty", split="validation", revision="VERSION")' in text
+    assert "OWNER" not in with_repository(text, "acme/scores")

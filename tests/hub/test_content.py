@@ -3,10 +3,13 @@
 import hashlib
 
 import pytest
+from datasets import Value
 from published import make_rows
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub import describe_rows, hash_pool, hash_weights
+from ddgs_hub.hub.content import SCORED_COLUMNS, hash_rows, hash_scored
+from ddgs_hub.rows import write_rows
 
 
 def test_rows_are_known_by_images_labels_and_difficulties():
@@ -24,11 +27,28 @@ def test_rows_are_known_by_images_labels_and_difficulties():
     assert len({known["rows"], *(describe_rows(other)["rows"] for other in others)}) == 6
 
 
-def test_scoring_and_marking_a_pool_do_not_make_it_another():
+def test_scoring_and_marking_a_pool_do_not_make_it_another(tmp_path):
     pool = make_rows(1, 2, 3)
     scored = pool.map(lambda row: {"difficulty": row["difficulty"] / 2}).add_column("selected", [True, False, True])
-    assert hash_pool(scored) == hash_pool(pool.remove_columns("difficulty")) == hash_pool(pool)
-    assert hash_pool(make_rows(1, 2, 3, 4)) != hash_pool(pool)
+    rows = {"plain": pool.remove_columns("difficulty"), "scored": scored, "larger": make_rows(1, 2, 3, 4), "pool": pool}
+    for name, part in rows.items():
+        write_rows(part, tmp_path / name)
+    known = {name: hash_pool(tmp_path / name) for name in rows}
+    assert known["scored"] == known["plain"] == known["pool"] != known["larger"]
+
+
+def test_scored_rows_are_known_with_and_without_images(tmp_path):
+    rows = make_rows(1, 2, 3).add_column("source_index", [5, 7, 9], feature=Value("int64"))
+    alone = rows.remove_columns("image")
+    for name, part in (("with", rows), ("alone", alone), ("others", alone.select([0, 1]))):
+        write_rows(part, tmp_path / name, "validation")
+    known = {name: hash_scored(tmp_path / name) for name in ("with", "alone", "others")}
+    assert known["with"] == hash_rows(rows.select([2, 0, 1]), SCORED_COLUMNS)
+    assert len(set(known.values())) == 3
+    write_rows(rows, tmp_path / "with", "train")
+    for name in ("with", "nothing"):
+        with pytest.raises(InputError, match="has not one split in its data/"):
+            hash_scored(tmp_path / name)
 
 
 def test_weights(tmp_path):

@@ -22,7 +22,8 @@ from published import (
 
 from ddgs_hub import __version__
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub import add_pool, describe_rows, hash_pool, hash_pool_folder, publish_dataset
+from ddgs_hub.hub import add_pool, describe_rows, hash_pool, publish_dataset
+from ddgs_hub.hub.content import POOL_COLUMNS, hash_rows
 from ddgs_hub.hub.export import sha256_of
 from ddgs_hub.hub.merging import split_card
 from ddgs_hub.hub_sources import split_revision
@@ -101,7 +102,7 @@ def test_a_pool_of_several_files(pooled, tmp_path):
         write_rows(rows.select(range(8 * k, 8 * k + 8)), tmp_path / "part")
         os.replace(tmp_path / "part/data" / SHARD, pooled / f"pool/data/train-0000{k}-of-00002.parquet")
     (pooled / "pool/data" / SHARD).unlink()
-    assert hash_pool_folder(pooled / "pool") == hash_pool(rows)
+    assert hash_pool(pooled / "pool") == hash_rows(rows, POOL_COLUMNS)
     folder = add_pool(folder_of(pooled))
     assert len(load_dataset(str(folder), "pool", split="train", cache_dir=str(tmp_path / "cache"))) == 16
 

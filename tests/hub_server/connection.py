@@ -54,11 +54,15 @@ class Connection(BaseHTTPRequestHandler):
         fault = self.hub.faults.of(f"{self.command} {self.path}") or Fault("")
         self.hub.closing.wait(fault.delay)
         with tempfile.SpooledTemporaryFile(max_size=2**20) as body:
-            for chunk in self._body(half=fault.drop == "upload"):
-                recorded.received += len(chunk)
-                body.write(chunk)
+            try:
+                for chunk in self._body(half=fault.drop == "upload"):
+                    recorded.received += len(chunk)
+                    body.write(chunk)
+                gone = False
+            except ConnectionAbortedError:  # the client was killed
+                gone = True
             body.seek(0)
-            if fault.drop in ("before", "upload"):
+            if gone or fault.drop in ("before", "upload"):
                 self.close_connection = True
                 return
             request = Request(
@@ -100,10 +104,17 @@ class Connection(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or half
 
     def _body(self, *, half: bool) -> Iterator[bytes]:
-        """The body of the request in pieces: the whole of it, or half of what has a length."""
+        """The body of the request in pieces: the whole of it, or half of what has a length.
+
+        Raises:
+            ConnectionAbortedError: the client does not send all of it.
+        """
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
-                yield self.rfile.read(size)
+            while size := int(self.rfile.readline().split(b";")[0] or b"-1", 16):
+                chunk = self.rfile.read(size) if size > 0 else b""
+                if len(chunk) != size:
+                    raise ConnectionAbortedError
+                yield chunk
                 self.rfile.readline()
             self.rfile.readline()
             return
@@ -111,3 +122,5 @@ class Connection(BaseHTTPRequestHandler):
         while left > 0 and (chunk := self.rfile.read(min(CHUNK, left))):
             left -= len(chunk)
             yield chunk
+        if left:
+            raise ConnectionAbortedError
