@@ -14,8 +14,9 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed  ## the whole method on real handwritten digits, in runs/digits
 	$(BIN)/ddgs-hub demo
 
+# Two processes of one thread are faster than one of two; the longest files come first (tests/conftest.py).
 test: $(VENV)/.installed  ## all tests: offline, no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # two processes of one thread: faster than one of two
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quality: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff check $(CODE)

@@ -10,7 +10,13 @@ from huggingface_hub import close_session, constants
 
 from ddgs_hub.sources import write_original
 
+SLOW = ("test_distributed", "test_kills", "test_run", "test_tour", "test_models")  # files, longest first
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: begun last, they would keep one process busy while the other has nothing left to do."""
+    items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
 
 
 def _shared_path(relative: str) -> Path:

@@ -89,7 +89,7 @@ def test_finetune_and_push(hub, call, original, place):
     card = HubModelCard(repository.read("README.md").decode())
     assert (card.data.license, card.data.library_name, card.data.base_model) == ("apache-2.0", "diffusers", None)
     command = "ddgs-hub finetune --recipe digits --original .* --output dit --set finetune.epochs=0.05"
-    assert re.search(rf"```sh\n{command} ", card.text)
+    assert re.search(rf"```sh\n{command} ", card.text.replace(" \\\n   ", ""))  # over several lines
     values = json.loads(repository.read("provenance.json"))
     assert values["content"]["base"] == model_identity("digits")
     assert values["recipe"]["finetune"]["batch_size"] == 6

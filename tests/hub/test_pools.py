@@ -419,7 +419,8 @@ def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
     assert "## Evaluation" not in made.card
     assert "![Images of each class" in made.card
     # The command in the card makes the same rows again.
-    (command,) = re.findall(r"^ddgs-hub sample (--pool .*) --output distilled-ipc5$", made.card, re.MULTILINE)
+    card = made.card.replace(" \\\n   ", "")  # long commands go over several lines
+    (command,) = re.findall(r"^ddgs-hub sample (--pool .*) --output distilled-ipc5$", card, re.MULTILINE)
     ((code, _, err, again),) = sample(hub, tmp_path / "again", command.split())
     assert shard(again) == shard(folder), err
     # As the next version of the set whose pool it is, it is one with other rows, and the pool stays.

@@ -22,7 +22,10 @@ from hub_server import HubServer
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_" + "Ada0" * 8
 DATASET, DIT, SCORER = "ada/digits-ddgs-ipc10", "ada/digits-ddgs-dit", "ada/digits-scorer"
-QUICK = ["finetune.epochs=0.2", "pool.num_steps=6", "evaluate.epochs=4", "evaluate.evaluations=2", "evaluate.repeats=1"]
+QUICK = [
+    *("finetune.epochs=0.2", "pool.num_steps=6", "score.training.epochs=3"),
+    *("evaluate.epochs=4", "evaluate.evaluations=2", "evaluate.repeats=1"),
+]
 LOAD = f"""
 from datasets import load_dataset
 from diffusers import DiTPipeline
