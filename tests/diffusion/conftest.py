@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DiTTransformer2DModel
+from tiny_dit import tiny_dit
 
 from benchmarks.published import PlainDiT
 from ddgs_hub.codec import Codec
-from ddgs_hub.diffusion.dit import new_dit
 
 
 @pytest.fixture
@@ -24,22 +24,10 @@ def golden_minimax(golden: Callable[[str], Path]) -> dict[str, Any]:
     return {"arrays": arrays, "state_dict": state_dict, "log": log}
 
 
-@pytest.fixture
-def tiny_dit() -> DiTTransformer2DModel:
-    """Three classes, 4 × 4 × 4 latents, two blocks of width 16, with weights that are not zero anywhere."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        dit = new_dit(
-            num_attention_heads=2,
-            attention_head_dim=8,
-            num_layers=2,
-            in_channels=4,
-            sample_size=4,
-            num_embeds_ada_norm=3,
-        )
-        for parameter in dit.parameters():
-            torch.nn.init.normal_(parameter, std=0.1)
-    return dit.eval()
+@pytest.fixture(name="tiny_dit")
+def three_classes() -> DiTTransformer2DModel:
+    """The tiny DiT, of three classes."""
+    return tiny_dit(3)
 
 
 @pytest.fixture

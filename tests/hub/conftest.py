@@ -5,7 +5,7 @@ import time
 import pytest
 from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import disable_progress_bars
-from published import TOKEN, export
+from published import TOKEN, export, export_with_pool
 
 
 @pytest.fixture
@@ -30,3 +30,9 @@ def api(hub, pauses, tmp_path_factory, monkeypatch):
 @pytest.fixture
 def run(tmp_path):
     return export(tmp_path)
+
+
+@pytest.fixture
+def pooled(tmp_path):
+    """A run folder whose distilled set knows its pool."""
+    return export_with_pool(tmp_path / "run")

@@ -12,6 +12,7 @@ from PIL import Image as PILImage
 
 from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset
 from ddgs_hub.hub.content import POOL_COLUMNS, hash_rows
+from ddgs_hub.hub.merging import split_card
 from ddgs_hub.recipe import Sample, parse_recipe, recipe_to_dict
 from ddgs_hub.rows import read_rows, write_rows
 from ddgs_hub.stages import make_distilled
@@ -150,3 +151,12 @@ def assert_whole(hub: Any, *versions: str, repository: Any = None) -> None:
 def commit(api: HfApi, files: dict[str, bytes]) -> None:
     operations = [CommitOperationAdd(path, content) for path, content in files.items()]
     api.create_commit(REPO, operations, repo_type="dataset", commit_message="by hand")
+
+
+def configs(repository: Any, revision: str = "main") -> list[str]:
+    """Names of the configurations of a card, each with its `dataset_info`."""
+    metadata, _ = split_card(repository.read("README.md", revision).decode(), "it")
+    infos = metadata["dataset_info"]
+    named = [entry["config_name"] for entry in infos] if isinstance(infos, list) else ["default"]
+    assert sorted(named) == sorted(entry["config_name"] for entry in metadata["configs"])
+    return [entry["config_name"] for entry in metadata["configs"]]

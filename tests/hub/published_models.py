@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DiTTransformer2DModel
+from diffusers import AutoencoderKL
+from tiny_dit import tiny_dit
 
 from ddgs_hub.diffusion import PoolClasses, add_difffit, load_adapter, save_adapter, save_pipeline
-from ddgs_hub.diffusion.dit import new_dit
 from ddgs_hub.hub import CONTENT, DIT, KIND, hash_weights, write_dit
 from ddgs_hub.recipe import parse_recipe, recipe_to_dict
 
@@ -23,23 +23,6 @@ RECIPE = {
     "sample": {"ipc": 1},
     "hub": {"dataset": "tiny-ddgs-ipc{ipc}", "pretty_name": "Tiny"},
 }
-
-
-def tiny_base() -> DiTTransformer2DModel:
-    """Two classes, 4 × 4 × 4 latents, two blocks of width 16, with weights that are not zero anywhere."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        dit = new_dit(
-            num_attention_heads=2,
-            attention_head_dim=8,
-            num_layers=2,
-            in_channels=4,
-            sample_size=4,
-            num_embeds_ada_norm=2,
-        )
-        for parameter in dit.parameters():
-            torch.nn.init.normal_(parameter, std=0.1)
-    return dit.eval()
 
 
 def tiny_autoencoder() -> AutoencoderKL:
@@ -57,13 +40,13 @@ def tiny_autoencoder() -> AutoencoderKL:
 
 def save_base(folder: Path) -> Path:
     """The base as a pipeline of as many classes as it has."""
-    save_pipeline(tiny_base(), tiny_autoencoder(), folder, id2label={0: "zero", 1: "one"}, num_classes=2)
+    save_pipeline(tiny_dit(2), tiny_autoencoder(), folder, id2label={0: "zero", 1: "one"}, num_classes=2)
     return folder
 
 
 def save_dit(folder: Path, seed: int, note: str = "") -> Path:
     """A fine-tuned DiT in the files of `finetune`, other weights for each seed."""
-    tuned = add_difffit(tiny_base())
+    tuned = add_difffit(tiny_dit(2))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in tuned.parameters():
@@ -72,7 +55,7 @@ def save_dit(folder: Path, seed: int, note: str = "") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     adapter = folder / "adapter.safetensors"
     save_adapter(tuned, adapter, classes=CLASSES, base_model=BASE)
-    whole = load_adapter(tiny_base(), adapter)
+    whole = load_adapter(tiny_dit(2), adapter)
     save_pipeline(whole, tiny_autoencoder(), folder, id2label={0: "zero", 1: "one"}, num_classes=2)
     CLASSES.write(folder)
     describe(folder, note)

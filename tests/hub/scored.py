@@ -17,8 +17,21 @@ import timm
 import torch
 from hub_datasets import IMAGES, LABELS, WANTED, WNIDS, WOOF
 from hub_server import HubServer
+from hub_server.repositories import Repository
 from timm.models import save_for_hf
 
+TOKEN = "hf_" + "Alice0" * 6
+SOURCE = "acme/in1k"
+PUBLISHING = {
+    "who": "GET /api/whoami-v2",
+    "create": "POST /api/repos/create",
+    "preupload": "POST /api/datasets/acme/to-.*/preupload/",
+    "batch": "POST /datasets/acme/to-.*/info/lfs/objects/batch",
+    "upload": "PUT /lfs/datasets/acme/to-",
+    "verify": "POST /datasets/acme/to-.*/info/lfs/objects/verify",
+    "commit": "POST /api/datasets/acme/to-.*/commit/",
+    "tag": "POST /api/datasets/acme/to-.*/tag/",
+}
 # Reads a command a line, forks a process for it, and prints its number; a number is waited for, and what came of it
 # printed. Rows are spooled a few at a time and batches are small, so that there is something to interrupt.
 FORK = """
@@ -141,6 +154,14 @@ def make_scorer(folder: Path, names: list[str] | None = None, seed: int = 0) -> 
     torch.nn.init.normal_(model.get_classifier().weight, std=2.0)
     save_for_hf(model, folder, model_config={"label_names": names}, safe_serialization=True)
     return folder
+
+
+def published(hub: HubServer, repo: str, version: str = "v1.0.0") -> Repository:
+    """The repository, which has this version alone: one commit and one tag."""
+    repository = hub.repository("dataset", repo)
+    assert [commit.message.split(":")[0] for commit in repository.commits][1:] == [version]
+    assert repository.tags == {version: repository.head.sha}
+    return repository
 
 
 def published_rows(repository: Any, revision: str = "main") -> dict[str, list[Any]]:

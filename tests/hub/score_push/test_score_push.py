@@ -1,117 +1,29 @@
-"""`score --push`: from a source on the local Hub to a version there, through faults, kills and refusals."""
+"""`score --push`: from a source on the local Hub to a version there; and what is refused."""
 
 import json
-import random
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel
-from hub_datasets import FILE, IMAGENET, IMAGES, LABELS, WANTED, WNIDS, WOOF, card, encoded, parquet
+from hub_datasets import FILE, IMAGENET, IMAGES, LABELS, WANTED, WNIDS, WOOF, encoded, parquet
 from hub_server import HubServer
-from hub_server.repositories import Repository
-from scored import Done, Forker, assert_every_row_once, make_scorer, published_rows
+from scored import (
+    PUBLISHING,
+    SOURCE,
+    TOKEN,
+    Done,
+    Forker,
+    assert_every_row_once,
+    make_scorer,
+    published,
+    published_rows,
+)
 
 from ddgs_hub.rows import parquet_path
-
-TOKEN = "hf_" + "Alice0" * 6
-SOURCE = "acme/in1k"
-READING = {
-    "pin": (r"GET /api/datasets/acme/in1k$", (1,)),
-    "access": ("GET /api/datasets/acme/in1k/auth-check", (1,)),
-    "tree": ("GET /api/datasets/acme/in1k/tree", (1,)),
-    "file": ("GET /datasets/acme/in1k/resolve/.*parquet", (1, 2, 3)),
-    "bytes": ("GET /lfs/datasets/acme/in1k", (1, 2, 3)),
-}
-PUBLISHING = {
-    "who": "GET /api/whoami-v2",
-    "create": "POST /api/repos/create",
-    "preupload": "POST /api/datasets/acme/to-.*/preupload/",
-    "batch": "POST /datasets/acme/to-.*/info/lfs/objects/batch",
-    "upload": "PUT /lfs/datasets/acme/to-",
-    "verify": "POST /datasets/acme/to-.*/info/lfs/objects/verify",
-    "commit": "POST /api/datasets/acme/to-.*/commit/",
-    "tag": "POST /api/datasets/acme/to-.*/tag/",
-}
-LOST = {"status": 503}, {"drop": "during"}
-CASES = [
-    *((name, pattern, nth, fault) for name, (pattern, nths) in READING.items() for nth in nths for fault in LOST),
-    *(
-        (name, pattern, 1, fault)
-        for name, pattern in PUBLISHING.items()
-        for fault in ({"status": 503}, {"drop": "after"})
-    ),
-]
-KILLS = 10
-SEED = 4  # of the moments
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    """One Hub for all tests of this file, with one source; each test publishes under a name of its own."""
-    with HubServer(tmp_path_factory.mktemp("hub")) as server:
-        server.add_user("alice", TOKEN, orgs=["acme"])
-        server.add_user("alice", "hf_read", role="read", orgs=["acme"])
-        server.add_user("bob", "hf_bob")
-        server.add_repository("dataset", SOURCE, {"README.md": card({"train": 40}), FILE: IMAGENET})
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def no_faults(hub: HubServer) -> Iterator[None]:
-    hub.requests.clear()
-    yield
-    hub.faults.planned.clear()
-
-
-@pytest.fixture(scope="module")
-def forker(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
-    process = Forker(hub, tmp_path_factory.mktemp("home"))
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="module")
-def large(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
-    """The same for more rows: they are read and spooled as many at a time as they always are, or nearly."""
-    process = Forker(hub, tmp_path_factory.mktemp("home"), group=256, part=2**22)
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_scorer(tmp_path_factory.mktemp("scorer")))
-
-
-@pytest.fixture
-def push(forker: Forker, scorer: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Done]:
-    """Scores the source's ImageWoof and publishes it under a name of the test's own, `push.repo`."""
-    repo = "acme/to-" + re.sub(r"\W+", "-", request.node.name)[:60].strip("-")
-
-    def call(*more: str, source: str = SOURCE, token: str = TOKEN, to: str = repo) -> Done:
-        arguments = ["score", source, "--subset", "imagewoof", "--scorer", scorer, "--batch-size", "8", "--push", to]
-        done = forker.run([*arguments, *more], tmp_path, token=token)
-        told = done.out + done.err + "".join(path.read_text("latin1") for path in tmp_path.rglob("*") if path.is_file())
-        assert TOKEN not in told
-        assert "Traceback" not in done.err, done.err
-        return done
-
-    call.repo = repo  # type: ignore[attr-defined]
-    return call
-
-
-def published(hub: HubServer, repo: str, version: str = "v1.0.0") -> Repository:
-    """The repository, which has this version alone: one commit and one tag."""
-    repository = hub.repository("dataset", repo)
-    assert [commit.message.split(":")[0] for commit in repository.commits][1:] == [version]
-    assert repository.tags == {version: repository.head.sha}
-    return repository
-
 
 # What is published
 
@@ -286,104 +198,6 @@ def test_memory_does_not_grow_with_the_source(
     with capsys.disabled():
         print(f"\nscore --push: {peaks[0]:.0f} MB for {small:.0f} MB of images, {peaks[1]:.0f} MB for {grown:.0f} MB")
     assert peaks[1] - peaks[0] < 0.5 * (grown - small)
-
-
-# Faults and kills
-
-
-@pytest.mark.parametrize(
-    ("name", "pattern", "nth", "fault"),
-    [pytest.param(*case, id=f"{case[0]}-{case[2]}-{'-'.join(map(str, case[3].values()))}") for case in CASES],
-)
-def test_one_fault(hub: HubServer, push: Callable[..., Done], name: str, pattern: str, nth: int, fault: dict) -> None:
-    planned = hub.fail(pattern, nth=nth, **fault)
-    done = push()
-    assert planned.happened
-    if done.code == 2:  # what the clients do not try again: it says so, and the same command goes on
-        assert re.search("start the same command again|try again", done.err), done.err
-        assert not hub.store.get("dataset", push.repo)
-        done = push()
-    assert done.code == 0, done.err
-    assert_every_row_once(published_rows(published(hub, push.repo)), images=True)
-
-
-def test_a_source_that_is_lost_for_long(hub: HubServer, push: Callable[..., Done], tmp_path: Path) -> None:
-    fault = hub.fail(READING["bytes"][0], nth=4, times=None, status=503)
-    done = push()
-    assert (done.code, done.out) == (2, "")
-    assert re.search(
-        f"answered 503 while {SOURCE} .* start the same command again, it goes on where it was\n", done.err
-    )
-    assert not hub.store.get("dataset", push.repo)
-    fault.times = 0
-    assert push().code == 0
-    assert_every_row_once(published_rows(published(hub, push.repo)), images=True)
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == [push.repo[5:]]
-
-
-def test_kills_at_random_moments(hub: HubServer, forker: Forker, scorer: str, tmp_path: Path) -> None:
-    """Ten kills or more, some while it reads, scores and publishes, and then once more to the end."""
-    hub.fail("GET /lfs/datasets/acme/in1k", times=None, delay=0.03)
-    hub.fail("(POST|PUT) .*to-kill", times=None, delay=0.06)
-
-    def start(repo: str) -> int:
-        options = ["--subset", "imagewoof", "--scorer", scorer, "--batch-size", "2", "--push", repo]
-        return forker.start(["score", SOURCE, *options], tmp_path, token=TOKEN)
-
-    for name in ("acme/to-kill-first", "acme/to-kill-none"):  # the first of all may take several times as long
-        began = time.monotonic()
-        assert forker.wait(start(name)) == 0
-        seconds = time.monotonic() - began
-    expected = published_rows(published(hub, "acme/to-kill-none"))
-    moments, kills, number = random.Random(SEED), [], 0
-    while len(kills) < KILLS or {stage for stage, _ in kills} != {"reading", "scoring", "publishing"}:
-        name, moment = f"to-kill-{number}", moments.uniform(0.05, 0.9) * seconds
-        pid = start(f"acme/{name}")
-        time.sleep(moment)
-        if forker.kill(pid) == 0:  # it had ended before: on to the next
-            number += 1
-            continue
-        scores = tmp_path / "runs" / f".{name}.scores"
-        stage = "publishing" if (tmp_path / "runs" / name).is_dir() else "scoring" if scores.exists() else "reading"
-        kills.append((stage, round(moment, 3)))
-        assert len(kills) < 10 * KILLS, kills
-    print(f"seed {SEED}, killed after {kills} of {seconds:.3f} s")  # shown where what follows fails
-    assert forker.wait(start(f"acme/to-kill-{number}")) == 0, (tmp_path / "err").read_text()
-    for k in range(number + 1):
-        columns = published_rows(published(hub, f"acme/to-kill-{k}"))
-        assert_every_row_once(columns, images=True)
-        assert columns == expected
-    left = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert left == {"to-kill-first", "to-kill-none", *(f"to-kill-{k}" for k in range(number + 1))}
-
-
-# Several processes
-
-LAUNCHED = """
-from ddgs_hub import source_rows, spool
-from ddgs_hub.cli import main
-
-source_rows.ROWS_PER_GROUP, spool.PART_BYTES = 5, 1000
-main()
-"""
-
-
-def test_two_processes_score_what_one_fetches(
-    hub: HubServer, push: Callable[..., Done], scorer: str, tmp_path: Path
-) -> None:
-    """Part by part, as it comes: the scores of one process, published once."""
-    assert push("--batch-size", "4").code == 0
-    hub.fail("GET /lfs/datasets/acme/in1k", times=None, delay=0.1)
-    script = tmp_path / "launched.py"
-    script.write_text(LAUNCHED)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
-    options = ["--subset", "imagewoof", "--scorer", scorer, "--batch-size", "4", "--output", str(tmp_path / "two")]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    to = f"{push.repo}-two"
-    done = hub.run([*launch, "score", SOURCE, *options, "--push", to], token=TOKEN, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("mean difficulty") == done.stdout.count("the first version") == 1
-    assert published_rows(published(hub, to)) == published_rows(published(hub, push.repo))
 
 
 # Refusals
