@@ -123,3 +123,12 @@ def renamed(file: bytes, names: list[str]) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table.rename_columns(names).cast(features.arrow_schema), buffer, row_group_size=10)
     return buffer.getvalue()
+
+
+def answers(hub: HubServer, script: str, *wanted: dict[str, Any], **how: Any) -> list[dict[str, Any]]:
+    """What a script prints, as JSON, for each of the arguments that it is given so."""
+    done = hub.run(script, *map(json.dumps, wanted), **how)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert isinstance(results, list)
+    return results

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value, concatenate_datasets
-from hub_datasets import FILE, WNIDS, WOOF, encoded, parquet, sha256
+from hub_datasets import FILE, WNIDS, WOOF, answers, encoded, parquet, sha256
 from hub_server import HubServer
 
 import ddgs_hub
@@ -57,11 +57,7 @@ print(json.dumps(results))
 
 
 def load(hub: HubServer, *wanted: dict[str, Any], **how: Any) -> list[dict[str, Any]]:
-    done = hub.run(LOAD, *map(json.dumps, wanted), **how)
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
-    assert isinstance(results, list)
-    return results
+    return answers(hub, LOAD, *wanted, **how)
 
 
 def scores(rows: Sequence[int], labels: Sequence[int], names: Sequence[str]) -> bytes:

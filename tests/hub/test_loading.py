@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hub_datasets import answers
 from hub_server import HubServer
 from huggingface_hub import HfApi
 from published import REPO, export, make_rows, png, the_repository
@@ -49,11 +50,7 @@ print(json.dumps(results))
 
 
 def load(hub: HubServer, *wanted: dict[str, Any], **how: Any) -> list[dict[str, Any]]:
-    done = hub.run(LOAD, *map(json.dumps, wanted), **how)
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
-    assert isinstance(results, list)
-    return results
+    return answers(hub, LOAD, *wanted, **how)
 
 
 def tell(run: Path, **changes: Any) -> Path:
