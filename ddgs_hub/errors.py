@@ -1,12 +1,17 @@
 """The one exception that stands for a user's mistake, and the kind of it that another try mends."""
 
+from ddgs_hub.core.text import one_line
+
 
 class InputError(ValueError):
     """Something that the user gave cannot be used; the message is one sentence that names the value and the way out.
 
     The command line prints the message on one line and exits with code 2. Every other exception is a defect of ours or
-    of a library, and keeps its traceback.
+    of a library, and keeps its traceback. What the message quotes of a stranger is harmless wherever it is shown.
     """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(one_line(message))
 
 
 class ConnectionLostError(InputError):

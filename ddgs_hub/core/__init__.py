@@ -1,0 +1,1 @@
+"""What every room stands on, and what is known of none of them: text, JSON and rows of strangers."""
