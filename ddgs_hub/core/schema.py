@@ -2,7 +2,6 @@
 
 import json
 import math
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -61,7 +60,7 @@ def read_json(source: Path | bytes, schema: type[T], where: str) -> T:
         source = read_bytes(source, where)
     if len(source) > MOST_BYTES:
         raise InputError(f"{where} is larger than {MOST_BYTES // 2**20} MB, which none is: get it from elsewhere")
-    return _validated(lambda: _adapter(schema).validate_json(source, strict=True), where)
+    return _validated(schema, source, where)
 
 
 def read_values(values: Any, schema: type[T], where: str) -> T:
@@ -87,17 +86,12 @@ def read_bytes(path: Path, where: str, most: int = MOST_BYTES) -> bytes:
         raise InputError(f"{where} cannot be read ({error.strerror}): get it again") from error
 
 
-def _validated(validate: Any, where: str) -> Any:
+def _validated(schema: type[T], text: bytes, where: str) -> T:
     try:
-        return validate()
+        return TypeAdapter(schema).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         reason = one_line(first["msg"].removeprefix("Value error, "), 200)
         found = f"{quoted(key)}: {reason}" if key else reason
         raise InputError(f"{where} cannot be used ({found}): get one that ddgs-hub or its library wrote") from error
-
-
-@cache
-def _adapter(schema: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(schema)
