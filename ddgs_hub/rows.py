@@ -193,11 +193,9 @@ def read_tables(
     def tables() -> Iterator[pa.Table]:
         row = 0
         for path in files:
-            theirs = _columns_of(path, where, names)
-            if theirs != columns:
-                raise InputError(
-                    f"cannot read {where}: {path.name} has other columns or classes than {files[0].name}; write it again"
-                )
+            if _columns_of(path, where, names) != columns:
+                other = f"{path.name} has other columns or classes than {files[0].name}"
+                raise InputError(f"cannot read {where}: {other}; write it again")
             for batch in _batches(path, where, list(columns.ours)):
                 yield admit(batch, columns, first_row=row, where=where).select(list(columns.features))
                 row += len(batch)
