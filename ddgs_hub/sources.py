@@ -1,14 +1,12 @@
 """Where an original dataset comes from: a Hub id, a folder in Hub layout, an image folder by class, or the digits."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import (
     ClassLabel,
@@ -36,14 +34,14 @@ from ddgs_hub.hub_sources import (
     patiently,
     pin_dataset,
 )
+from ddgs_hub.original.classes import check_every_class, original_rows
 from ddgs_hub.rows import parquet_path, read_rows, write_tables
-from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows, check_labels
-from ddgs_hub.subsets import Subset, get_subset
+from ddgs_hub.source_rows import ParquetRows, SourceRows, StreamRows
+from ddgs_hub.subsets import get_subset
 from ddgs_hub.webdataset import number_of_samples, open_shards, with_class_names
 
 BUILT_IN = "digits"
 SOURCE_FILE = "source.json"  # beside rows that came from the Hub: from which commit, and how many of how many
-ORIGINAL_COLUMNS = ("image", "label", "wnid", "source_index")
 
 
 def write_original(
@@ -271,73 +269,3 @@ def digits(split: str) -> Dataset:
     }
     features = Features(image=Image(), label=ClassLabel(names=[str(k) for k in range(10)]), source_index=Value("int64"))
     return Dataset.from_dict(columns, features=features)
-
-
-def original_rows(
-    source: SourceRows, subset: Subset | None, position: Position | None = None
-) -> tuple[Features, Iterator[Chunk]]:
-    """The features of an original dataset, and its rows out of a source: of a subset those of its classes alone.
-
-    Raises:
-        InputError: the labels have no names, the classes of the subset are not found, or, while rows are read, a label
-            is outside the classes.
-    """
-    label, where = source.features["label"], source.where
-    if not isinstance(label, ClassLabel):
-        raise InputError(f"column 'label' of {where} is {label}, not a ClassLabel: cast it, so that classes have names")
-    key, to_label = _class_key(source.features, subset, where)
-    names = list(subset.class_names) if subset else label.names
-    features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
-
-    def choose(keys: pa.Table, first_row: int) -> Sequence[int]:
-        check_labels(keys.column("label").to_pylist(), label.num_classes, first_row, where)
-        return [k for k, value in enumerate(keys.column(key).to_pylist()) if value in to_label]
-
-    def chunks() -> Iterator[Chunk]:
-        for chunk in source.read(ORIGINAL_COLUMNS, choose, position):
-            known, labels = chunk.table, [to_label[value] for value in chunk.table.column(key).to_pylist()]
-            columns: dict[str, Any] = {"image": known.column("image"), "label": labels}
-            if subset:
-                columns["wnid"] = [subset.wnids[value] for value in labels]
-            else:
-                columns["wnid"] = known.column("wnid") if "wnid" in known.column_names else pa.nulls(len(known))
-            counted = "source_index" in known.column_names
-            columns["source_index"] = known.column("source_index") if counted else chunk.rows
-            yield Chunk(pa.table(columns), chunk.rows, chunk.position)
-
-    return features, chunks()
-
-
-def check_every_class(present: Collection[int], names: list[str], where: str) -> None:
-    """Raises an InputError that names the first class of `names` whose label is not among those present."""
-    missing = [name for k, name in enumerate(names) if k not in present]
-    if missing:
-        raise InputError(f"class '{missing[0]}' of {where} has no image: add images or drop the class from the labels")
-
-
-def _class_key(features: Features, subset: Subset | None, where: str) -> tuple[str, dict[int | str, int]]:
-    """The column that tells the classes apart, and the new label of each of its values that is wanted.
-
-    The classes of a subset are found by wnid, as a column or as class names, else by ImageNet-1k index, else by name.
-    """
-    label = features["label"]
-    if subset is None:
-        return "label", {k: k for k in range(label.num_classes)}
-    if "wnid" in features:
-        return "wnid", {wnid: k for k, wnid in enumerate(subset.wnids)}
-    if set(subset.wnids) <= set(label.names):
-        return "label", {label.names.index(wnid): k for k, wnid in enumerate(subset.wnids)}
-    if label.num_classes == 1000:
-        return "label", {index: k for k, index in enumerate(subset.imagenet_indices)}
-    names = [_plain(name) for name in label.names]
-    if all(names.count(_plain(name)) == 1 for name in subset.class_names):
-        return "label", {names.index(_plain(name)): k for k, name in enumerate(subset.class_names)}
-    raise InputError(
-        f"cannot find {subset.pretty_name} in the {label.num_classes} classes of {where}: it needs a column 'wnid', "
-        "classes named by wnid or as fastai names them, or the 1,000 classes of ImageNet-1k in their order"
-    )
-
-
-def _plain(name: str) -> str:
-    """A class name without what its writers differ in: `Golden_Retriever`, `golden retriever, Canis …`."""
-    return name.split(",")[0].replace("_", " ").strip().casefold()
