@@ -11,7 +11,7 @@ from datasets import ClassLabel, Features, Image, Value
 from ddgs_hub.core.text import quoted
 from ddgs_hub.errors import InputError
 from ddgs_hub.original.imagenet import IMAGENET_SIZE, Candidates, candidates, imagenet_names, wnids_by_order
-from ddgs_hub.source_rows import Chunk, Position, SourceRows, check_labels
+from ddgs_hub.source_rows import Chunk, Position, SourceRows
 from ddgs_hub.subsets import Subset
 
 ORIGINAL_COLUMNS = ("image", "label", "wnid", "source_index")
@@ -38,7 +38,6 @@ def original_rows(
     features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
 
     def choose(keys: pa.Table, first_row: int) -> Sequence[int]:
-        check_labels(keys.column("label").to_pylist(), label.num_classes, first_row, where)
         return [k for k, value in enumerate(keys.column(key).to_pylist()) if value in to_label]
 
     def chunks() -> Iterator[Chunk]:
