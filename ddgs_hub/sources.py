@@ -18,7 +18,9 @@ from ddgs_hub.core.door import admit_rows, declared_classes
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset
 from ddgs_hub.original.classes import check_every_class, original_rows
+from ddgs_hub.original.folders import is_image_folder, open_image_folder
 from ddgs_hub.original.resolving import plain_files, resolve_split
+from ddgs_hub.original.tree import LocalTree
 from ddgs_hub.rows import parquet_path, write_tables
 from ddgs_hub.source_rows import ParquetRows, SourceRows, StreamRows, Wanted
 from ddgs_hub.subsets import get_subset
@@ -176,6 +178,8 @@ def open_source(
             return StreamRows(rows.to_iterable_dataset(), where, expected=len(rows), pinned=pinned)
     if plain := plain_files(folder, split):
         return ParquetRows(plain, where, wanted, expected=None, pinned=pinned)
+    if folder.is_dir() and not pinned and is_image_folder(folder):
+        return open_image_folder(LocalTree(folder), split, where)
     return _open_files(folder, split, config, pinned, where, wanted)
 
 

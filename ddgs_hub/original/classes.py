@@ -15,7 +15,6 @@ from ddgs_hub.source_rows import Chunk, Position, SourceRows
 from ddgs_hub.subsets import Subset
 
 ORIGINAL_COLUMNS = ("image", "label", "wnid", "source_index")
-LONGEST_NAME = 1_000  # characters; the longest list of synonyms in ImageNet-22k has 300
 NUMBER = re.compile(r"(?:LABEL_)?(\d{1,5})", re.ASCII)  # folders 0 … 999, and what transformers writes without names
 CONTROL = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories that no name has
 
@@ -69,7 +68,7 @@ def check_class_names(names: Sequence[str], where: str) -> None:
         known = unicodedata.normalize("NFC", name).strip()
         if not known:
             raise InputError(f"class {k} of {where} has an empty name: name it")
-        if len(name) > LONGEST_NAME or any(unicodedata.category(c) in CONTROL for c in name):
+        if any(unicodedata.category(c) in CONTROL for c in name):
             raise InputError(f"class {k} of {where} is called {quoted(name)}, which is no name: rename it")
         if known in first:
             raise InputError(f"classes {first[known]} and {k} of {where} are both called {quoted(name)}: rename one")

@@ -1,0 +1,11 @@
+"""Files that Git LFS keeps elsewhere: a checkout without it has a few lines of text in the place of each."""
+
+from ddgs_hub.errors import InputError
+
+POINTER = b"version https://git-lfs.github.com/spec/"  # with which each of them begins
+
+
+def refuse_pointer(content: bytes, what: str) -> None:
+    """Raises an InputError where the first bytes of a file are those of a pointer; `what` names the file."""
+    if content.startswith(POINTER):
+        raise InputError(f"{what} is a pointer of Git LFS and not the file: run `git lfs pull` where it was cloned")
