@@ -35,7 +35,8 @@ class ScorerClasses:
         descriptions = descriptions or {}
         self.aliases = [aliases(name) | aliases(descriptions.get(name, name)) for name in names]
         if wnids := wnids_by_order(names):
-            self.aliases = [known | ({wnid} if wnid else set()) for known, wnid in zip(self.aliases, wnids, strict=True)]
+            for known, wnid in zip(self.aliases, wnids, strict=True):
+                known.update([wnid] if wnid else [])
         self._by_alias: dict[str, list[int]] = {}
         for index, known in enumerate(self.aliases):
             for alias in known:
