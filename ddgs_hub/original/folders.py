@@ -141,6 +141,7 @@ def open_image_folder(tree: Tree, split: str, where: str, *, pinned: Pinned | No
         training = _find_folder(top.folders, (TRAIN,), tree)
         known = found if training in (None, folder) else _by_class(tree, str(training), where)
     if folder:
+        del top.left_out["hidden"]  # a repository's .git and .gitattributes are nobody's images
         found.left_out.update(top.left_out)
         beside = sum(_key(name) not in (*SPLIT_NAMES, _key(folder)) for name in top.folders)
         found.left_out["folders beside those of splits"] += beside
@@ -252,7 +253,7 @@ def _joined(*parts: str) -> str:
 
 
 def _listed(left_out: Counter[str]) -> str:
-    counted = [(kind, count) for kind, count in left_out.most_common() if count]
+    counted = sorted(((kind, count) for kind, count in left_out.items() if count), key=lambda pair: (-pair[1], pair[0]))
     more = f" and {len(counted) - SHOWN:,} other kinds" if len(counted) > SHOWN else ""
     return ", ".join(f"{count:,} × {one_line(kind, 40)}" for kind, count in counted[:SHOWN]) + more
 

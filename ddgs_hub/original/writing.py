@@ -140,8 +140,8 @@ def validating(
         if len(missing):
             name, count = quoted(names[missing[0]]), len(different[missing[0]])
             raise InputError(
-                f"class {name} of {where} has {count:,} different images, of which a data.validation_share of {share} "
-                f"leaves none for {side}: add images, or choose another share"
+                f"class {name} of {where} has too few different images ({count:,}) for a data.validation_share of "
+                f"{share}: none is left for {side}; add images, or choose another share"
             )
     return chosen
 
