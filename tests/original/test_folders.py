@@ -4,12 +4,13 @@ import json
 import logging
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets import load_dataset_builder
+from hub_datasets import FILE
 from hub_server import HubServer
 
 from ddgs_hub.errors import InputError
@@ -277,6 +278,12 @@ class TestLeftOut:
             InputError, match=r"image 'train/a/0.png' of .* is a pointer of Git LFS .* run `git lfs pull`"
         ):
             opened(source)
+
+    @pytest.mark.parametrize("read", [lambda source: open_source(source, "train"), read_rows], ids=["source", "rows"])
+    def test_rows_that_are_pointers_of_git_lfs(self, read: Callable[[str], object], tmp_path: Path) -> None:
+        source = write(tmp_path / "in", FILE, content={FILE: POINTER})
+        with pytest.raises(InputError, match=r"train-00000-of-00001.parquet of .* is a pointer of Git LFS"):
+            read(str(source))
 
 
 def test_the_digits_beside_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
