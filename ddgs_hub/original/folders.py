@@ -202,10 +202,12 @@ def _by_class(tree: Tree, split: str, where: str) -> ClassFolders:
         if paths := list(_images(tree, folder, found)):
             found.files[name] = paths
             found.deeper += sum(path.rpartition("/")[0] != folder for path in paths)
-    if len(found.files) == 1 and found.deeper == sum(map(len, found.files.values())):
+    nested = found.files and found.deeper == sum(map(len, found.files.values()))
+    if nested and (len(found.files) == 1 or not split):
+        names = " and ".join(map(quoted, list(found.files)[:2]))
         raise InputError(
-            f"{where} has no class but {quoted(*found.files)}, whose images lie in folders inside it: if those are the "
-            "classes, move them up"
+            f"{where} has no image in {names} itself, only in folders inside: if those are the classes or splits, give "
+            "the folder that they lie in"
         )
     return found
 

@@ -18,6 +18,7 @@ from ddgs_hub.original import folders
 from ddgs_hub.rows import ROWS_PER_GROUP, read_rows, undecoded
 from ddgs_hub.source_rows import SourceRows
 from ddgs_hub.sources import open_source, write_original
+from ddgs_hub.spool import Spool
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 Contents = dict[str, list[str]]  # class → what is in its images, in the order of the rows
@@ -176,9 +177,21 @@ class TestClasses:
         with pytest.raises(InputError, match=r"class 'd' of .*\(validation\) has no training images"):
             opened(source, "validation")
 
-    def test_the_images_of_one_folder_that_holds_the_classes(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="no class but 'images', whose images lie in folders inside it"):
-            opened(write(tmp_path / "in", "train/images/a/0.png", "train/images/b/0.png"))
+    @pytest.mark.parametrize(
+        ("paths", "names"),
+        [
+            (["train/images/a/0.png", "train/images/b/0.png"], "'images'"),
+            (["160px/train/a/0.png", "320px/train/a/0.png", "320px/train/b/1.png"], "'160px' and '320px'"),
+        ],
+    )
+    def test_folders_that_hold_the_classes_are_none(self, paths: list[str], names: str, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=f"has no image in {names} itself, only in folders inside"):
+            opened(write(tmp_path / "in", *paths))
+
+    def test_every_class_may_have_a_folder_of_images(self, tmp_path: Path) -> None:
+        """As in Tiny ImageNet."""
+        source = write(tmp_path / "in", "train/n01/images/0.png", "train/n02/images/0.png")
+        assert opened(source) == {"n01": ["train/n01/images/0.png"], "n02": ["train/n02/images/0.png"]}
 
 
 class TestLinks:
@@ -249,6 +262,15 @@ class TestLeftOut:
             f"of {source} (train): left out 3 × *.txt, 3 × hidden, 2 × folders without images, 1 × *.db, "
         )
         assert message.endswith(" other kinds; 2 images lie in folders inside those of their classes")
+
+    @pytest.mark.parametrize("kind", "jpg JPEG png PNG webp gif bmp tif tiff ppm pgm ico jp2 tga".split())
+    def test_formats_that_are_read(self, kind: str, tmp_path: Path) -> None:
+        assert opened(write(tmp_path / "in", f"train/a/0.{kind}")) == {"a": [f"train/a/0.{kind}"]}
+
+    @pytest.mark.parametrize("kind", "eps ps pdf svg psd mpg wmf h5 npy txt zip".split())
+    def test_formats_that_are_not(self, kind: str, tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+        assert opened(write(tmp_path / "in", "train/a/0.png", f"train/a/1.{kind}")) == {"a": ["train/a/0.png"]}
+        assert f"left out 1 × *.{kind}" in said.text
 
     def test_nothing_is_said_where_nothing_is_left_out(self, tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
         opened(write(tmp_path / "in", "train/a/0.png", "val/a/0.png"))
@@ -352,6 +374,14 @@ def test_images_that_are_in_both_splits_are_counted(tmp_path: Path, caplog: pyte
     source = write(tmp_path / "in", *paths, content=same)
     assert write_original(str(source), tmp_path / "out") == {"train": 6, "validation": 6}
     assert f"2 images of {source} (validation) are training images, too" in caplog.text
+
+
+def test_a_spool_takes_a_folder_of_images(tmp_path: Path) -> None:
+    spool = Spool(str(write(tmp_path / "in", "train/b/0.png", "train/a/1.png")), "train", tmp_path / "rows")
+    spool.open()
+    spool.fetch()
+    assert [row["image"]["bytes"] for row in undecoded(spool.rows())] == [b"train/a/1.png", b"train/b/0.png"]
+    assert spool.rows()["label"][:] == [0, 1]
 
 
 def test_loose_images_of_a_repository_are_read_at_one_commit(hub: HubServer) -> None:
