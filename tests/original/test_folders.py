@@ -263,11 +263,11 @@ class TestLeftOut:
         )
         assert message.endswith(" other kinds; 2 images lie in folders inside those of their classes")
 
-    @pytest.mark.parametrize("kind", "jpg JPEG png PNG webp gif bmp tif tiff ppm pgm ico jp2 tga".split())
+    @pytest.mark.parametrize("kind", ["jpg", "JPEG", "png", "PNG", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "ico", "jp2", "tga"])
     def test_formats_that_are_read(self, kind: str, tmp_path: Path) -> None:
         assert opened(write(tmp_path / "in", f"train/a/0.{kind}")) == {"a": [f"train/a/0.{kind}"]}
 
-    @pytest.mark.parametrize("kind", "eps ps pdf svg psd mpg wmf h5 npy txt zip".split())
+    @pytest.mark.parametrize("kind", ["eps", "ps", "pdf", "svg", "psd", "mpg", "wmf", "h5", "npy", "txt", "zip"])
     def test_formats_that_are_not(self, kind: str, tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
         assert opened(write(tmp_path / "in", "train/a/0.png", f"train/a/1.{kind}")) == {"a": ["train/a/0.png"]}
         assert f"left out 1 × *.{kind}" in said.text
