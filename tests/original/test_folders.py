@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from datasets import load_dataset_builder
 from hub_datasets import FILE
 from hub_server import HubServer
+from image_files import write
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.original import folders
@@ -20,17 +21,9 @@ from ddgs_hub.source_rows import SourceRows
 from ddgs_hub.sources import open_source, write_original
 from ddgs_hub.spool import Spool
 
+KINDS = ("jpg", "JPEG", "png", "PNG", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "ico", "jp2", "tga")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 Contents = dict[str, list[str]]  # class → what is in its images, in the order of the rows
-
-
-def write(folder: Path, *paths: str, content: Mapping[str, bytes] = {}) -> Path:
-    """Files that hold their own names: nothing here decodes an image."""
-    for path in paths:
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content.get(path, path.encode()))
-    return folder
 
 
 def found(rows: SourceRows) -> Contents:
@@ -263,7 +256,7 @@ class TestLeftOut:
         )
         assert message.endswith(" other kinds; 2 images lie in folders inside those of their classes")
 
-    @pytest.mark.parametrize("kind", ["jpg", "JPEG", "png", "PNG", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "ico", "jp2", "tga"])
+    @pytest.mark.parametrize("kind", KINDS)
     def test_formats_that_are_read(self, kind: str, tmp_path: Path) -> None:
         assert opened(write(tmp_path / "in", f"train/a/0.{kind}")) == {"a": [f"train/a/0.{kind}"]}
 
@@ -316,64 +309,6 @@ def test_the_digits_beside_a_folder_of_that_name(tmp_path: Path, monkeypatch: py
     assert found(open_source("./digits", "train")) == {"a": ["train/a/0.png"]}
     monkeypatch.chdir(tmp_path / "digits")
     assert open_source("digits", "train").features["label"].num_classes == 10
-
-
-class TestValidationShare:
-    PATHS = (*(f"{name}/{k:03d}.png" for name in "ab" for k in range(40)), "c/0.png", "c/1.png")
-
-    def sides(self, source: Path, output: Path, share: float) -> tuple[list[str], list[str]]:
-        counts = write_original(str(source), output, validation_share=share)
-        images = {
-            name: [row["image"]["bytes"].decode() for row in undecoded(read_rows(output, name))] for name in counts
-        }
-        assert counts == {name: len(files) for name, files in images.items()}
-        assert sorted(path.name for path in (output / "data").iterdir()) == [
-            "train-00000-of-00001.parquet",
-            "validation-00000-of-00001.parquet",
-        ]
-        return images["train"], images["validation"]
-
-    def test_it_is_stratified_and_decided_by_the_bytes(self, tmp_path: Path) -> None:
-        source = write(tmp_path / "in", *self.PATHS)
-        train, validation = self.sides(source, tmp_path / "out", 0.25)
-        assert sorted(train + validation) == sorted(self.PATHS)
-        assert [sum(path.startswith(name) for path in validation) for name in "abc"] == [10, 10, 1]
-        for path in list(source.rglob("*.png")):  # other names, and another order
-            path.rename(path.with_name(f"x{path.stem[::-1]}.png"))
-        again = self.sides(source, tmp_path / "again", 0.25)
-        assert (sorted(again[0]), sorted(again[1])) == (sorted(train), sorted(validation))
-        assert set(validation) < set(self.sides(source, tmp_path / "more", 0.5)[1])
-
-    def test_the_same_image_is_on_one_side(self, tmp_path: Path) -> None:
-        copies = {f"b/copy-of-{path.replace('/', '-')}": path for path in self.PATHS if path.startswith("a")}
-        source = write(
-            tmp_path / "in", *self.PATHS, *copies, content={path: path_.encode() for path, path_ in copies.items()}
-        )
-        train, validation = self.sides(source, tmp_path / "out", 0.2)
-        assert not set(train) & set(validation)
-        assert len(train) + len(validation) == len(self.PATHS) + len(copies)
-
-    @pytest.mark.parametrize("paths", [["a/0.png", "a/1.png", "b/0.png"], ["a/0.png", "a/1.png", "b/0.png", "b/1.png"]])
-    def test_a_class_that_has_too_few_images(self, paths: list[str], tmp_path: Path) -> None:
-        same = {"b/0.png": b"the same", "b/1.png": b"the same"}
-        source = write(tmp_path / "in", *paths, content=same)
-        with pytest.raises(
-            InputError, match=r"class 'b' of .* too few different images \(1\) .* none is left for training"
-        ):
-            write_original(str(source), tmp_path / "out", validation_share=0.5)
-
-    def test_it_divides_rows_of_any_source(self, tmp_path: Path) -> None:
-        write_original(str(write(tmp_path / "in", *self.PATHS)), tmp_path / "rows", splits={"train": "train"})
-        folder = self.sides(tmp_path / "in", tmp_path / "out", 0.25)
-        assert self.sides(tmp_path / "rows", tmp_path / "again", 0.25) == folder
-
-
-def test_images_that_are_in_both_splits_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    paths = [f"{split}/{name}/{k}.png" for split in ("train", "val") for name in "ab" for k in range(3)]
-    same = {"val/a/0.png": b"train/a/1.png", "val/b/2.png": b"train/a/1.png"}
-    source = write(tmp_path / "in", *paths, content=same)
-    assert write_original(str(source), tmp_path / "out") == {"train": 6, "validation": 6}
-    assert f"2 images of {source} (validation) are training images, too" in caplog.text
 
 
 def test_a_spool_takes_a_folder_of_images(tmp_path: Path) -> None:
