@@ -18,6 +18,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, declared_classes
+from ddgs_hub.core.pointers import refuse_pointer_file
 from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
 
@@ -219,6 +220,7 @@ def _batches(path: Path, where: str, names: list[str]) -> Iterator[pa.Table]:
 def _parquet(path: Path, where: str) -> Iterator[pq.ParquetFile]:
     """An opened Parquet file, of which whatever cannot be read is one sentence."""
     try:
+        refuse_pointer_file(path, where)
         with pq.ParquetFile(path) as file:
             yield file
     except InputError:

@@ -12,8 +12,9 @@ import pyarrow as pa
 from datasets import Dataset, Features, concatenate_datasets
 
 from ddgs_hub.hub_sources import Pinned
+from ddgs_hub.original.classes import check_every_class, original_rows
 from ddgs_hub.source_rows import Position
-from ddgs_hub.sources import check_every_class, open_source, original_rows
+from ddgs_hub.sources import open_source
 from ddgs_hub.subsets import get_subset
 
 PART_BYTES = 128 * 2**20  # of rows in a part: what a kill costs

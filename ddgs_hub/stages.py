@@ -18,6 +18,7 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
 from ddgs_hub.rows import class_names, hidden_sibling, read_rows, staged_folder, write_rows
+from ddgs_hub.source_rows import Wanted
 from ddgs_hub.sources import SOURCE_FILE, write_original
 from ddgs_hub.subsets import SUBSETS
 
@@ -39,9 +40,11 @@ def make_original(recipe: Recipe, output: Path) -> str:
             data.original,
             folder,
             splits={"train": data.train_split, "validation": data.validation_split},
+            validation_share=data.validation_share,
             subset=data.subset,
             config=data.config,
             revision=data.revision,
+            wanted=Wanted(data.image_column, data.label_column),
         )
     classes = len(class_names(read_rows(output)))
     return f"{counts['train']:,} training and {counts['validation']:,} validation images of {classes} classes"
