@@ -156,15 +156,15 @@ BAD: dict[str, tuple[Any, str]] = {  # what it is → a cell, and what is said o
     "a bomb": ({"bytes": BOMB}, "3600000000 pixels"),
     "a bomb, JPEG": ({"bytes": _giant()}, "3600000000 pixels"),
     "cut short, JPEG": ({"bytes": saved(COLOURS, "JPEG")[:-60]}, "truncated"),
-    "cut short, PNG": ({"bytes": saved(COLOURS, "PNG")[:-60]}, "(?i)truncated"),
+    "cut short, PNG": ({"bytes": saved(COLOURS, "PNG")[:-60]}, "[Tt]runcated"),
     "a wrong checksum": ({"bytes": _damaged()}, "checksum"),
     "an endless profile": (
         {"bytes": png(1, 1, b"\0\0\0\0", chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2**24))))},
-        "(?i)decompressed data too large",
+        "Decompressed [Dd]ata [Tt]oo [Ll]arge",
     ),
     "endless text": (
         {"bytes": png(1, 1, b"\0\0\0\0", chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(2**24))))},
-        "(?i)decompressed data too large",
+        "Decompressed [Dd]ata [Tt]oo [Ll]arge",
     ),
     "a giant tag": ({"bytes": tiff(bytes(256), SIZE, 8, strips=2**30)}, "no picture of a format that is read"),
     "numbers without a range": ({"bytes": saved(noise(0, 4, 4).astype(np.float32), "TIFF")}, "unknown range"),

@@ -123,9 +123,7 @@ def _upper_bits(image: PILImage.Image) -> PILImage.Image:
 def _orientation(image: PILImage.Image) -> Any:
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
-    except (
-        Exception
-    ):  # of damaged EXIF Pillow raises SyntaxError, struct.error …: it is as if there were none
+    except Exception:  # of damaged EXIF Pillow raises SyntaxError, struct.error …: it is as if there were none
         return None
 
 
@@ -135,7 +133,7 @@ def _open(encoded: bytes) -> PILImage.Image:
     short, long = sorted(image.size)
     if long > MOST_TIMES_AS_LONG * short:
         raise InputError(f"one side is more than {MOST_TIMES_AS_LONG} times as long as the other")
-    if len(image.tile) > MOST_TILES:
+    if len(image.tile or ()) > MOST_TILES:  # None in an icon, of older Pillows
         raise InputError(f"it is in more than {MOST_TILES:,} pieces")
     if image.format == "PNG":
         image.verify()  # of all checksums; to load it does not take a look at those of the pixels

@@ -33,6 +33,9 @@ from PIL import ImageFile
 from ddgs_hub.core.decoding import decode_image, encoded_bytes, to_rgb
 from ddgs_hub.errors import InputError
 
+# Pillow's: pytest has warnings shown that the decoding keeps to itself.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 ODD = odd_pictures()
 
 
@@ -170,7 +173,7 @@ def test_pillow_does_not_warn_on_the_terminal(tmp_path: Path) -> None:
     files = [large, saved(COLOURS, "TIFF")[:-9], ODD["damaged EXIF"].encoded, BAD["a giant tag"][0]["bytes"]]
     for k, encoded in enumerate(files):
         (tmp_path / f"{k}").write_bytes(encoded)
-    script = '''
+    script = """
 import pathlib, sys
 from ddgs_hub.core.decoding import decode_image
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
@@ -178,7 +181,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
         decode_image({"bytes": path.read_bytes()}, path.name)
     except ValueError as error:
         print(error)
-'''
+"""
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.count("cannot be decoded") == 3
     assert done.stderr == ""
