@@ -71,7 +71,7 @@ def encoded_bytes(cell: Any, row: int | str) -> bytes:
     if cell.get("bytes"):
         return cell["bytes"]
     if cell.get("bytes") is None and cell.get("path"):
-        raise _refusal(row, "it has no bytes, and no file that a row names is opened")
+        raise _refusal(row, "it has no bytes, and no file that a row names is opened", "put them into that row")
     raise _refusal(row, "it is empty" if cell else "there is none")
 
 
