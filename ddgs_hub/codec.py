@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import why_no_model
 from ddgs_hub.recipe import AutoencoderTraining
-from ddgs_hub.rows import decode_image, undecoded
+from ddgs_hub.rows import undecoded
 
 Autoencoder: TypeAlias = AutoencoderKL | AutoencoderTiny
 CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}

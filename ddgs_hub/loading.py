@@ -7,10 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetInfo, Features, Value
+from datasets.fingerprint import generate_random_fingerprint
+from datasets.table import InMemoryTable, concat_tables
 from PIL.Image import Image
 
+from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import mix
@@ -21,8 +25,10 @@ from ddgs_hub.hub_sources import dataset_file
 from ddgs_hub.joining import ScoredSource, join_scores
 from ddgs_hub.original.mapped import load_pinned, load_rows
 from ddgs_hub.recipe import parse_section
-from ddgs_hub.rows import class_names, require_columns
+from ddgs_hub.rows import class_names, require_columns, undecoded
 from ddgs_hub.sources import find_dataset
+
+NUMBER = "number"  # a column that the transforms see: of a row, for messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,8 @@ class LoadedDataset:
     """The rows of a published dataset, and how networks are trained on them.
 
     Attributes:
-        rows: with all columns that were published, and `image` where it was not.
+        rows: with all columns that were published, and `image` where it was not. An `image` that is taken out of these
+            is what datasets decodes it to; `training_rows` and `validation_rows` see what all of ddgs-hub sees.
         repo_id: as the Hub spells it, or the folder.
         commit: what the revision stood for, 40 hexadecimal digits; None for a folder.
         version: `vMAJOR.MINOR.PATCH` that this commit belongs to; None where it was not published by ddgs-hub.
@@ -59,7 +66,10 @@ class LoadedDataset:
         return ValidationTransform(self.protocol)
 
     def training_rows(self) -> Dataset:
-        """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`."""
+        """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`.
+
+        To take one out raises an InputError where its image cannot be decoded; the message names its row here.
+        """
         return _transformed(self.rows, self.train_transform.batch)
 
     def validation_rows(self, rows: Dataset) -> Dataset:
@@ -157,9 +167,20 @@ def _protocol(provenance: Mapping[str, Any], where: str) -> Protocol:
 
 
 def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:
-    return rows.select_columns(["image", "label"]).with_transform(partial(_apply, transform))
+    return _numbered(undecoded(rows.select_columns(["image", "label"]))).with_transform(partial(_apply, transform))
+
+
+def _numbered(rows: Dataset) -> Dataset:
+    """The rows with their numbers, which they keep wherever they are put; no image is copied, as `add_column` would."""
+    chosen = rows._indices  # the place of each row in the table behind them; None: they are all of it
+    numbers = np.zeros(len(rows.data), dtype=np.int64)
+    numbers[slice(None) if chosen is None else chosen.column(0).to_numpy()] = np.arange(len(rows))
+    table = concat_tables([rows.data, InMemoryTable.from_pydict({NUMBER: numbers})], axis=1)
+    info = DatasetInfo(features=Features({**rows.features, NUMBER: Value("int64")}))
+    return Dataset(table, info, indices_table=chosen, fingerprint=generate_random_fingerprint())
 
 
 def _apply(transform: Callable[[Sequence[Image]], torch.Tensor], batch: dict[str, Any]) -> dict[str, Any]:
     """A function of the module: workers of a data loader may have to unpickle it."""
-    return {"image": transform(batch["image"]), "label": batch["label"]}
+    images = [decode_image(cell, row) for cell, row in zip(batch["image"], batch[NUMBER], strict=True)]
+    return {"image": transform(images), "label": batch["label"]}

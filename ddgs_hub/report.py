@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.original.mapped import load_rows
 from ddgs_hub.provenance import made_with, model_identity
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.rows import class_names, decode_image, read_rows, staged_folder, undecoded
+from ddgs_hub.rows import class_names, read_rows, staged_folder, undecoded
 from ddgs_hub.stages import SELECTIONS, write_json
 
 METHODS = (  # what the rows of the table of a run are, see `Run`

@@ -4,9 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +12,6 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
-from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, declared_classes
 from ddgs_hub.core.pointers import refuse_pointer_file
@@ -268,20 +264,3 @@ def checked_labels(rows: Dataset, where: str = "the dataset", first: int = 0) ->
 def undecoded(rows: Dataset) -> Dataset:
     """The same rows with `image` as `{bytes, path}`: nothing is decoded, so nothing can be re-encoded."""
     return rows.cast_column("image", Image(decode=False))
-
-
-def decode_image(image: Any, row: int | str) -> PILImage.Image:
-    """An `image` cell (`{bytes, path}` or a PIL image) as an RGB image.
-
-    Raises:
-        InputError: it cannot be decoded; the message names `row`.
-    """
-    try:
-        if isinstance(image, dict):
-            image = PILImage.open(BytesIO(image["bytes"]) if image["bytes"] is not None else image["path"])
-        return image.convert("RGB")
-    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error …
-        # Pillow's own words for an unknown format, and Python's for an empty cell, name objects and not what is wrong.
-        unknown = isinstance(error, UnidentifiedImageError | AttributeError)
-        reason = "no image that Pillow knows" if unknown else error
-        raise InputError(f"the image of row {row} cannot be decoded ({reason}): remove or replace that row") from error

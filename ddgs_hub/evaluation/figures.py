@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ddgs_hub.core.decoding import to_rgb
 from ddgs_hub.errors import InputError
 
 BINS = 10
@@ -199,12 +200,12 @@ def _spread(difficulties: Sequence[float], count: int) -> NDArray[np.int64]:
 
 def _tile(image: Image.Image) -> Image.Image:
     """The image on a white square: a small one enlarged by a whole factor without smoothing, a large one reduced."""
-    image = image.convert("RGB")
-    factor = TILE // max(image.size)
+    tile = to_rgb(image).copy()
+    factor = TILE // max(tile.size)
     if factor >= 1:
-        tile = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+        tile = tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
     else:
-        tile = ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS)
+        tile.thumbnail((TILE, TILE), Image.Resampling.LANCZOS, reducing_gap=None)  # of a thin one a pixel is left
     square = Image.new("RGB", (TILE, TILE), "white")
     square.paste(tile, ((TILE - tile.width) // 2, (TILE - tile.height) // 2))
     return square
