@@ -210,7 +210,10 @@ def _pool_classes(recipe: Recipe, dit: str, revision: str | None) -> "PoolClasse
     subset = SUBSETS.get(recipe.data.subset or "")
     if subset and recipe.model.label_space == "imagenet":
         return PoolClasses(list(subset.class_names), list(subset.wnids), list(subset.imagenet_indices))
-    config = read_adapter_config(dit) if dit.endswith(".safetensors") else None
+    try:
+        config = read_adapter_config(dit) if dit.endswith(".safetensors") else None
+    except InputError as error:
+        raise InputError(f"cannot load the adapter {dit}: {error}") from error
     return config.classes if config and config.classes else PoolClasses.read(dit, revision)
 
 

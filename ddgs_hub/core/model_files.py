@@ -42,10 +42,10 @@ class ModelFiles:
 
     @classmethod
     def of(cls, name_or_path: str | Path, revision: str | None = None) -> "ModelFiles":
-        """Those of a folder where there is one of that name, else those of a Hub id."""
+        """Those of a folder where there is something of that name, else those of a Hub id."""
         name = str(name_or_path)
         on_hub = name.startswith(ON_HUB)
-        return cls(name.removeprefix(ON_HUB), on_hub or not Path(name).is_dir(), revision)
+        return cls(name.removeprefix(ON_HUB), on_hub or not Path(name).exists(), revision)
 
     def within(self, folder: str) -> "ModelFiles":
         """The files of a folder in it."""

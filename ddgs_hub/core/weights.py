@@ -26,6 +26,8 @@ from ddgs_hub.core.text import quoted
 from ddgs_hub.errors import InputError
 
 DAMAGED = "it is damaged, or no checkpoint: download or save it again"
+# Of numbers in safetensors, as it calls them: what torch knows in all its versions.
+TYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "I16", "I8", "U8", "BOOL")
 MOST_TENSORS = 50_000  # of a model; the largest image classifiers have 3,000
 LARGEST_SETTING = 2**20  # a number in a configuration: no width, and no count, is larger
 # Keys of configurations that say how many layers there are: libraries make lists of that length before any layer.
@@ -74,7 +76,11 @@ def read_headers(files: Iterable[Path]) -> Weights:
                 names = list(file.keys())
                 if len(names) > MOST_TENSORS:
                     raise InputError(f"it has {len(names):,} tensors, which no model has: get another one")
-                shapes.update({name: tuple(file.get_slice(name).get_shape()) for name in names})
+                for name in names:
+                    tensor = file.get_slice(name)
+                    if tensor.get_dtype() not in TYPES:
+                        raise InputError(f"its tensor {quoted(name)} is of a type that is not read: save it as float32")
+                    shapes[name] = tuple(tensor.get_shape())
         except (OSError, SafetensorError) as error:
             raise InputError(DAMAGED) from error
     return Weights(shapes)

@@ -13,9 +13,17 @@ from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
 from ddgs_hub.core.model_files import refuse_code
-from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Json, read_json, read_values
+from ddgs_hub.core.schema import FOREIGN, Json, read_json, read_values
 from ddgs_hub.core.text import one_line, quoted
-from ddgs_hub.core.weights import Weights, check_settings, justified_by, read_headers, read_shards, require_finite
+from ddgs_hub.core.weights import (
+    LARGEST_SETTING,
+    Weights,
+    check_settings,
+    justified_by,
+    read_headers,
+    read_shards,
+    require_finite,
+)
 from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.errors import InputError
 
@@ -41,7 +49,7 @@ class _TimmData(BaseModel):
     """What timm makes images of, and what it calls the classes."""
 
     model_config = FOREIGN
-    num_classes: int | None = Field(None, ge=2, lt=MOST_CLASSES)
+    num_classes: int | None = Field(None, ge=2, le=LARGEST_SETTING)
     input_size: tuple[Literal[3], Side, Side] = (3, 224, 224)
     crop_pct: Crop = 0.875
     crop_mode: Literal["center", "squash", "border"] = "center"
