@@ -107,3 +107,15 @@ def reshaped(file: str = "model.safetensors") -> Callable[[Path], None]:
 def damaged(file: str = "model.safetensors") -> Callable[[Path], None]:
     """Cuts the end of a file off."""
     return lambda folder: (folder / file).write_bytes((folder / file).read_bytes()[:-100]) and None
+
+
+def pickled(content: dict[str, Any]) -> Callable[[Path], None]:
+    """The weights of a part of a pipeline as torch saves them, with more beside them."""
+
+    def change(folder: Path) -> None:
+        file = "diffusion_pytorch_model.safetensors"
+        weights = load_file(folder / file)
+        (folder / file).unlink()
+        torch.save({**weights, **content}, folder / "diffusion_pytorch_model.bin")
+
+    return change
