@@ -24,6 +24,12 @@ class ScorerClasses:
         num_classes: size of the scorer's softmax.
         names: one per class, in its order; synonyms are separated by commas. None, or `LABEL_0` …: unknown.
         descriptions: further names of a class, by its name.
+
+    Several classes may have one name, as two of ImageNet's are cranes: a dataset's class that fits both is refused by
+    `indices`.
+
+    Raises:
+        InputError: there are more or fewer names than classes.
     """
 
     def __init__(
@@ -32,6 +38,8 @@ class ScorerClasses:
         self.num_classes = num_classes
         if names is None or all(PLACEHOLDER.fullmatch(name) for name in names):
             names, descriptions = imagenet_names(num_classes)
+        elif len(names) != num_classes:
+            raise InputError(f"the scorer has {num_classes} classes and {len(names)} names of classes: mend its config")
         descriptions = descriptions or {}
         self.aliases = [aliases(name) | aliases(descriptions.get(name, name)) for name in names]
         if wnids := wnids_by_order(names):
