@@ -23,7 +23,7 @@ from ddgs_hub.recipe import parse_recipe
 ADAPTER = "adapter.safetensors"
 CLASSES = "classes.json"
 FOLDS = "folds.json"
-SAID = ("recipe", "license", "datasets", "steps", "command")  # what the card of a DiT says
+SAID = ("datasets", "steps", "command")  # what the card of a DiT says, beside its recipe and license
 AT_THE_TOP = ("config.json", "model.safetensors")  # of a scorer: one of its models, where timm looks for it
 
 
@@ -77,21 +77,20 @@ def dit_card(provenance: Provenance, classes: Classes) -> ModelCard:
     Raises:
         InputError: they do not say all that the card says.
     """
-    lacking = [name for name in SAID if getattr(provenance, name) is None]
-    if lacking or provenance.recipe is None or provenance.license is None:
-        again = "remove it, and write it again"
-        raise InputError(f"{PROVENANCE} of the DiT does not say all that a card says ('{lacking[0]}'): {again}")
-    recipe = parse_recipe(provenance.recipe, where=f"the recipe in {PROVENANCE}")
+    recipe = parse_recipe(provenance.recipe or {}, where=f"the recipe in {PROVENANCE}")
+    terms, told = provenance.license, {name: getattr(provenance, name) for name in SAID}
+    for name, value in {"license": terms, **told}.items():
+        if value is None:
+            again = "remove it, and write it again"
+            raise InputError(f"{PROVENANCE} of the DiT does not say all that a card says ('{name}'): {again}")
     return ModelCard(
         recipe=recipe,
         name=f"{recipe.name}-ddgs-dit",
         base_model=provenance.base_model,
-        datasets=provenance.datasets or (),
         class_ids=dict(zip(classes.names, classes.dit_ids, strict=True)),
-        steps=provenance.steps,
-        command=provenance.command or "",
         versions=provenance.versions,
-        **asdict(provenance.license),
+        **told,
+        **(asdict(terms) if terms else {}),
     )
 
 
