@@ -91,7 +91,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for k, text in enumerate([b"", b"PAR1", whole[:-9], whole[: len(whole) // 2], b"PAR1" + bytes(99) + whole[-200:]]):
         path = tmp_path / f"{k}.parquet"
         path.write_bytes(text)
-        with pytest.raises(InputError, match="^cannot read "):
+        with pytest.raises(InputError, match=r"^cannot read "):
             check_rows(path, COLUMNS)
 
 
@@ -109,7 +109,7 @@ def test_the_token_is_found_wherever_it_is_in_rows(tmp_path: Path, place: str, c
         schema = schema.with_metadata({**schema.metadata, "more": TOKEN})
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table(columns, schema=schema), path, compression=compression)
-    with pytest.raises(InputError, match="the token is written in .*: take it out, and get a new one") as caught:
+    with pytest.raises(InputError, match=r"the token is written in .*: take it out, and get a new one") as caught:
         check_rows(path, COLUMNS, TOKEN.encode())
     assert TOKEN not in str(caught.value)
     check_rows(path, COLUMNS, b"hf_another")
@@ -175,7 +175,7 @@ def test_an_image_by_path_does_not_go_up(hub: Any, api: HfApi, tmp_path: Path) -
     images = [{"bytes": None, "path": str(canary)}, *table["image"].to_pylist()[1:]]
     pq.write_table(table.set_column(0, table.schema.field("image"), [images]), folder / PARQUET)
     for dry_run in (True, False):
-        with pytest.raises(InputError, match="the image of row 0 of .* has no bytes: write it again"):
+        with pytest.raises(InputError, match=r"the image of row 0 of .* has no bytes: write it again"):
             publish(folder, REPO, api=api, dry_run=dry_run)
     assert hub.store.get("dataset", REPO) is None
 
@@ -205,7 +205,7 @@ def test_a_pool_and_its_original_pass(api: HfApi, tmp_path: Path) -> None:
     assert publish(run, REPO, pool=True, api=api).version == "v1.0.0"
     path = folder_of(run) / "original" / "train-00000-of-00001.parquet"
     write(path, {"image": [IMAGE], "label": [0]}, **OWN)
-    with pytest.raises(InputError, match="original/.* has a column 'image' that is not to be published"):
+    with pytest.raises(InputError, match=r"original/.* has a column 'image' that is not to be published"):
         publish(run, REPO, api=api)
 
 
