@@ -38,7 +38,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     for k, (method, rows) in enumerate(methods.items()):
         path = output / f"{k}-{method.split()[0].lower()}.json"
         digest = fingerprint(rows)
-        result = _evaluated_before(path, digest)
+        result = evaluated_before(path, digest)
         if result is None:
             result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
             write_json(path, {"rows_fingerprint": digest, **result.to_dict()})
@@ -48,7 +48,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     return f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
 
 
-def _evaluated_before(path: Path, digest: str) -> "Evaluation | None":
+def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
     """The result in a file, if it is that of these rows; None where it is damaged, too: then it is made again."""
     from ddgs_hub.evaluation import Evaluation
 

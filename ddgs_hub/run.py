@@ -166,7 +166,7 @@ class Run:
         """The recipe that a folder belongs to, as values."""
         try:
             return yaml.safe_load(read_bytes(path, str(path)))["recipe"]
-        except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
+        except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError) as error:
             raise InputError(
                 f"{path} is damaged ({one_line(error, 200)}): choose another --output, or remove the folder"
             ) from error
