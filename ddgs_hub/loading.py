@@ -1,7 +1,6 @@
 """Published rows for a trainer: at one commit, with the images of their source, and the protocol's transforms."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,8 @@ from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import mix
 from ddgs_hub.evaluation.images import same_classes
 from ddgs_hub.hub.export import PROVENANCE
-from ddgs_hub.hub.remote import PUBLISHED, Version
+from ddgs_hub.hub.provenance import Provenance, read_provenance
+from ddgs_hub.hub.remote import Version
 from ddgs_hub.hub_sources import dataset_file
 from ddgs_hub.joining import ScoredSource, join_scores
 from ddgs_hub.original.mapped import load_pinned, load_rows
@@ -125,11 +125,12 @@ def load(
     if folder.is_dir():
         if revision is not None:
             raise InputError(f"{repo_id} is a folder and has no revision '{revision}': leave it out, or give a Hub id")
-        where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE)
+        where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE, str(repo_id))
         rows = load_rows(folder, split, config=name)
     else:
         pinned = find_dataset(str(repo_id), name, revision)
-        where, commit, provenance = pinned.id, pinned.commit, _read(dataset_file(pinned, PROVENANCE, revision))
+        where, commit = pinned.id, pinned.commit
+        provenance = _read(dataset_file(pinned, PROVENANCE, revision), where)
         rows = load_pinned(pinned, split, name)
     if "image" not in rows.column_names:
         scored = ScoredSource.read(provenance, where, str(source) if source else None)
@@ -143,27 +144,18 @@ def load(
     )
 
 
-def _read(file: Path | None) -> Mapping[str, Any]:
-    """The content of a `provenance.json`; empty where there is none, or one of somebody else."""
-    if file is None or not file.is_file():
-        return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
+def _read(file: Path | None, where: str) -> Provenance:
+    return read_provenance(file, where) if file else Provenance()
 
 
-def _version(provenance: Mapping[str, Any]) -> str | None:
-    published = provenance.get(PUBLISHED)
-    version = Version.parse(published.get("version")) if isinstance(published, dict) else None
+def _version(provenance: Provenance) -> str | None:
+    version = Version.parse(provenance.published.version)
     return str(version) if version else None
 
 
-def _protocol(provenance: Mapping[str, Any], where: str) -> Protocol:
-    recipe = provenance.get("recipe")
-    told = recipe.get("evaluate") if isinstance(recipe, dict) else None
-    return parse_section(Protocol, told or {}, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
+def _protocol(provenance: Provenance, where: str) -> Protocol:
+    told: Any = (provenance.recipe or {}).get("evaluate") or {}
+    return parse_section(Protocol, told, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
 
 
 def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:

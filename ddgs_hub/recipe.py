@@ -23,7 +23,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$")]  # what a folder or a repository can be called
+FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # what a folder or a repository can be called
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
 FORBID = ConfigDict(extra="forbid")  # an unknown key is an error
 

@@ -193,7 +193,7 @@ def test_who_may_not(hub, api, dits, token, message, there):
 
 
 def test_a_repository_of_another_kind(hub, api, dits):
-    files = {"provenance.json": json.dumps({"kind": "scorer", "content": {"weights": "0"}}).encode()}
+    files = {"provenance.json": json.dumps({"kind": "scorer", "content": {"weights": "0" * 64}}).encode()}
     hub.add_repository("model", REPO, files)
     api.create_tag(REPO, tag="v1.0.0", repo_type="model")
     with pytest.raises(InputError, match=f"{REPO} holds a scorer, this is a DiT: give another --repo"):
