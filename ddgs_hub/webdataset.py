@@ -1,5 +1,6 @@
 """WebDatasets on the Hub: what datasets leaves open of them, such as which classes `cls` counts."""
 
+import gc
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,9 @@ def open_shards(builder: WebDataset, where: str, split: str) -> tuple[IterableDa
             raise
         except ValueError as error:
             raise InputError(f"cannot read {where}: {error}; check its shards") from error
+    # The shard that datasets has looked into is still open, in a cycle of references. httpx, which huggingface_hub had
+    # before 2.0, waits for itself for ever where the collector closes it in the middle of a request.
+    gc.collect()
     features = with_class_names(samples.features or Features(), builder.config.data_files[split], where)
     if isinstance(features.get("cls"), ClassLabel):
         # As a class, datasets would refuse a number that is none without a word about which sample has it.
