@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
 from datasets.table import CastError
 from huggingface_hub import (
     HfApi,
@@ -30,7 +29,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.file_download import repo_folder_name
 
+from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import ConnectionLostError, InputError
+from ddgs_hub.rows import UNREADABLE
 
 T = TypeVar("T")
 # What the client raises where the Hub says no (HfHubHTTPError) or nothing: a class of the HTTP library beneath.
@@ -217,8 +218,8 @@ def reading(where: str) -> Iterator[None]:
         raise
     except (NoAnswer, ConnectionError) as error:
         raise _refused(error, where) from error
-    except (pa.ArrowException, CastError, tarfile.TarError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (*UNREADABLE, CastError, tarfile.TarError) as error:
+        reason = one_line((str(error).strip() or type(error).__name__).splitlines()[0], 300)
         raise InputError(f"cannot read {where}: {reason}; check its files") from error
 
 

@@ -2,21 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Image, concatenate_datasets, config
-from filelock import FileLock
+from datasets import Dataset, DatasetInfo, Image, concatenate_datasets
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.original.mapped import cached_rows
 from ddgs_hub.rows import checked_labels, class_names, require_columns
-from ddgs_hub.sources import BUILT_IN
-from ddgs_hub.spool import Spool
-
-CACHE = "ddgs_hub"  # in the cache of datasets: the rows of sources
 
 
 @dataclass(frozen=True)
@@ -62,12 +56,6 @@ class ScoredSource:
             )
         return cls(told["id"], told.get("commit"), split=split, **known)
 
-    @property
-    def local(self) -> Path | None:
-        """The folder, where it is one."""
-        folder = Path(self.id).expanduser()
-        return folder.resolve() if self.id != BUILT_IN and folder.is_dir() else None
-
     def images(self) -> Dataset:
         """All rows of the source, or of the subset in it, mapped from files in the cache of datasets.
 
@@ -78,14 +66,7 @@ class ScoredSource:
             InputError: the source cannot be read, or not any more, or the subset is not in it.
             ConnectionLostError: the Hub does not answer.
         """
-        key = fingerprint([str(self.local or self.id), self.commit, self.config, self.split, self.subset])
-        folder = Path(config.HF_DATASETS_CACHE, CACHE, f"{Path(self.id).name}-{key}")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        spool = Spool(self.id, self.split, folder, subset=self.subset, config=self.config, revision=self.commit)
-        with FileLock(f"{folder}.lock"):  # the processes of a launch load the same
-            spool.open()
-            spool.fetch()
-            return spool.rows()
+        return cached_rows(self.id, self.split, config=self.config, commit=self.commit, subset=self.subset)
 
 
 def join_scores(scores: Dataset, images: Dataset, where: str, source: str) -> Dataset:

@@ -19,9 +19,10 @@ from ddgs_hub.hub.export import PROVENANCE
 from ddgs_hub.hub.remote import PUBLISHED, Version
 from ddgs_hub.hub_sources import dataset_file
 from ddgs_hub.joining import ScoredSource, join_scores
+from ddgs_hub.original.mapped import load_pinned, load_rows
 from ddgs_hub.recipe import parse_section
 from ddgs_hub.rows import class_names, require_columns
-from ddgs_hub.sources import find_dataset, load_pinned, load_rows
+from ddgs_hub.sources import find_dataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ import numpy as np
 from datasets import Dataset
 
 from ddgs_hub.fingerprint import fingerprint
+from ddgs_hub.original.mapped import load_rows
 from ddgs_hub.provenance import made_with, model_identity
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.rows import class_names, decode_image, read_rows, staged_folder, undecoded
-from ddgs_hub.sources import load_rows
 from ddgs_hub.stages import SELECTIONS, write_json
 
 METHODS = (  # what the rows of the table of a run are, see `Run`

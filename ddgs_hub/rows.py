@@ -13,14 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
-from datasets.table import embed_table_storage
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
+from ddgs_hub.core.door import Columns, admit, choose_columns, declared_classes
+from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
 
 ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
+# What pyarrow raises of a file that is damaged, or was written to do damage.
+UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError)
 SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails is sent again whole
 
 
@@ -108,17 +111,20 @@ def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> 
 def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
     """Writes a dataset as `folder/data/<split>-….parquet`, with the bytes of every image, in files of `SHARD_BYTES`.
 
-    Images that are given by path are read from there, and no folder names of this machine are kept.
+    Raises:
+        InputError: a row has no bytes of an image, see `admit`.
     """
     if isinstance(rows.features.get("image"), Image):
         rows = rows.cast_column("image", Image())  # an undecoded column would be written as such
     plain = rows.with_format("arrow")
+    where = "the rows to write"
+    columns = choose_columns(rows.features.arrow_schema, where, declared_classes(rows.features, where))
     starts = range(0, len(rows), ROWS_PER_GROUP)
-    tables = (embed_table_storage(plain[start : start + ROWS_PER_GROUP]) for start in starts)
+    tables = (admit(plain[start : start + ROWS_PER_GROUP], columns, first_row=start, where=where) for start in starts)
     files: list[Path] = []
     for shard in _shards(tables):
         files.append(parquet_path(folder, split).with_name(f"{split}-{len(files):05d}"))
-        write_tables(shard, rows.features, files[-1])
+        write_tables(shard, columns.features, files[-1])
     for k, path in enumerate(files):  # how many there are is known now
         path.rename(path.with_name(f"{split}-{k:05d}-of-{len(files):05d}.parquet"))
 
@@ -141,7 +147,7 @@ def _shards(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
 
 
 def read_rows(folder: str | Path, split: str = "train", files: Sequence[Path] | None = None) -> Dataset:
-    """Reads every Parquet file of a split in a folder of Hub layout, or those of `files`, into memory.
+    """Reads our columns of every Parquet file of a split in a folder of Hub layout, or of `files`, into memory.
 
     Read with pyarrow, not `load_dataset`: nothing is copied into the cache, and rows that were rewritten are read anew.
 
@@ -155,14 +161,24 @@ def read_rows(folder: str | Path, split: str = "train", files: Sequence[Path] | 
 
 
 def read_tables(
-    folder: str | Path, split: str = "train", files: Sequence[Path] | None = None
+    folder: str | Path,
+    split: str = "train",
+    files: Sequence[Path] | None = None,
+    names: Sequence[str] | None = None,
 ) -> tuple[pa.Schema, Iterator[pa.Table]]:
     """The rows of a split in a folder of Hub layout, or of `files`, `ROWS_PER_GROUP` at a time.
 
     Not a file at a time: pyarrow takes several times the memory of the rows to read a large column of bytes at once.
 
+    Args:
+        folder: where they are.
+        split: which of them.
+        files: instead of those of the split.
+        names: the columns that are needed; None: all of ours. No other is read.
+
     Raises:
-        InputError: the folder holds no such split, or, then or later, its files cannot be read.
+        InputError: the folder holds no such split, or, then or later, its files cannot be read, or an image has no
+            bytes, or a label is outside the classes.
     """
     if files is None:
         files = row_files(folder, split)
@@ -171,27 +187,46 @@ def read_tables(
             f"{folder} has no split '{split}': there is no data/{split}-*.parquet in it; "
             "give a folder in Hub layout, such as `ddgs-hub prepare` writes"
         )
-
-    def unreadable(reason: object) -> InputError:
-        return InputError(f"cannot read split '{split}' of {folder}: {reason}; write it again")
-
-    try:
-        schema = pq.read_schema(files[0])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise unreadable(error) from error
+    where = f"split '{split}' of {folder}"
+    columns = _columns_of(files[0], where, names)
 
     def tables() -> Iterator[pa.Table]:
-        try:
-            for path in files:
-                with pq.ParquetFile(path) as file:
-                    if not file.schema_arrow.equals(schema):
-                        raise unreadable(f"{path.name} has other columns than {files[0].name}")
-                    for batch in file.iter_batches(ROWS_PER_GROUP):
-                        yield pa.Table.from_batches([batch], schema)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise unreadable(error) from error
+        row = 0
+        for path in files:
+            theirs = _columns_of(path, where, names)
+            if theirs != columns:
+                raise InputError(
+                    f"cannot read {where}: {path.name} has other columns or classes than {files[0].name}; write it again"
+                )
+            for batch in _batches(path, where, list(columns.ours)):
+                yield admit(batch, columns, first_row=row, where=where).select(list(columns.features))
+                row += len(batch)
 
-    return schema, tables()
+    return columns.features.arrow_schema, tables()
+
+
+def _columns_of(path: Path, where: str, names: Sequence[str] | None) -> Columns:
+    with _parquet(path, where) as file:
+        columns = choose_columns(file.schema_arrow, where)
+    return columns if names is None else columns.only(names)
+
+
+def _batches(path: Path, where: str, names: list[str]) -> Iterator[pa.Table]:
+    with _parquet(path, where) as file:
+        for batch in file.iter_batches(ROWS_PER_GROUP, columns=names):
+            yield pa.Table.from_batches([batch])
+
+
+@contextmanager
+def _parquet(path: Path, where: str) -> Iterator[pq.ParquetFile]:
+    """An opened Parquet file, of which whatever cannot be read is one sentence."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise InputError(f"cannot read {where}: {one_line(error, 300)}; write it again") from error
 
 
 def require_columns(rows: Dataset, *names: str, where: str = "the dataset") -> None:

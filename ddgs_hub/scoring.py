@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset, Value, concatenate_datasets
-from datasets.table import embed_table_storage
 from numpy.typing import NDArray
 
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, imagenet_wnids, is_imagenet_1k, with_difficulty
@@ -326,7 +325,7 @@ def _public(name: str) -> str:
 
 def _hash_images(rows: Dataset) -> str:
     tables = rows.with_format("arrow").iter(ROWS_PER_GROUP)
-    return hash_tables((embed_table_storage(table) for table in tables), ("label",))
+    return hash_tables(tables, ("label",))
 
 
 def _told(pinned: Pinned, *chosen: str | None) -> str:

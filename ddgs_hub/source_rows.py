@@ -1,7 +1,7 @@
 """The rows of a source, wherever it is and whatever its columns are called: read in order, from any row group on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, IterableDataset
-from datasets.table import embed_table_storage, table_cast
 from huggingface_hub import HfFileSystem
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, reading
 from ddgs_hub.rows import ROWS_PER_GROUP
@@ -44,66 +44,43 @@ class Chunk:
 Chunks = Generator[Chunk, None, int]  # and in the end the number of the source's rows
 
 
-def own_columns(features: Features, where: str) -> dict[str, str]:
-    """Which column of a source is which of ours: its name → `image`, `label`, or its own name.
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns of a source the user says are ours.
 
-    The image is the column `image`, or the only one of images (a WebDataset's `jpg`). The label is the column `label`,
-    or a WebDataset's `cls`, or the only ClassLabel. `__url__` is left out: it is the path of a shard.
-
-    Raises:
-        InputError: there is no such column.
+    Attributes:
+        image: the column of images; None: it is found, see `choose_columns`.
+        label: the column of labels, such as CIFAR-100's `fine_label`; None: it is found.
     """
-    images = [name for name, feature in features.items() if _is_image(feature)]
-    labels = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
-    image = "image" if "image" in images else images[0] if len(images) == 1 else None
-    label = next((name for name in ("label", "cls") if name in features), labels[0] if len(labels) == 1 else None)
-    for column, found in (("image", image), ("label", label)):
-        if found is None:
-            raise InputError(
-                f"{where} has no column '{column}': it has {', '.join(features)}; rename the one that holds it"
-            )
-    taken = {image: "image", label: "label"}
-    others = {name: name for name in features if name not in (*taken, *taken.values(), "__url__")}
-    return {name: {**taken, **others}[name] for name in features if name in {**taken, **others}}
 
-
-def check_labels(labels: list[int | None], num_classes: int, first_row: int, where: str) -> None:
-    """Raises an InputError that names the first row whose label is outside the classes.
-
-    Args:
-        labels: of rows that follow each other.
-        num_classes: labels are 0 … num_classes − 1.
-        first_row: number of the first of these rows.
-        where: the source in messages.
-    """
-    for row, value in enumerate(labels, start=first_row):
-        if value is None or not 0 <= value < num_classes:
-            raise InputError(
-                f"row {row} of {where} has label {value}, outside its {num_classes} classes: mend that row"
-            )
-
-
-def _is_image(feature: object) -> bool:
-    """Whether a feature holds images: those of Parquet that datasets did not write are plain structs."""
-    return isinstance(feature, Image) or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})
+    image: str | None = None
+    label: str | None = None
 
 
 class SourceRows(ABC):
     """An opened split of a source.
 
-    Attributes:
+    Args:
+        columns: which of its columns are ours.
         where: its name in messages.
-        features: of its rows, under our names.
-        columns: name in the source → our name.
         expected: how many rows it should have; None where it does not say.
         pinned: of the Hub; None for what is local.
+
+    Attributes:
+        features: of its rows, under our names.
+
+    Raises:
+        InputError: it has no images, or no labels.
     """
 
-    def __init__(self, where: str, features: Features, *, expected: int | None, pinned: Pinned | None) -> None:
+    def __init__(self, columns: Columns, where: str, *, expected: int | None, pinned: Pinned | None) -> None:
         self.where, self.expected, self.pinned = where, expected, pinned
-        self.columns = own_columns(features, where)
-        own = {column: Image() if column == "image" else features[name] for name, column in self.columns.items()}
-        self.features = Features(own)
+        self.columns, self.features = columns, columns.features
+        for name in ("image", "label"):
+            if name not in self.features:
+                raise InputError(
+                    f"{where} has no column '{name}': it has {columns.listed}; rename the one that holds it"
+                )
 
     def read(
         self, names: Sequence[str] | None = None, choose: Choose | None = None, position: Position | None = None
@@ -134,14 +111,9 @@ class SourceRows(ABC):
     def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
         """Chunks, none of them empty; moves the bar on."""
 
-    def _theirs(self, names: Iterable[str]) -> list[str]:
-        return [name for name, column in self.columns.items() if column in names]
-
-    def _own(self, table: pa.Table, names: Sequence[str]) -> pa.Table:
-        """A table of the source under our names and in our types, with the bytes of images that are files."""
-        table = table.rename_columns([self.columns[name] for name in table.column_names])
-        undecoded = {name: Image(decode=False) if name == "image" else self.features[name] for name in names}
-        return embed_table_storage(table_cast(table.select(names), Features(undecoded).arrow_schema))
+    def _admit(self, table: pa.Table, first_row: int) -> pa.Table:
+        """Rows of the source that follow each other, or some of them, as they go on."""
+        return admit(table, self.columns, first_row=first_row, where=self.where)
 
 
 class ParquetRows(SourceRows):
@@ -150,99 +122,134 @@ class ParquetRows(SourceRows):
     Where rows are chosen, the other columns are read of those row groups alone that hold a wanted row. That saves most
     where the rows are sorted by class; of ten out of 1,000 classes in shuffled row groups of 100, as in ImageNet-1k,
     a third.
+
+    Args:
+        files: paths here, or addresses on the Hub.
+        where: see `SourceRows`.
+        wanted: which columns are image and label, where the user says so.
+        classes: of the columns, where a card declares them; None: what the first file says.
+        expected: see `SourceRows`.
+        pinned: see `SourceRows`.
     """
 
     def __init__(
         self,
         files: Sequence[str],
         where: str,
-        features: Features | None,
+        wanted: Wanted = Wanted(),
+        classes: Mapping[str, ClassLabel] | None = None,
         *,
         expected: int | None,
         pinned: Pinned | None,
     ) -> None:
         self.files = list(files)
-        if features is None:
-            with reading(where), open_parquet(self.files[0]) as file:
-                features = Features.from_arrow_schema(file.schema_arrow)
-        super().__init__(where, features, expected=expected, pinned=pinned)
+        with open_parquet(self.files[0], where) as file:
+            self._schema = file.schema_arrow
+        columns = choose_columns(self._schema, where, classes, image=wanted.image, label=wanted.label)
+        super().__init__(columns, where, expected=expected, pinned=pinned)
 
     def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
         first, skipped, row = (position["file"], position["group"], position["row"]) if position else (0, 0, 0)
+        keys = self.columns.theirs([name for name in KEYS if name in self.features])
         for number in range(first, len(self.files)):
-            with open_parquet(self.files[number]) as file:
+            with open_parquet(self.files[number], self.where) as file:
+                self._check_schema(file.schema_arrow, number)
                 for group in range(skipped if number == first else 0, file.num_row_groups):
                     count = file.metadata.row_group(group).num_rows
                     kept = np.arange(count)
                     if choose:
-                        keys = [name for name in KEYS if name in self.features]
-                        table = file.read_row_group(group, columns=self._theirs(keys))
-                        kept = np.asarray(choose(self._own(table, keys), row), dtype=np.int64)
+                        table = file.read_row_group(group, columns=keys)
+                        kept = np.asarray(choose(self._admit(table, row), row), dtype=np.int64)
                     behind = {"file": number, "group": group + 1, "row": row + count}
-                    for table, rows in self._rows(file, group, names, kept):
+                    for table, rows in self._rows(file, group, names, kept, row):
                         yield Chunk(table, row + rows, behind if rows[-1] == kept[-1] else None)
                     row += count
                     self._bar.update(count)
         return row
 
+    def _check_schema(self, schema: pa.Schema, number: int) -> None:
+        """Files of one split that count their classes in different ways would be mixed without a word."""
+        theirs = self.columns.theirs(list(self.features))
+        same = all(schema.names.count(n) == 1 and schema.field(n).type == self._schema.field(n).type for n in theirs)
+        classes = class_columns(schema, self.where) if same else {}
+        label = self.columns.theirs(["label"])[0]
+        declared = class_columns(self._schema, self.where).get(label)
+        if not same or classes.get(label) != declared:
+            raise InputError(
+                f"file {number + 1} of {self.where} has other columns or classes than the first: write them alike"
+            )
+
     def _rows(
-        self, file: pq.ParquetFile, group: int, names: list[str], kept: NDArray[np.int64]
+        self, file: pq.ParquetFile, group: int, names: list[str], kept: NDArray[np.int64], first_row: int
     ) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
         """The kept rows of a row group and their numbers in it."""
         if not len(kept):
             return
         start = 0
-        for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=self._theirs(names)):
+        for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=self.columns.theirs(names)):
             rows = kept[(start <= kept) & (kept < start + len(batch))]
             if len(rows):
-                yield self._own(pa.Table.from_batches([batch]).take(rows - start), names), rows
+                admitted = self._admit(pa.Table.from_batches([batch]), first_row + start)
+                yield admitted.take(rows - start).select(names), rows
             start += len(batch)
 
 
 class StreamRows(SourceRows):
-    """Rows of what datasets streams: a WebDataset, images in folders, a dataset in memory. It reads all columns."""
+    """Rows that datasets streams as Arrow tables: a dataset in memory, or in the cache of datasets. It reads all."""
 
     def __init__(
         self,
         stream: IterableDataset,
         where: str,
+        wanted: Wanted = Wanted(),
         features: Features | None = None,
         *,
         expected: int | None,
         pinned: Pinned | None,
     ) -> None:
-        super().__init__(where, features or stream.features or Features(), expected=expected, pinned=pinned)
-        (image,), (self._label,) = self._theirs(["image"]), self._theirs(["label"])
-        self.stream = stream.cast_column(image, Image(decode=False))
+        features = features or stream.features or Features()
+        classes = declared_classes(features, where)
+        columns = choose_columns(features.arrow_schema, where, classes, image=wanted.image, label=wanted.label)
+        super().__init__(columns, where, expected=expected, pinned=pinned)
+        self.stream = stream
 
     def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
-        stream = self.stream.select_columns(self._theirs(names)).with_format("arrow")
+        theirs = self.columns.theirs(names)
+        plain = {name: Image(decode=False) for name in self.columns.theirs(["image"])}
+        stream = self.stream.select_columns(theirs)
+        for name, feature in plain.items():
+            stream = stream.cast_column(name, feature)
+        stream = stream.with_format("arrow")
         row = 0
         if position:
             row = position["row"]
             stream.load_state_dict(position["state"])
         for table in stream.iter(batch_size=ROWS_PER_GROUP):
-            label = self.features["label"]
-            if isinstance(label, ClassLabel) and "label" in names:
-                check_labels(table.column(self._label).to_pylist(), label.num_classes, row, self.where)
-            keys = [name for name in KEYS if name in names]
+            admitted = self._admit(table, row)
             kept = np.arange(len(table))
             if choose:
-                kept = np.asarray(choose(self._own(table.select(self._theirs(keys)), keys), row), dtype=np.int64)
+                keys = [name for name in KEYS if name in names]
+                kept = np.asarray(choose(admitted.select(keys), row), dtype=np.int64)
             if len(kept):
                 behind = {"state": stream.state_dict(), "row": row + len(table)}
-                yield Chunk(self._own(table.take(kept), names), row + kept, behind)
+                yield Chunk(admitted.take(kept).select(names), row + kept, behind)
             row += len(table)
             self._bar.update(len(table))
         return row
 
 
 @contextmanager
-def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of this machine or of the Hub, of which no more is fetched than is read."""
+def open_parquet(path: str, where: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of this machine or of the Hub, of which no more is fetched than is read.
+
+    Raises:
+        InputError: it is no Parquet file, or, in the block, what is read of it is damaged.
+        ConnectionLostError: the Hub does not answer.
+    """
     hub = HfFileSystem() if path.startswith("hf://") else None
     # What is read ahead by default would be images. The client tries again by itself where a connection breaks.
     with (
+        reading(where),
         hub.open(path, cache_type="none") if hub else Path(path).open("rb") as handle,
         pq.ParquetFile(handle, pre_buffer=True) as file,
     ):

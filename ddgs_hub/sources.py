@@ -10,36 +10,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import (
-    ClassLabel,
-    Dataset,
-    DatasetBuilder,
-    Features,
-    Image,
-    Value,
-    load_dataset,
-    load_dataset_builder,
-)
-from datasets.exceptions import DatasetGenerationError, DatasetsError
+from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset_builder
 from datasets.packaged_modules.cache.cache import Cache
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
 
+from ddgs_hub.core.door import admit_rows, declared_classes
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import (
-    NoAnswer,
-    Pinned,
-    cached_commit,
-    cached_snapshot,
-    not_cached,
-    patiently,
-    pin_dataset,
-)
-from ddgs_hub.rows import parquet_path, read_rows, write_tables
-from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows, check_labels
+from ddgs_hub.hub_sources import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset
+from ddgs_hub.original.resolving import plain_files, resolve_split
+from ddgs_hub.rows import parquet_path, write_tables
+from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows, Wanted
 from ddgs_hub.subsets import Subset, get_subset
-from ddgs_hub.webdataset import number_of_samples, open_shards, with_class_names
+from ddgs_hub.webdataset import ShardRows, named_classes, number_of_samples
 
 BUILT_IN = "digits"
 SOURCE_FILE = "source.json"  # beside rows that came from the Hub: from which commit, and how many of how many
@@ -96,26 +80,6 @@ def write_source_file(folder: str | Path, pinned: Pinned | None, config: str | N
         (Path(folder) / SOURCE_FILE).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
-def load_rows(
-    source: str | Path, split: str = "train", *, config: str | None = None, revision: str | None = None
-) -> Dataset:
-    """All rows of a split, with every column: of a local folder in Hub layout, or of a Hub dataset.
-
-    Raises:
-        InputError: there is no such source, configuration or split.
-    """
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
-        return load_pinned(find_dataset(str(source), config, revision), split, config)
-    if config is None:
-        return read_rows(folder, split)
-    try:
-        files = _builder(folder, None, config).config.data_files or {}
-    except (ValueError, OSError) as error:
-        raise InputError(f"cannot load split '{split}' of {source}: {_reason(error)}") from error
-    return read_rows(folder, split, [Path(file) for file in files.get(split, ())])
-
-
 def find_dataset(source: str, config: str | None = None, revision: str | None = None) -> Pinned:
     """The commit that a revision of a Hub dataset is at; with HF_HUB_OFFLINE the one that the caches know.
 
@@ -136,26 +100,25 @@ def find_dataset(source: str, config: str | None = None, revision: str | None = 
     return Pinned(source, commit)
 
 
-def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Dataset:
-    """All rows of a split of a Hub dataset at one commit, mapped from the cache of datasets.
+def rows_in_cache(pinned: Pinned, split: str, config: str | None = None) -> Dataset:
+    """All rows of a split, mapped from the cache of datasets, where somebody has loaded it at that commit.
 
     Raises:
-        InputError: there is no such configuration or split, or, with HF_HUB_OFFLINE, it is not in the caches.
+        InputError: nobody has.
     """
-    try:
-        if not constants.HF_HUB_OFFLINE:
-            return patiently(lambda: load_dataset(pinned.id, config, split=split, revision=pinned.commit))
-        if folder := cached_snapshot(pinned.id, pinned.commit):
-            return load_dataset(str(folder), config, split=split)
-    except (ValueError, OSError, NoAnswer, DatasetsError) as error:
-        raise InputError(f"cannot load split '{split}' of {pinned.id}: {_reason(error)}") from error
     # Not `load_dataset`, which offline takes the last commit that was loaded, whatever revision it is given.
     name = pinned.id.split("/")[-1]
     cache = Cache(repo_id=pinned.id, dataset_name=name, config_name=config or "default", hash=pinned.commit)
     try:
-        return cache.as_dataset(split)
+        rows = cache.as_dataset(split)
     except (ValueError, OSError) as error:
         raise not_cached(pinned.id, pinned.commit) from error
+    where = f"{pinned.id} ({split})"
+    classes = declared_classes(rows.features, where)
+    if "cls" in rows.features and not classes and "label" not in rows.features:
+        # A WebDataset, of which the cache forgets what the shards were called.
+        classes = {"cls": named_classes("cls", [pinned.id], where)}
+    return admit_rows(rows, where, classes)
 
 
 def pin_source(source: str, revision: str | None = None) -> Pinned:
@@ -177,10 +140,24 @@ def pin_source(source: str, revision: str | None = None) -> Pinned:
     return find_dataset(source, revision=revision)
 
 
-def open_source(source: str, split: str, *, config: str | None = None, revision: str | None = None) -> SourceRows:
+def open_source(
+    source: str,
+    split: str,
+    *,
+    config: str | None = None,
+    revision: str | None = None,
+    wanted: Wanted = Wanted(),
+) -> SourceRows:
     """A split of a source, its rows not yet read. A Hub dataset is pinned to its commit, and its access checked, first.
 
     With HF_HUB_OFFLINE a Hub dataset is read from the cache of huggingface_hub, or else from that of datasets.
+
+    Args:
+        source: a Hub dataset id, a local folder (Hub layout, Parquet, tar files, or images by class), or `digits`.
+        split: of it.
+        config: the configuration of a dataset that has several.
+        revision: of a Hub dataset.
+        wanted: which columns are image and label, where that is not clear.
 
     Raises:
         InputError: there is no such source or split, it may not be read, or it lacks images or labels.
@@ -197,46 +174,32 @@ def open_source(source: str, split: str, *, config: str | None = None, revision:
             folder, pinned = cached, Pinned(source, cached.name)
         else:
             pinned = find_dataset(source, config, revision)
-            rows = load_pinned(pinned, split, config)
-            features = with_class_names(rows.features, (), where)  # the cache forgets what the shards were called
-            return StreamRows(rows.to_iterable_dataset(), where, features, expected=len(rows), pinned=pinned)
-    try:
-        builder = patiently(lambda: _builder(folder, pinned, config))
-    except (ValueError, OSError, NoAnswer) as error:
-        raise InputError(f"cannot open split '{split}' of {source}: {_reason(error)}") from error
-    files = builder.config.data_files or {}
-    if split not in files:
-        raise InputError(f"cannot open split '{split}' of {source}: it has {', '.join(files) or 'no files'}")
-    info = (builder.info.splits or {}).get(split)
-    expected = info.num_examples if info else None
-    if isinstance(builder, Parquet):
-        return ParquetRows(files[split], where, builder.info.features, expected=expected, pinned=pinned)
-    if not isinstance(builder, WebDataset):
-        return StreamRows(builder.as_streaming_dataset(split=split), where, expected=expected, pinned=pinned)
-    if expected is None and pinned:
-        expected = number_of_samples(pinned, split)
-    stream, features = open_shards(builder, where, split)
-    return StreamRows(stream, where, features, expected=expected, pinned=pinned)
+            rows = rows_in_cache(pinned, split, config)
+            return StreamRows(rows.to_iterable_dataset(), where, expected=len(rows), pinned=pinned)
+    if plain := plain_files(folder, split):
+        return ParquetRows(plain, where, wanted, expected=None, pinned=pinned)
+    return _open_files(folder, split, config, pinned, where, wanted)
 
 
-def _builder(folder: Path, pinned: Pinned | None, config: str | None) -> DatasetBuilder:
-    if not folder.is_dir() and pinned:
-        return load_dataset_builder(pinned.id, config, revision=pinned.commit)
-    if pinned or any(folder.rglob("*.parquet")):
-        return load_dataset_builder(str(folder), config)
-    return load_dataset_builder("imagefolder", data_dir=str(folder))
+def _open_files(
+    folder: Path, split: str, config: str | None, pinned: Pinned | None, where: str, wanted: Wanted
+) -> SourceRows:
+    """A split of a dataset by what its card and the names of its files say."""
+    found = resolve_split(folder if folder.is_dir() else None, pinned, split, config)
+    if isinstance(found.builder, Parquet):
+        return ParquetRows(found.files, where, wanted, found.classes, expected=found.expected, pinned=pinned)
+    if isinstance(found.builder, WebDataset):
+        expected = found.expected
+        if expected is None and pinned:
+            expected = number_of_samples(pinned, split)
+        return ShardRows(found.files, where, wanted, found.classes, expected=expected, pinned=pinned)
+    stream = found.builder.as_streaming_dataset(split=split)
+    return StreamRows(stream, where, wanted, expected=found.expected, pinned=pinned)
 
 
 def _refuse_path(source: str) -> None:
     if source.startswith((".", "/", "~")):
         raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
-
-
-def _reason(error: Exception) -> str:
-    """What a library says, of which the second line may name the choices: "Config name is missing. Please pick …"."""
-    if isinstance(error, DatasetGenerationError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__  # itself it says only that there is one
-    return " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
 
 
 def digits(split: str) -> Dataset:
@@ -290,7 +253,6 @@ def original_rows(
     features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
 
     def choose(keys: pa.Table, first_row: int) -> Sequence[int]:
-        check_labels(keys.column("label").to_pylist(), label.num_classes, first_row, where)
         return [k for k, value in enumerate(keys.column(key).to_pylist()) if value in to_label]
 
     def chunks() -> Iterator[Chunk]:

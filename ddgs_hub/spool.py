@@ -12,7 +12,6 @@ import pyarrow as pa
 from datasets import Dataset, Features, concatenate_datasets
 
 from ddgs_hub.hub_sources import Pinned
-from ddgs_hub.rows import read_tables
 from ddgs_hub.source_rows import Position
 from ddgs_hub.sources import check_every_class, open_source, original_rows
 from ddgs_hub.subsets import get_subset
@@ -25,12 +24,12 @@ Pieces = Iterator[tuple[pa.Table, Position | None]]  # rows, and where reading g
 class Spool:
     """All rows of a split of a source, in Arrow files that are mapped into memory: they need not fit there.
 
-    Every column of the source is kept, and the bytes of every image. Of a subset the columns are those of
+    All columns of ours that the source has are kept, and the bytes of every image. Of a subset the columns are those of
     `write_original`. A Hub dataset is read at the commit where the first call found it: a later one goes on behind the
     last whole part, and asks nobody where all is there. A local source is read anew, for it may have been changed.
 
     Args:
-        source: a local folder in Hub layout, a Hub dataset id, which is streamed, or `digits`.
+        source: see `open_source`; a Hub dataset is streamed.
         split: of the source.
         folder: where to write.
         subset: a name of `subsets.SUBSETS`: its classes alone, in its order.
@@ -67,12 +66,7 @@ class Spool:
         if state.get("wanted") != self.wanted or not state["pinned"]:
             state = {"wanted": self.wanted, "pinned": None, "parts": 0, "position": None, "whole": False}
         self._state = state
-        local = Path(self.source).expanduser()
         if state["whole"]:
-            return
-        if local.is_dir() and self.subset is None:
-            schema, tables = read_tables(local, self.split)
-            self._opened = Features.from_arrow_schema(schema), ((table, None) for table in tables)
             return
         at = state["pinned"]["commit"] if state["pinned"] else self.revision
         opened = open_source(self.source, self.split, config=self.config, revision=at)

@@ -1,25 +1,59 @@
-"""WebDatasets on the Hub: what datasets leaves open of them, such as which classes `cls` counts."""
+"""WebDatasets: tar files in which what belongs to one sample follows each other, `<key>.jpg`, `<key>.cls`."""
 
-import gc
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO
 
-from datasets import ClassLabel, Features, IterableDataset, Value
+import numpy as np
+import pyarrow as pa
+from datasets import ClassLabel
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
-from huggingface_hub import hf_hub_download
+from huggingface_hub import HfFileSystem, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
+from typing_extensions import TypedDict
 
+from ddgs_hub.core.door import choose_columns
+from ddgs_hub.core.schema import MOST_CLASSES, Count, read_json
+from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import NoAnswer, Pinned, patiently, reading
+from ddgs_hub.hub_sources import Pinned, patiently, reading
+from ddgs_hub.rows import ROWS_PER_GROUP
+from ddgs_hub.source_rows import KEYS, Choose, Chunk, Chunks, Position, SourceRows, Wanted
 
 # How repositories and shards say whose classes theirs are: `timm/imagenet-12k-wds`, `imagenet1k-train-0000.tar`.
 IMAGENET = re.compile(r"(?<![a-z0-9])(?:imagenet|in)[-_]?(1k|12k|22k)(?![a-z0-9])", re.IGNORECASE)
+IMAGES = frozenset(WebDataset.IMAGE_EXTENSIONS)
+LABELS = ("label", "cls")
+LARGEST = 2**28  # bytes of an image; ImageNet's largest has 15 million
+INSPECTED = 5  # samples that tell which files a sample has
+SAMPLE = re.compile(r"((?:.*/)?[^./][^.]*)\.([^/]+)")  # key and extension of a file
 
-Sample = dict[str, Any]
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: of all its files those that are ours.
+
+    Attributes:
+        extensions: of all its files.
+        image: encoded; None where it has no file of that extension.
+        label: None where it has none.
+    """
+
+    extensions: frozenset[str]
+    image: bytes | None
+    label: int | None
+
+
+class _Split(TypedDict, total=False):
+    num_samples: Count
+
+
+class _Info(TypedDict, total=False):
+    splits: dict[str, _Split]
 
 
 def number_of_samples(pinned: Pinned, split: str) -> int | None:
@@ -28,76 +62,198 @@ def number_of_samples(pinned: Pinned, split: str) -> int | None:
         path = patiently(lambda: hf_hub_download(pinned.id, "_info.json", repo_type="dataset", revision=pinned.commit))
     except EntryNotFoundError:
         return None
-    splits = json.loads(Path(path).read_text(encoding="utf-8")).get("splits", {})
-    return splits.get(split, {}).get("num_samples")
+    info = read_json(Path(path), _Info, f"_info.json of {pinned.id}")
+    return info.get("splits", {}).get(split, {}).get("num_samples")
 
 
-def open_shards(builder: WebDataset, where: str, split: str) -> tuple[IterableDataset, Features]:
-    """The samples of a split, and their features with the names of the classes.
+class ShardRows(SourceRows):
+    """The samples of tar files, here or on the Hub, one after the other.
+
+    Of a sample its image and its label are read, and nothing else: neither its name nor what other files hold is taken
+    for a path, and no format that could hold code is decoded.
 
     Args:
-        builder: of the repository.
-        where: the split's name in messages, with that of the repository in it.
-        split: its name.
+        shards: paths here, or addresses on the Hub.
+        where: see `SourceRows`.
+        wanted: which extensions are image and label, where the user says so.
+        classes: of the extensions, where a card declares them.
+        expected: see `SourceRows`.
+        pinned: see `SourceRows`.
 
     Raises:
         InputError: the first shard is damaged or no WebDataset, or nothing names the classes; while samples are read:
             one of them is malformed.
         ConnectionLostError: the Hub does not answer.
     """
-    # datasets lets the errors of its decoders through, without a word about where in the shards they are.
-    builder._get_pipeline_from_tar = partial(_named_samples, where, builder._get_pipeline_from_tar)
-    with reading(where):
+
+    def __init__(
+        self,
+        shards: Iterable[str],
+        where: str,
+        wanted: Wanted = Wanted(),
+        classes: Mapping[str, ClassLabel] | None = None,
+        *,
+        expected: int | None,
+        pinned: Pinned | None,
+    ) -> None:
+        self.shards, self._where = list(shards), where
+        extensions = self._inspect(wanted)
+        image = wanted.image or next((name for name in extensions if name in IMAGES), None)
+        label = wanted.label or next((name for name in LABELS if name in extensions), None)
+        kinds = {image: pa.binary(), label: pa.int64()}
+        schema = pa.schema([(name, kinds.get(name, pa.null())) for name in extensions])
+        known = dict(classes or {})
+        if label is not None:
+            known = {label: known[label] if label in known else named_classes(label, [where, *self.shards], where)}
+        columns = choose_columns(schema, where, known, image=image, label=label)
+        super().__init__(columns, where, expected=expected, pinned=pinned)
+        self._image, self._label = columns.theirs(["image"])[0], columns.theirs(["label"])[0]
+
+    def _inspect(self, wanted: Wanted) -> list[str]:
+        """The extensions of the first samples, which must be the same in all."""
+        first: list[Sample] = []
+        with reading(self._where):
+            for sample in self._samples(self.shards[0], wanted.image, wanted.label):
+                first.append(sample)
+                if len(first) == INSPECTED:
+                    break
+        if not first or any(sample.extensions != first[0].extensions for sample in first):
+            raise InputError(
+                f"cannot read {self._where}: its first samples have not the same files, as those of a WebDataset have; "
+                "check its shards"
+            )
+        return sorted(first[0].extensions)
+
+    def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
+        first, skipped, row = (position["shard"], position["sample"], position["row"]) if position else (0, 0, 0)
+        for number in range(first, len(self.shards)):
+            samples = self._samples(self.shards[number], self._image, self._label)
+            begun = skipped if number == first else 0
+            for _ in range(begun):
+                next(samples)
+            for part in _parts(samples, ROWS_PER_GROUP):
+                begun += len(part)
+                position = {"shard": number, "sample": begun, "row": row + len(part)}
+                yield from self._chunk(part, names, choose, row, position)
+                row += len(part)
+                self._bar.update(len(part))
+        return row
+
+    def _chunk(
+        self, samples: list[Sample], names: list[str], choose: Choose | None, row: int, position: Position
+    ) -> Iterator[Chunk]:
+        columns = {
+            self._image: pa.array([sample.image for sample in samples], pa.binary()),
+            self._label: pa.array([sample.label for sample in samples], pa.int64()),
+        }
+        table = self._admit(pa.table(columns), row)
+        keys = table.select([name for name in KEYS if name in table.column_names])
+        kept = np.asarray(choose(keys, row) if choose else range(len(table)), dtype=np.int64)
+        if len(kept):
+            yield Chunk(table.take(kept).select(names), row + kept, position)
+
+    def _samples(self, shard: str, image: str | None, label: str | None) -> Iterator[Sample]:
+        """The samples of one shard; an error says which of them it is in."""
+        number, key = 0, None
+        files: dict[str, bytes | None] = {}
+
+        def sample() -> Sample:
+            images = [image] if image else [name for name in files if name in IMAGES]
+            labels = [label] if label else [name for name in LABELS if name in files]
+            encoded = files.get(images[0]) if images else None
+            return Sample(frozenset(files), encoded, self._number(files, labels, number, shard))
+
+        for name, content in _members(shard, self._where):
+            match = SAMPLE.fullmatch(name)
+            if match is None:
+                continue
+            if key not in (None, match[1]):
+                yield sample()
+                files, number = {}, number + 1
+            key, extension = match[1], match[2].lower()
+            if extension in files:
+                raise self._malformed(number, shard, f"it has two files {quoted(extension)}")
+            read = extension in (image, label, *LABELS) or (image is None and extension in IMAGES)
+            files[extension] = content.read() if read else None
+        if files:
+            yield sample()
+
+    def _number(self, files: Mapping[str, bytes | None], labels: list[str], number: int, shard: str) -> int | None:
+        text = files.get(labels[0]) if labels else None
         try:
-            samples = builder.as_streaming_dataset(split=split)
-        except (InputError, NoAnswer):
-            raise
+            label = None if text is None else int(text)
         except ValueError as error:
-            raise InputError(f"cannot read {where}: {error}; check its shards") from error
-    # The shard that datasets has looked into is still open, in a cycle of references. httpx, which huggingface_hub had
-    # before 2.0, waits for itself for ever where the collector closes it in the middle of a request.
-    gc.collect()
-    features = with_class_names(samples.features or Features(), builder.config.data_files[split], where)
-    if isinstance(features.get("cls"), ClassLabel):
-        # As a class, datasets would refuse a number that is none without a word about which sample has it.
-        samples = samples.cast_column("cls", Value("int64"))
-    return samples, features
+            raise self._malformed(number, shard, str(error)) from error
+        if label is not None and abs(label) > MOST_CLASSES:
+            raise self._malformed(number, shard, f"there is no class {label}")
+        return label
+
+    def _malformed(self, number: int, shard: str, reason: str) -> InputError:
+        where = f"sample {number} of {PurePosixPath(shard).name} of {self._where}"
+        return InputError(f"{where} is malformed: {one_line(reason, 200)}; mend that sample")
 
 
-def with_class_names(features: Features, shards: Iterable[str], where: str) -> Features:
-    """The features, in which an integer `cls` that is the label has the names of its classes.
-
-    Shards name no classes. The card's `dataset_info` may; without one they are those of the ImageNet that the
-    repository or a shard is named after.
+def named_classes(column: str, named_after: Iterable[str], where: str) -> ClassLabel:
+    """The classes that a column of numbers counts: those of the ImageNet that its repository or a shard is named after.
 
     Raises:
         InputError: nothing names them.
     """
-    label = features.get("cls")
-    if "label" in features or not (isinstance(label, Value) and label.dtype.startswith(("int", "uint"))):
-        return features
     from timm.data import ImageNetInfo  # imported here: timm brings torch
 
-    found = next(filter(None, map(IMAGENET.search, [where, *shards])), None)
+    found = next(filter(None, map(IMAGENET.search, named_after)), None)
     if found is None:
         raise InputError(
-            f"nothing says which classes column 'cls' of {where} counts: declare it in the card's dataset_info as a "
-            "class_label with their names"
+            f"nothing says which classes column {quoted(column)} of {where} counts: declare it in the card's "
+            "dataset_info as a class_label with their names"
         )
-    return Features({**features, "cls": ClassLabel(names=ImageNetInfo(f"imagenet-{found[1].lower()}").label_names())})
+    return ClassLabel(names=ImageNetInfo(f"imagenet-{found[1].lower()}").label_names())
 
 
-def _named_samples(
-    where: str, read: Callable[..., Iterator[Sample]], path: str, files: Iterable[tuple[str, Any]]
-) -> Iterator[Sample]:
-    """The samples of one shard; an error says which of them it is in."""
-    row = 0
-    try:
-        for sample in read(path, files):
-            yield sample
-            row += 1
-    except NoAnswer:  # some of them are ValueErrors
-        raise
-    except ValueError as error:
-        shard = PurePosixPath(path).name
-        raise InputError(f"sample {row} of {shard} of {where} is malformed: {error}; mend that sample") from error
+class _Member:
+    """A file in a tar file, to be read before the next one."""
+
+    def __init__(self, tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> None:
+        self._tar, self._member, self._where = tar, member, where
+
+    def read(self) -> bytes:
+        if self._member.size > LARGEST:
+            raise InputError(f"{quoted(self._member.name)} in {self._where} has {self._member.size:,} bytes: remove it")
+        file = self._tar.extractfile(self._member)
+        return b"" if file is None else file.read()
+
+
+def _members(shard: str, where: str) -> Iterator[tuple[str, _Member]]:
+    """The plain files in a tar file, in order; links lead nowhere."""
+    with _opened(shard) as handle, tarfile.open(fileobj=handle, mode="r|*") as tar:
+        for member in tar:
+            if member.isreg():
+                yield member.name, _Member(tar, member, where)
+
+
+@contextmanager
+def _opened(shard: str) -> Iterator[IO[bytes]]:
+    if not shard.startswith("hf://"):
+        with Path(shard).open("rb") as handle:
+            yield handle
+        return
+    # Without blocks it is one request for all of the shard, which goes on where it broke.
+    with HfFileSystem().open(shard, "rb", block_size=0) as stream:
+        try:
+            yield stream
+        finally:
+            # Closing the file does not end the answer: the garbage collector would, and where it comes in the middle of
+            # another request, httpx (of huggingface_hub before 2.0) waits for its own lock for ever.
+            if stream.response is not None:
+                stream.response.close()
+
+
+def _parts(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
+    part: list[Sample] = []
+    for sample in samples:
+        part.append(sample)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part

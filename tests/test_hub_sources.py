@@ -28,6 +28,7 @@ from hub_datasets import (
 )
 from hub_server import HubServer
 
+from ddgs_hub.core.door import COLUMNS
 from ddgs_hub.rows import parquet_path, read_rows, undecoded
 
 
@@ -77,8 +78,8 @@ def test_every_kind_of_repository(hub: HubServer) -> None:
         commit = hub.repository("dataset", name).find("main")
         assert (result["pinned"]["id"], result["pinned"]["commit"]) == (name, commit)
     assert (wds["label"], wds["names"], wds["sha256"]) == (LABELS, WNIDS, sha256(IMAGES))
-    assert sorted(wds["columns"]) == ["__key__", "image", "json", "label"]
-    assert (other["label"], other["sha256"], other["columns"]) == (LABELS, sha256(IMAGES), ["image", "label", "note"])
+    assert sorted(wds["columns"]) == ["image", "label"]
+    assert (other["label"], other["sha256"], other["columns"]) == (LABELS, sha256(IMAGES), ["image", "label"])
     assert hub.strays == []
 
 
@@ -103,7 +104,7 @@ def test_image_bytes_of_unwanted_row_groups_are_not_fetched(
 
 
 def test_one_real_parquet_dataset_arrives_whole(hub: HubServer, shared_data: Callable[[str], Path]) -> None:
-    """ImageNette's validation images at 224 px: no subset, every column and byte."""
+    """ImageNette's validation images at 224 px: no subset, every column of ours and every byte."""
     folder = shared_data("imagenette224")
     path = parquet_path(folder, "validation")
     hub.add_repository("dataset", "acme/nette", {f"data/{path.name}": path.read_bytes()})
@@ -114,7 +115,7 @@ def test_one_real_parquet_dataset_arrives_whole(hub: HubServer, shared_data: Cal
     )
     table = pq.read_table(path)
     assert whole["sha256"] == sha256(image["bytes"] for image in table["image"].to_pylist())
-    assert whole["columns"] == table.column_names
+    assert whole["columns"] == [name for name in table.column_names if name in COLUMNS]
     assert "class 'Australian terrier' of acme/nette (validation) has no image" in woof["error"]
 
 

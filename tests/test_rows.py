@@ -25,7 +25,7 @@ from ddgs_hub.rows import (
     write_rows,
 )
 
-FEATURES = Features(image=Image(), label=ClassLabel(names=["zero", "one"]), note=Value("string"))
+FEATURES = Features(image=Image(), label=ClassLabel(names=["zero", "one"]), wnid=Value("string"))
 
 
 def encoded(seed: int, kind: str = "PNG") -> bytes:
@@ -39,7 +39,7 @@ def make_rows(count: int = 4) -> Dataset:
     columns = {
         "image": [{"bytes": encoded(k, "JPEG"), "path": None} for k in range(count)],
         "label": [k % 2 for k in range(count)],
-        "note": [None if k == 1 else f"row {k}" for k in range(count)],
+        "wnid": [None if k == 1 else f"row {k}" for k in range(count)],
     }
     return Dataset.from_dict(columns, features=FEATURES)
 
@@ -125,15 +125,16 @@ class TestWriteAndRead:
         assert again.features == FEATURES
         assert image_bytes(again) == [encoded(k, "JPEG") for k in range(4)]
         assert again["label"][:] == [0, 1, 0, 1]
-        assert again["note"][:] == ["row 0", None, "row 2", "row 3"]
+        assert again["wnid"][:] == ["row 0", None, "row 2", "row 3"]
 
-    def test_files_are_embedded(self, tmp_path: Path) -> None:
+    def test_a_file_that_a_row_names_is_not_opened(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(encoded(7))
-        features = Features(image=Image())
-        rows = Dataset.from_dict({"image": [{"bytes": None, "path": str(tmp_path / "a.png")}]}, features=features)
-        write_rows(rows, tmp_path / "rows")
-        (tmp_path / "a.png").unlink()
-        assert image_bytes(read_rows(tmp_path / "rows")) == [encoded(7)]
+        images = [{"bytes": encoded(0), "path": "b.png"}, {"bytes": None, "path": str(tmp_path / "a.png")}]
+        rows = Dataset.from_dict({"image": images}, features=Features(image=Image()))
+        with pytest.raises(InputError, match="row 1 of the rows to write has no bytes of an image"):
+            write_rows(rows, tmp_path / "rows")
+        write_rows(rows.select([0]), tmp_path / "rows")
+        assert undecoded(read_rows(tmp_path / "rows"))[0]["image"] == {"bytes": encoded(0), "path": None}
 
     def test_load_dataset_finds_features_without_a_card(self, tmp_path: Path) -> None:
         write_rows(make_rows(), tmp_path / "rows")
@@ -152,7 +153,7 @@ class TestWriteAndRead:
         table = make_rows().with_format("arrow")[:]
         for k, part in enumerate((table.slice(0, 3), table.slice(3))):
             pq.write_table(part, tmp_path / "data" / f"train-0000{k}-of-00002.parquet")
-        assert read_rows(tmp_path)["note"][:] == ["row 0", None, "row 2", "row 3"]
+        assert read_rows(tmp_path)["wnid"][:] == ["row 0", None, "row 2", "row 3"]
         assert len(read_rows(tmp_path, "validation")) == 1
 
     def test_no_such_split(self, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ class TestWriteAndRead:
 
 class TestChecks:
     def test_missing_column_is_named(self) -> None:
-        with pytest.raises(InputError, match="the pool has no column 'difficulty': it has image, label, note"):
+        with pytest.raises(InputError, match="the pool has no column 'difficulty': it has image, label, wnid"):
             require_columns(make_rows(), "image", "difficulty", where="the pool")
 
     def test_class_names(self) -> None:

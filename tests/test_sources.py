@@ -15,8 +15,9 @@ from sklearn.datasets import load_digits
 from timm.data import ImageNetInfo
 
 from ddgs_hub.errors import InputError
-from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, read_rows, undecoded, write_rows
-from ddgs_hub.sources import digits, load_rows, open_source, write_original
+from ddgs_hub.original.mapped import load_rows
+from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, read_rows, undecoded
+from ddgs_hub.sources import digits, open_source, write_original
 from ddgs_hub.spool import Spool
 from ddgs_hub.subsets import SUBSETS
 
@@ -279,7 +280,8 @@ class TestBadSources:
         features = Features(image=Image(), label=ClassLabel(names=["a"]), other=Value("string"))
         columns = {"image": [{"bytes": encoded(0), "path": None}], "label": [0], "other": ["x"]}
         rows = Dataset.from_dict(columns, features=features).remove_columns(column)
-        write_rows(rows, tmp_path / "in")
+        parquet_path(tmp_path / "in").parent.mkdir(parents=True)
+        rows.to_parquet(parquet_path(tmp_path / "in"))
         with pytest.raises(InputError, match=f"has no column '{column}': it has .*other"):
             write_original(str(tmp_path / "in"), tmp_path / "out")
 
@@ -306,9 +308,14 @@ def test_a_stream_is_not_decoded(tmp_path: Path, kind: str) -> None:
     assert [image["bytes"] for image in chunk.table["image"].to_pylist()] == [NO_IMAGE] * 2
 
 
-def test_load_rows_keeps_every_column(tmp_path: Path) -> None:
-    source = write_source(tmp_path / "in", [encoded(0)], [0], ClassLabel(names=["a"]), file_name=["a.jpg"])
-    assert load_rows(source).column_names == ["image", "label", "file_name"]
+def test_load_rows_keeps_our_columns_and_says_which_it_leaves_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pa.table({"image": [encoded(0)], "label": [0], "wnid": ["n0"], "file_name": ["a.jpg"]})
+    parquet_path(tmp_path).parent.mkdir()
+    pq.write_table(table, parquet_path(tmp_path))
+    assert load_rows(tmp_path).column_names == load_rows(tmp_path).column_names == ["image", "label", "wnid"]
+    assert caplog.text.count("left out: file_name") == 1
 
 
 def spooled(source: str, split: str, folder: Path, **more: str) -> Dataset:
@@ -319,9 +326,9 @@ def spooled(source: str, split: str, folder: Path, **more: str) -> Dataset:
 
 
 class TestSpool:
-    def test_a_folder_keeps_every_column_and_byte(self, tmp_path: Path) -> None:
+    def test_a_folder_keeps_our_columns_and_every_byte(self, tmp_path: Path) -> None:
         images, labels = [encoded(seed) for seed in range(600)], [0, 1] * 300
-        source = write_source(tmp_path / "in", images, labels, ClassLabel(names=["a", "b"]), note=["x"] * 600)
+        source = write_source(tmp_path / "in", images, labels, ClassLabel(names=["a", "b"]), wnid=["x"] * 600)
         rows = spooled(str(source), "train", tmp_path / "rows")
         assert rows.data.table.equals(read_rows(source).data.table)
         assert rows.features == read_rows(source).features

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from datasets import Dataset, Features, List, Value
 from PIL.Image import Image
@@ -18,7 +19,7 @@ from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.images import image_batches
 from ddgs_hub.parts import Parts
 from ddgs_hub.recipe import Finetune, Pretraining
-from ddgs_hub.rows import checked_labels, read_rows
+from ddgs_hub.rows import checked_labels, parquet_path
 
 ENCODED_TOGETHER = 32  # images
 POSTERIOR = ("mean", "log_variance")
@@ -71,13 +72,13 @@ class LatentCache:
         path = Path(folder) / key[:16]
         if not path.is_dir():
             _encode(rows, codec, path, key, image_size, (False, True) if flip else (False,))
-        encoded = read_rows(path)
+        encoded = pq.read_table(parquet_path(path))
         shape = (len(encoded), 2 if flip else 1, *codec.latent_shape(image_size))
         mean, log_variance = (
-            torch.tensor(encoded.data.column(name).combine_chunks().flatten().to_numpy()).view(shape).transpose(0, 1)
+            torch.tensor(encoded.column(name).combine_chunks().flatten().to_numpy()).view(shape).transpose(0, 1)
             for name in POSTERIOR
         )
-        return cls(mean, log_variance, torch.tensor(class_ids)[torch.tensor(encoded["label"])])
+        return cls(mean, log_variance, torch.tensor(class_ids)[torch.tensor(encoded["label"].to_numpy())])
 
     def near(self, device: torch.device) -> "LatentCache":
         """The same on a GPU, where it takes less than a quarter of its memory; else where it is."""

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Features, get_dataset_config_names, load_dataset_builder
+from datasets import Dataset
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.packaged_modules.parquet.parquet import Parquet
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from ddgs_hub.core.door import COLUMNS, admit, choose_columns
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import PROVENANCE
 from ddgs_hub.hub_sources import Pinned, cached_snapshot, not_cached, patiently, pin_dataset, reading, split_revision
+from ddgs_hub.original.resolving import resolve_split
 from ddgs_hub.rows import read_rows, read_tables
 from ddgs_hub.source_rows import open_parquet
 
@@ -144,28 +146,29 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
 
 def _fetch_scores(pinned: Pinned) -> Dataset:
     """Of a scored dataset in Parquet files the two columns alone: its images stay where they are."""
-    names = get_dataset_config_names(pinned.id, revision=pinned.commit)
-    builder = load_dataset_builder(pinned.id, ORIGINAL if ORIGINAL in names else None, revision=pinned.commit)
-    if not isinstance(builder, Parquet) or "train" not in builder.config.data_files:
-        raise ValueError("it has no split 'train' in Parquet files")
-    tables = []
-    for path in builder.config.data_files["train"]:
-        with open_parquet(path) as file:
-            tables.append(file.read(columns=SCORES))
-    features = builder.info.features or Features.from_arrow_schema(tables[0].schema)
-    return _dataset(tables, Features({name: features[name] for name in SCORES if name in features}))
+    found = resolve_split(None, pinned, "train")
+    if ORIGINAL in found.builder.builder_configs:
+        found = resolve_split(None, pinned, "train", ORIGINAL)
+    if not isinstance(found.builder, Parquet):
+        raise InputError(f"the difficulties of {pinned.id} are in no Parquet files: give a scored dataset")
+    where, tables, columns, row = f"{pinned.id} (train)", [], None, 0
+    for path in found.files:
+        with open_parquet(path, where) as file:
+            columns = columns or choose_columns(file.schema_arrow, where).only(SCORES)
+            table = file.read(columns=list(columns.ours))
+        tables.append(admit(table, columns, first_row=row, where=where))
+        row += len(table)
+    return _dataset(tables)
 
 
 def _read_scores(folder: Path, files: Sequence[Path] | None) -> Dataset:
     """Every column but the images."""
-    schema, tables = read_tables(folder, files=files)
-    names = [name for name in schema.names if name != "image"]
-    return _dataset([schema.empty_table().select(names), *(table.select(names) for table in tables)])
+    schema, tables = read_tables(folder, files=files, names=[name for name in COLUMNS if name != "image"])
+    return _dataset([schema.empty_table(), *tables])
 
 
-def _dataset(tables: list[pa.Table], features: Features | None = None) -> Dataset:
-    info = DatasetInfo(features=features)
-    return Dataset(pa.concat_tables(tables), info, fingerprint=generate_random_fingerprint())
+def _dataset(tables: list[pa.Table]) -> Dataset:
+    return Dataset(pa.concat_tables(tables), fingerprint=generate_random_fingerprint())
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

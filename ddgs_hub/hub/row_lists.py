@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from datasets import Features
+from datasets import ClassLabel, Features
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.patience import persist
@@ -18,6 +18,7 @@ from ddgs_hub.rows import read_tables
 
 BINS = 10  # of the difficulty, over 0 … 1
 IMAGE, NUMBER = "image_sha256", "source_index"  # what rows are told apart by
+COMPARED = ("image", "label", "source_index", "difficulty")  # columns; no other is read
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,12 @@ class RowList:
                 "it is no distilled set and no scored original"
             )
         files = [persist(remote.repo_id, partial(remote.download, path, snapshot.commit)) for path in paths]
-        schema, tables = read_tables(files[0].parents[1], pattern.split("/")[1].removesuffix("-*.parquet"))
-        names = Features.from_arrow_schema(schema)["label"].names
+        where = f"{remote.repo_id} at {snapshot.commit[:8]}"
+        schema, tables = read_tables(where, files=files, names=COMPARED)
+        label = Features.from_arrow_schema(schema).get("label")
+        if not isinstance(label, ClassLabel):
+            raise InputError(f"the rows of {where} have no column 'label' with named classes: they cannot be compared")
+        names = label.names
         columns: dict[str, list[Any]] = {"label": []}
         columns |= {name: [] for name in ("difficulty", NUMBER) if name in schema.names}
         columns |= {IMAGE: []} if "image" in schema.names else {}

@@ -20,6 +20,7 @@ from PIL import Image as PILImage
 
 from ddgs_hub.diffusion import add_difffit, save_adapter
 from ddgs_hub.diffusion.dit import load_dit, new_dit, save_pipeline
+from ddgs_hub.errors import InputError
 from ddgs_hub.hub import DatasetCard, ModelCard, export_dataset, hub_id, render_card, write_model_card
 from ddgs_hub.recipe import Recipe, parse_recipe
 
@@ -176,22 +177,25 @@ def test_card_counts_the_rows_that_were_selected(tmp_path: Path, recipe: Recipe)
     assert table["seed"].to_pylist() == rows["seed"][:]
 
 
-def test_images_are_embedded_unchanged_and_tell_no_folder(tmp_path: Path, recipe: Recipe) -> None:
-    secret = tmp_path / "secret-folder"
-    secret.mkdir()
-    paths = [secret / f"{k}.png" for k in range(2)]
-    for k, path in enumerate(paths):
-        path.write_bytes(png(k))
+def test_images_are_written_unchanged_and_what_they_were_called_is_not(tmp_path: Path, recipe: Recipe) -> None:
     features = Features(image=Image(decode=False), label=ClassLabel(names=NAMES))
-    rows = Dataset.from_dict({"image": [str(path) for path in paths], "label": [0, 1]}, features=features)
+    images = [{"bytes": png(k), "path": f"secret-folder/{k}.png"} for k in range(2)]
+    rows = Dataset.from_dict({"image": images, "label": [0, 1]}, features=features)
     out = export_dataset(rows, tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
-    for path in paths:
-        path.unlink()
     loaded = load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded.features["image"] == Image()
     cells = loaded.cast_column("image", Image(decode=False))["image"][:]
-    assert [cell["bytes"] for cell in cells] == [png(0), png(1)]
+    assert cells == [{"bytes": png(0), "path": None}, {"bytes": png(1), "path": None}]
     assert all(b"secret-folder" not in content for content in files(out).values())
+
+
+def test_an_image_that_is_only_a_path_is_not_exported(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "canary.png").write_bytes(png(0))
+    features = Features(image=Image(decode=False), label=ClassLabel(names=NAMES))
+    rows = Dataset.from_dict({"image": [str(tmp_path / "canary.png")], "label": [0]}, features=features)
+    with pytest.raises(InputError, match="row 0 of the rows to write has no bytes of an image"):
+        export_dataset(rows, tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_a_failed_export_leaves_what_was_there(tmp_path: Path, recipe: Recipe) -> None:

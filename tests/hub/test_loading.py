@@ -224,8 +224,8 @@ def test_mistakes_and_repositories_of_others(hub: HubServer, api: HfApi, tmp_pat
     told = f"the protocol (recipe.evaluate) in provenance.json of {REPO}: unknown key 'mixup'; known are network, width"
     assert unknown["error"].startswith(told)
     assert f"{REPO} has no revision 'v9.0.0'" in gone["error"]
-    assert "cannot load split 'dev' of acme/none" in split["error"]
-    assert "cannot load split 'train' of acme/none" in config["error"]
+    assert "cannot open split 'dev' of acme/none" in split["error"]
+    assert "cannot open split 'train' of acme/none" in config["error"]
     assert "'pool' not found" in config["error"]
     assert path["error"].startswith("./nowhere is not a folder")
     assert torn["error"].startswith("cannot load split 'train' of acme/torn: Parquet magic bytes not found in footer")
@@ -257,7 +257,7 @@ def test_a_folder(tmp_path: Path) -> None:
     assert ddgs_hub.load(folder).rows["seed"][:] == [1, 2, 3, 5]
     assert ddgs_hub.load(folder, "pool").rows["seed"][:] == [1, 2, 3, 4, 5, 6]
     for given, sentence in (
-        ({"name": "nope"}, "cannot load split 'train' of .*'nope' not found"),
+        ({"name": "nope"}, "cannot open split 'train' of .*'nope' not found"),
         ({"name": "pool", "split": "validation"}, "has no split 'validation'"),
         ({"split": "validation"}, "has no split 'validation'"),
         ({"revision": "v1.0.0"}, "is a folder and has no revision 'v1.0.0': leave it out, or give a Hub id"),
