@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset_builder
 from datasets.packaged_modules.cache.cache import Cache
+from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
@@ -19,7 +20,7 @@ from ddgs_hub.hub_sources import Pinned, cached_commit, cached_snapshot, not_cac
 from ddgs_hub.original.classes import original_rows
 from ddgs_hub.original.folders import is_image_folder, open_image_folder
 from ddgs_hub.original.resolving import plain_files, resolve_split
-from ddgs_hub.original.tree import LocalTree
+from ddgs_hub.original.tree import HubTree, LocalTree
 from ddgs_hub.original.writing import Split, write_divided, write_splits
 from ddgs_hub.source_rows import ParquetRows, SourceRows, StreamRows, Wanted
 from ddgs_hub.subsets import get_subset
@@ -217,6 +218,11 @@ def _open_files(
         if expected is None and pinned:
             expected = number_of_samples(pinned, split)
         return ShardRows(found.files, where, wanted, found.classes, expected=expected, pinned=pinned)
+    if isinstance(found.builder, ImageFolder):
+        assert pinned is not None  # the user's own folder was seen before
+        snapshot = folder.is_dir()
+        tree = LocalTree(folder, store=folder.parents[1] / "blobs") if snapshot else HubTree(pinned)
+        return open_image_folder(tree, split, where, pinned=pinned)
     stream = found.builder.as_streaming_dataset(split=split)
     return StreamRows(stream, where, wanted, expected=found.expected, pinned=pinned)
 

@@ -171,7 +171,9 @@ class TestWriteAndRead:
         write_rows(make_rows(), tmp_path)
         path = parquet_path(tmp_path)
         pq.write_table(pq.read_table(path).drop_columns("image"), path.with_name("train-00001-of-00002.parquet"))
-        with pytest.raises(InputError, match=r"train-00001-of-00002.parquet has other columns than train-00000"):
+        with pytest.raises(
+            InputError, match=r"train-00001-of-00002.parquet has other columns or classes than train-00000"
+        ):
             read_rows(tmp_path)
 
 

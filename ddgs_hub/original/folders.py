@@ -16,6 +16,7 @@ from datasets import ClassLabel, Features, Image
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from ddgs_hub.core.decoding import FORMATS
 from ddgs_hub.core.door import IMAGE, Columns
 from ddgs_hub.core.pointers import refuse_pointer
 from ddgs_hub.core.text import one_line, quoted
@@ -28,8 +29,6 @@ from ddgs_hub.rows import ROWS_PER_GROUP
 from ddgs_hub.source_rows import Choose, Chunk, Chunks, Position, SourceRows
 
 LOG = logging.getLogger(__name__)
-# Formats of single pictures that Pillow decodes by itself: not what it hands to Ghostscript, nor videos.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "TGA")
 OTHER_LAYOUTS = (".parquet", ".arrow", ".tar")  # files that hold rows: a folder with one of them is no image folder
 TRAIN, VALIDATION = "train", ("validation", "val", "valid", "dev")
 # Names of splits, and none of classes where a folder has no `train`.
