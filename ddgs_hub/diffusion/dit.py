@@ -13,6 +13,7 @@ from huggingface_hub.errors import EntryNotFoundError, HTTPError
 from torch import Tensor, nn
 
 from ddgs_hub.bases import base_path
+from ddgs_hub.core.folders import open_weights
 from ddgs_hub.diffusion.adapter import ADAPTER_FILE, load_adapter, read_adapter_config
 from ddgs_hub.diffusion.convert import (
     CONDITION_EMBEDDER,
@@ -244,6 +245,7 @@ def save_pipeline(
     pipeline = DiTPipeline(transformer=nn.Module.to(stock, dit.dtype), vae=vae, scheduler=scheduler)
     pipeline.register_to_config(id2label={str(k): name for k, name in id2label.items()})
     pipeline.save_pretrained(folder)
+    open_weights(folder)
 
 
 def folded_state_dict(dit: DiTTransformer2DModel) -> dict[str, Tensor]:
