@@ -28,8 +28,11 @@ from ddgs_hub.cli_options import (
     say,
     show,
 )
+from ddgs_hub.core.disks import why_not_written
+from ddgs_hub.core.folders import claimed
+from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
-from ddgs_hub.processes import join, lost_a_process
+from ddgs_hub.processes import depart, first_word, join, lost_a_process
 from ddgs_hub.recipe import Recipe, Sample, load_recipe
 
 app = typer.Typer(
@@ -80,7 +83,8 @@ def prepare(
     """
     from ddgs_hub import stages
 
-    say(stages.make_original(_recipe(recipe, values, original=original), output))
+    with claimed(output):
+        say(stages.make_original(_recipe(recipe, values, original=original), output))
 
 
 @app.command("train-scorer")
@@ -102,7 +106,8 @@ def train_scorer(
         values=values,
         seed=seed,
     )
-    say(models.train_scorer(_recipe(recipe, values, seed), original, output, command=command))
+    with claimed(output):
+        say(models.train_scorer(_recipe(recipe, values, seed), original, output, command=command))
 
 
 @app.command()
@@ -119,7 +124,8 @@ def pretrain(
     """
     from ddgs_hub import stages
 
-    say(stages.make_base(_recipe(recipe, values, seed), original, output))
+    with claimed(output):
+        say(stages.make_base(_recipe(recipe, values, seed), original, output))
 
 
 @app.command()
@@ -149,7 +155,8 @@ def finetune(
     options += [(name, value) for name, value in (("--base", base), ("--revision", revision)) if value is not None]
     command = models.command_line("finetune", *chain(*options), values=values, seed=seed)
     chosen = replace(chosen, model=model)
-    say(models.finetune(chosen, original, output, command=command, push=push, private=private, token=token))
+    with claimed(output):
+        say(models.finetune(chosen, original, output, command=command, push=push, private=private))
 
 
 @app.command()
@@ -175,8 +182,9 @@ def generate(
 
     chosen = _recipe(recipe, values, seed)
     count = per_class or chosen.pool.size * chosen.sample.ipc
-    made = stages.make_pool(chosen, _base(chosen, dit), output, per_class=count, revision=revision, scorer=scorer)
-    say(made)
+    dit = _base(chosen, dit)
+    with claimed(output):
+        say(stages.make_pool(chosen, dit, output, per_class=count, revision=revision, scorer=scorer))
 
 
 @app.command()
@@ -212,8 +220,6 @@ def score(
         if push is None:
             raise InputError("there is nowhere to write to: give --output, or --push")
         output = Path("runs") / push.split("/")[-1]
-    if token:
-        os.environ["HF_TOKEN"] = token  # where every library that reads the source looks for it
     request = scoring.ScoreRequest(
         source=data,
         scorer=scorer,
@@ -224,10 +230,11 @@ def score(
         images=images,
         batch_size=batch_size,
     )
-    if push is None:
-        show(scoring.score_source(request, output), as_json)
-    else:
-        show(scoring.score_and_publish(request, output, push, private=private, token=token), as_json)
+    with claimed(output):
+        if push is None:
+            show(scoring.score_source(request, output), as_json)
+        else:
+            show(scoring.score_and_publish(request, output, push, private=private), as_json)
 
 
 @app.command()
@@ -268,7 +275,8 @@ def sample(
     from ddgs_hub.resample import sample_source
 
     settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
-    show(sample_source(settings, pool, original, output, seed=seed), as_json)
+    with claimed(output):
+        show(sample_source(settings, pool, original, output, seed=seed), as_json)
 
 
 @app.command()
@@ -286,7 +294,8 @@ def baseline(
     """
     from ddgs_hub import stages
 
-    say(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
+    with claimed(output):
+        say(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
 
 
 @app.command()
@@ -321,7 +330,9 @@ def figures(
     from ddgs_hub import report
 
     folders = run_folder / "original", run_folder / "pool", run_folder / f"distilled-ipc{ipc}"
-    say(report.make_figures(*folders, output or run_folder / "figures"))
+    output = output or run_folder / "figures"
+    with claimed(output):
+        say(report.make_figures(*folders, output))
 
 
 @app.command()
@@ -370,23 +381,52 @@ def main() -> None:
 
 
 def run_commands(commands: Any, program: str) -> None:
-    """Runs click's commands, and exits; a user's mistake is one line on stderr and exit code 2."""
+    """Runs click's commands, and exits; a user's mistake is one line on stderr and exit code 2.
+
+    Of several processes of a launch one says what is wrong, and all exit alike.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has λ, ± and …
     try:
         join()
         # Without click's own handling: its usage errors are several lines.
         arguments = sys.argv[1:] or ["--help"]
-        sys.exit(commands.main(arguments, prog_name=program, standalone_mode=False))
-    except InputError as error:
-        message = str(error)
-    except UsageError as error:
-        message = error.format_message()
+        code = commands.main(arguments, prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except RuntimeError as error:
-        if not lost_a_process(error):
+    except BrokenPipeError:
+        if not _stdout_is_closed():
             raise
-        again = "start the same command again, it goes on where it was"
-        print(f"{program}: another process of this launch has ended: {again}", file=sys.stderr)
-        sys.exit(1)
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+        sys.exit(1)  # who read it has seen enough
+    except Exception as error:
+        code, message = _explain(error)
+        if message is None:
+            raise
+    speaks, code = first_word(code)
+    if speaks:
+        print(f"{program}: {message}", file=sys.stderr, flush=True)
+    depart()
+    sys.exit(code)
+
+
+def _explain(error: Exception) -> tuple[int, str | None]:
+    """Exit code, and in one line what is wrong; None where the error is a defect of ours or of a library."""
+    if isinstance(error, InputError):
+        return 2, str(error)
+    if isinstance(error, UsageError):
+        return 2, one_line(error.format_message())
+    if isinstance(error, RuntimeError) and lost_a_process(error):
+        return 1, "another process of this launch has ended: start the same command again, it goes on where it was"
+    return 2, why_not_written(error)
+
+
+def _stdout_is_closed() -> bool:
+    """Whether nobody reads what is printed, as behind `| head`; what is left to print is then dropped."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at the end
+        return True
+    return False

@@ -1,4 +1,6 @@
-"""The one exception that stands for a user's mistake, and the kind of it that another try mends."""
+"""The one exception that stands for a user's mistake, the kind of it that another try mends, and what caused one."""
+
+from collections.abc import Iterator
 
 from ddgs_hub.core.text import one_line
 
@@ -20,3 +22,10 @@ class InputError(ValueError):
 
 class ConnectionLostError(InputError):
     """The Hub did not answer for longer than its clients wait: what was read so far is kept for the next try."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from or in the handling of, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from accelerate import PartialState
 from datasets import Features
 
-from ddgs_hub.processes import is_main, wait_for_all
-from ddgs_hub.rows import parquet_path, staged_folder, write_tables
+from ddgs_hub.core.folders import hidden_sibling, staged_folder
+from ddgs_hub.processes import get_state, is_main, wait_for_all
+from ddgs_hub.rows import parquet_path, write_tables
 
 WRITERS = 4  # threads; what encodes images leaves Python to the others
 
@@ -30,19 +30,19 @@ class Parts:
 
     def __init__(self, target: Path, fingerprint: str, count: int) -> None:
         self.target = target.resolve()
-        self.folder = self.target.with_name(f".{self.target.name}.parts")
+        self.folder = hidden_sibling(self.target, "parts")
         self.count = count
         if is_main():
             mark = self.folder / "fingerprint"
-            if not mark.is_file() or mark.read_text() != fingerprint:
+            if not mark.is_file() or mark.read_text(encoding="utf-8") != fingerprint:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self.folder.mkdir(parents=True)
-                mark.write_text(fingerprint)
+                mark.write_text(fingerprint, encoding="utf-8")
         wait_for_all()
 
     def todo(self) -> list[int]:
         """The numbers of the parts that are left for this process."""
-        state = PartialState()
+        state = get_state()
         left = [k for k in range(self.count) if not self._path(k).exists()]
         wait_for_all()  # nobody makes one before everybody has looked
         return left[state.process_index :: state.num_processes]

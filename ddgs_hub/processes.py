@@ -1,7 +1,9 @@
 """The processes of a launch: one, or several that `accelerate launch` or `torchrun` started."""
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,11 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ddgs_hub.errors import InputError
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, PartialState
 
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=30)  # of those that wait for the one that works alone: an evaluation can take days
+LINGER = 5.0  # seconds that the first process waits at most for others to read its last word
+WORD, GONE = "ddgs_hub/word", "ddgs_hub/gone"  # in the store: what the first to fail has said, and who has seen it
+ALL_PRECISIONS = ("no", "bf16", "fp16", "fp8")
+PRECISIONS = {"cpu": ("no", "bf16")}  # of accelerate's mixed precision, where a device does not have all
+SHARED_WEIGHTS = ("DEEPSPEED", "FSDP", "MEGATRON_LM")
 
 
 def is_main() -> bool:
@@ -27,28 +34,62 @@ def several() -> bool:
 
 
 def join() -> None:
-    """Meets the other processes of a launch, with gloo where there is no GPU: accelerate alone would see but one."""
+    """Meets the other processes of a launch, with gloo where there is no GPU: accelerate alone would see but one.
+
+    Raises:
+        InputError: accelerate is configured as it cannot work.
+    """
     if several():
         import torch
         from accelerate import PartialState
 
-        PartialState(cpu=not torch.accelerator.is_available())
+        with _as_configured():
+            PartialState(cpu=not torch.accelerator.is_available())
         _patient_group()  # now that all are there: later, one that has died would be waited for
+        _store()
+
+
+def get_state() -> "PartialState":
+    """What accelerate knows of this process: its number, and how many there are; see `get_accelerator`."""
+    from accelerate import PartialState
+
+    with _as_configured():
+        return PartialState()
 
 
 def get_accelerator() -> "Accelerator":
     """The accelerator of the launch, as it is configured; on a GPU that has bfloat16 and with nothing said, bfloat16.
 
     `accelerate launch --mixed_precision no` or `ACCELERATE_MIXED_PRECISION=no` asks for float32 there.
+
+    Raises:
+        InputError: it is configured as it cannot work here, or shares out weights.
     """
     import torch
     from accelerate import Accelerator
     from accelerate.state import is_initialized
 
     unsaid = "ACCELERATE_MIXED_PRECISION" not in os.environ and not is_initialized()
-    if unsaid and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
-        return Accelerator(mixed_precision="bf16")
-    return Accelerator()
+    bfloat16 = unsaid and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    with _as_configured():
+        accelerator = Accelerator(mixed_precision="bf16" if bfloat16 else None)
+        if accelerator.mixed_precision not in PRECISIONS.get(accelerator.device.type, ALL_PRECISIONS):
+            raise ValueError(f"mixed precision {accelerator.mixed_precision} on a {accelerator.device.type.upper()}")
+        if accelerator.distributed_type.value in SHARED_WEIGHTS:
+            raise ValueError(f"{accelerator.distributed_type.value} shares out weights, where batches are shared out")
+    return accelerator
+
+
+@contextmanager
+def _as_configured() -> Iterator[None]:
+    """Says in one sentence that accelerate cannot work as the user has configured it."""
+    try:
+        yield
+    except (ImportError, LookupError, NotImplementedError, ValueError) as error:
+        raise InputError(
+            f"accelerate cannot work as it is configured ({error}): change that with `accelerate config`, the options "
+            "of `accelerate launch`, or the environment variables ACCELERATE_…"
+        ) from error
 
 
 def compiled(function: Callable[..., T]) -> Callable[..., T]:
@@ -95,6 +136,58 @@ def lost_a_process(error: BaseException) -> bool:
     import torch.distributed
 
     return several() and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error))
+
+
+def first_word(code: int) -> tuple[bool, int]:
+    """Whether this process is the one to say why the command fails, and the exit code of all.
+
+    Only the first that fails says so: others find the same mistake, or only that a process has ended.
+
+    Args:
+        code: of the exit, by what this process found.
+    """
+    store = _store()
+    if store is None:
+        return is_main(), code
+    import torch.distributed
+
+    mine = f"{os.environ['RANK']} {code}"
+    try:
+        word = store.compare_set(WORD, "", mine).decode()
+    except torch.distributed.DistError:  # the store has ended with the process that kept it, unheard
+        return True, code
+    return word == mine, int(word.split()[1])
+
+
+def depart() -> None:
+    """What a process that fails does last: the others no longer wait for it, and get to read its word."""
+    store = _store()
+    if store is None:
+        return
+    import torch.distributed
+
+    with suppress(torch.distributed.DistError):
+        store.add(GONE, 1)
+        if is_main():  # which may keep the store
+            own = None if torch.distributed.get_backend() == "gloo" else _patient_group()
+            _patient_group.cache_clear()
+            torch.distributed.destroy_process_group(own)
+            end = time.monotonic() + LINGER
+            while store.add(GONE, 0) < int(os.environ["WORLD_SIZE"]) and time.monotonic() < end:
+                time.sleep(0.05)
+
+
+@cache
+def _store() -> Any:
+    """The store by which the processes of a launch have met; None where they have not, or where there is but one."""
+    if not several():
+        return None
+    import torch.distributed
+
+    if not torch.distributed.is_initialized():
+        return None
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return torch.distributed.TCPStore(address, port, is_master=False, wait_for_workers=False)
 
 
 @cache

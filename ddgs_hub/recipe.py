@@ -8,27 +8,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
+from ddgs_hub.core.numbers import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
+from ddgs_hub.core.schema import Json
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation.protocol import Protocol
 
 T = TypeVar("T")
 RECIPES = Path(__file__).parent / "recipes"
 
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
 FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # what a folder or a repository can be called
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
-FORBID = ConfigDict(extra="forbid")  # an unknown key is an error
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Data:
     """The original dataset."""
 
@@ -46,7 +42,7 @@ class Data:
     flip: bool = True  # horizontal flips are the same class (not so for digits)
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class AutoencoderTraining:
     """An AutoencoderKL of one's own, for data that Stable Diffusion's does not fit. A plain one: L2 and a little KL."""
 
@@ -65,7 +61,7 @@ class AutoencoderTraining:
                 raise ValueError(f"block_out_channels {width} is not a multiple of norm_groups {self.norm_groups}")
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Codec:
     """Image ↔ latent: a pretrained pair, or one that `pretrain` trains on the original images."""
 
@@ -74,7 +70,7 @@ class Codec:
     training: AutoencoderTraining | None = None
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Pretraining:
     """A DiT from scratch with the plain diffusion loss: the base for data that is not ImageNet."""
 
@@ -93,7 +89,7 @@ class Pretraining:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Model:
     """The base DiT: a pretrained one, or what `pretraining` makes of the original images."""
 
@@ -107,7 +103,7 @@ class Model:
             raise ValueError("give a base or a pretraining section, so that there is a DiT to fine-tune")
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Finetune:
     """Fine-tuning with DiffFit and the Minimax losses (Eq. 2–4)."""
 
@@ -123,7 +119,7 @@ class Finetune:
     save_every: Count = 200  # steps between checkpoints, from which a killed run goes on
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Pool:
     """The images that the distilled ones are chosen from."""
 
@@ -134,22 +130,22 @@ class Pool:
     batch_size: Count = 50  # images that are denoised together
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class ScorerTraining:
     """A classifier of one's own, cross-fitted: for data that no public classifier knows."""
 
     model: str = "resnet18"  # timm architecture
-    model_args: dict[str, Any] = dataclasses.field(default_factory=dict)  # of timm.create_model: channels, img_size …
+    model_args: Json = dataclasses.field(default_factory=dict)  # of timm.create_model: channels, img_size …
     image_size: Count = 64  # px
     folds: Annotated[int, Field(ge=2)] = 5  # k models, each trained without one k-th of the images
     epochs: Count = 10
     batch_size: Count = 64
     learning_rate: Positive = 2e-3  # peak of the one-cycle schedule, AdamW
     weight_decay: NonNegative = 0.02
-    crop_scale: Annotated[float, Field(gt=0, le=1)] = 0.6  # smallest area of the random resized crop
+    crop_scale: PositiveShare = 0.6  # smallest area of the random resized crop
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Score:
     """Difficulty, 1 − p(true class) (Eq. 6)."""
 
@@ -163,7 +159,7 @@ class Score:
             raise ValueError("give a scorer or a training section, so that there is a classifier to score with")
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Sample:
     """Which images of the pool become the distilled dataset (Eq. 7–9)."""
 
@@ -174,7 +170,7 @@ class Sample:
     pool_size: Count | None = None  # n: of each class the first n × IPC images of a larger pool; None: all of it
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Hub:
     """What is published, and how its cards name it."""
 
@@ -184,7 +180,7 @@ class Hub:
     note: str = ""  # a sentence on the terms of the original images, for the cards
 
 
-@dataclass(frozen=True, kw_only=True, config=FORBID)
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Recipe:
     """Everything that decides what a run makes."""
 

@@ -1,7 +1,5 @@
 """Rows on disk: how every box of the data flow is written, whole or not at all, and read again."""
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,10 @@ from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, declared_classes
+from ddgs_hub.core.folders import hidden_sibling as hidden_sibling
+from ddgs_hub.core.folders import refuse_existing as refuse_existing
+from ddgs_hub.core.folders import refuse_unwritable as refuse_unwritable
+from ddgs_hub.core.folders import staged_folder as staged_folder
 from ddgs_hub.core.pointers import refuse_pointer_file
 from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
@@ -22,62 +24,6 @@ ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of Ima
 # What pyarrow raises of a file that is damaged, or was written to do damage.
 UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError)
 SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails is sent again whole
-
-
-def refuse_unwritable(folder: str | Path) -> None:
-    """Raises an InputError where `folder` cannot be made or replaced: before the work rather than after it."""
-    path = Path(folder).resolve()
-    if path.is_file():
-        raise InputError(f"cannot write {folder}: it is a file; choose another --output")
-    nearest = next(parent for parent in path.parents if parent.exists())
-    if not nearest.is_dir():
-        raise InputError(f"cannot write {folder}: {nearest} is a file; choose another --output")
-    if not os.access(nearest, os.W_OK):
-        raise InputError(f"cannot write {folder}: no permission to write in {nearest}; choose another --output")
-
-
-def refuse_existing(folder: str | Path) -> None:
-    """Raises an InputError where `folder` cannot be made, or holds something, which somebody made."""
-    refuse_unwritable(folder)
-    path = Path(folder)
-    if path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{folder} is not empty: choose another --output, or remove it")
-
-
-@contextmanager
-def staged_folder(target: str | Path) -> Iterator[Path]:
-    """Yields a temporary sibling of `target` that takes its name when the block ends well, and is removed otherwise.
-
-    A killed process leaves `target` as it was; what it had begun is cleared by the next one that stages there.
-
-    Raises:
-        InputError: the parent folder cannot be written, or `target` is a file.
-    """
-    refuse_unwritable(target)
-    named, target = target, Path(target).resolve()  # behind a link lies the folder that is to be replaced
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-    except OSError as error:
-        raise InputError(f"cannot write {named}: {error.strerror}; choose another --output") from error
-    try:
-        yield partial
-        old = target.with_name(f".{target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)  # not removed first: that takes time, in which a kill would leave neither
-        partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def hidden_sibling(folder: Path, kind: str) -> Path:
-    """The hidden neighbour of a folder where the work on it is kept until it is done."""
-    folder = folder.resolve()
-    return folder.with_name(f".{folder.name}.{kind}")
 
 
 def parquet_path(folder: str | Path, split: str = "train") -> Path:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from filelock import FileLock, Timeout
 
 from ddgs_hub import models, report, stages
 from ddgs_hub.baselines import random_selection
+from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.schema import read_bytes, read_json
 from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
-from ddgs_hub.processes import is_main, wait_for_all
+from ddgs_hub.processes import by_the_first, is_main, wait_for_all
 from ddgs_hub.provenance import made_with
 from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
 from ddgs_hub.rows import read_rows
@@ -113,16 +113,11 @@ class Run:
 
     def __call__(self) -> None:
         """Carries out what is not finished, printing a line for each stage, and then what came of it."""
-        if not self.main:
+        with claimed(self.folder):
+            by_the_first(self._claim)
             self._carry_out()
-            return
-        self._claim()
-        try:
-            with FileLock(self.folder / ".lock", timeout=0):
-                self._carry_out()
-        except Timeout as error:
-            raise InputError(f"another run works in {self.folder}: wait for it, or choose another --output") from error
-        self._report()
+        if self.main:
+            self._report()
 
     def _carry_out(self) -> None:
         finished = self._finished()
@@ -135,7 +130,8 @@ class Run:
                 continue
             unbroken = False
             start = time.perf_counter()
-            made = stage.work() if stage.distributed or self.main else ""
+            with claimed(stage.output):
+                made = stage.work() if stage.distributed else by_the_first(stage.work)
             wait_for_all()
             done[stage.name] = Finished(made, round(time.perf_counter() - start, 1))
             self._say(f"{stage.name:<22}{made}  ({done[stage.name].seconds} s)")

@@ -1,21 +1,23 @@
 """The stage `score` on any dataset: streamed, scored, written as it is published, and published."""
 
-import resource
 import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from accelerate.utils import broadcast_object_list
 from datasets import Dataset, Value, concatenate_datasets
 from numpy.typing import NDArray
 
+from ddgs_hub.core.disks import is_full
+from ddgs_hub.core.folders import hidden_sibling, refuse_existing, staged_folder
+from ddgs_hub.core.memory import peak_memory
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.evaluation import scored_figure
@@ -33,17 +35,14 @@ from ddgs_hub.hub import (
 from ddgs_hub.hub.content import hash_tables
 from ddgs_hub.hub_sources import Pinned
 from ddgs_hub.original.imagenet import wnids_by_order
-from ddgs_hub.processes import is_main, wait_for_all
+from ddgs_hub.processes import by_the_first, is_main, wait_for_all
 from ddgs_hub.provenance import library_versions
 from ddgs_hub.rows import (
     ROWS_PER_GROUP,
     checked_labels,
     class_names,
-    hidden_sibling,
     read_tables,
-    refuse_existing,
     require_columns,
-    staged_folder,
 )
 from ddgs_hub.sampling import difficulty_histogram
 from ddgs_hub.spool import Fetching, Spool
@@ -136,8 +135,8 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
         revision=request.revision,
     )
     with _kept_for_the_next_try(rows_folder, known):
-        if is_main():
-            spool.open()  # before the scorer: who may not read the source is told so before anything is downloaded
+        # Before the scorer: who may not read the source is told so before anything is downloaded.
+        by_the_first(spool.open)
         scorer = Scorer.from_pretrained(request.scorer)
         start = time.perf_counter()
         difficulty = score_while_it_comes(spool, scorer, request, known)
@@ -147,17 +146,19 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
         if is_main():
             with staged_folder(output) as folder:
                 withheld = _write(request, scored, scorer, spool.pinned(), folder, drawings=rows_folder)
-                (folder / REQUEST_FILE).write_text(key)
+                (folder / REQUEST_FILE).write_text(key, encoding="utf-8")
             _remove(rows_folder, known)
         wait_for_all()
+    memory = peak_memory()
     result = {
         **_counts(difficulty),
         "images_per_second": len(scored) / seconds,
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_memory_gb": memory and memory / 2**30,
     }
     lines = [describe_difficulty(difficulty), f"images in ten bins, easy to hard: {result['histogram']}"]
     lines += [f"written without images: {withheld}; --images keeps them"] if withheld and request.images is None else []
-    lines.append(f"{result['images_per_second']:.0f} images/s, {result['peak_memory_gb']:.1f} GB at peak")
+    at_peak = f", {result['peak_memory_gb']:.1f} GB at peak" if memory else ""
+    lines.append(f"{result['images_per_second']:.0f} images/s{at_peak}")
     return {**result, "text": "\n".join(lines)}
 
 
@@ -182,7 +183,7 @@ def score_and_publish(
 def is_finished(request: ScoreRequest, output: Path) -> bool:
     """Whether a folder holds what is requested."""
     mark = output / REQUEST_FILE
-    return mark.is_file() and mark.read_text() == request.key
+    return mark.is_file() and mark.read_text(encoding="utf-8") == request.key
 
 
 def read_difficulty(folder: Path, split: str) -> NDArray[np.float32]:
@@ -202,11 +203,10 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, kn
     """
     values: list[NDArray[np.float32]] = []
     scoring, there, done, whole = None, 0, 0, False
-    with Fetching(spool) if is_main() else nullcontext() as fetching:
+    fetching = Fetching(spool)
+    with fetching if is_main() else nullcontext():
         while not whole:
-            news = [fetching.wait(there) if fetching else None]
-            wait_for_all()  # for as long as it takes: a broadcast would give up
-            [(there, whole)] = broadcast_object_list(news)
+            there, whole = by_the_first(partial(fetching.wait, there))
             parts = spool.parts(there)
             rows, ends = concatenate_datasets(parts), np.cumsum([0, *map(len, parts)]).tolist()
             if scoring is None:
@@ -235,13 +235,13 @@ def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool)
 
 @contextmanager
 def _kept_for_the_next_try(*places: Path) -> Iterator[None]:
-    """What was read and scored stays where only the connection was lost; what is wrong is not asked for again."""
+    """What was read and scored stays where the connection was lost or the disk is full; what is wrong goes."""
     try:
         yield
     except ConnectionLostError as error:
         raise ConnectionLostError(f"{error}, it goes on where it was") from error
-    except InputError:
-        if is_main():
+    except InputError as error:
+        if is_main() and not is_full(error):
             _remove(*places)
         raise
 

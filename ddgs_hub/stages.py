@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ddgs_hub.core.folders import hidden_sibling, shared_sibling, staged_folder
 from ddgs_hub.distill import Distillation, distill
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
-from ddgs_hub.rows import class_names, hidden_sibling, read_rows, staged_folder, write_rows
+from ddgs_hub.rows import class_names, read_rows, write_rows
 from ddgs_hub.source_rows import Wanted
 from ddgs_hub.sources import SOURCE_FILE, write_original
 from ddgs_hub.subsets import SUBSETS
@@ -83,7 +84,7 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     else:
         raise InputError(f"recipe {recipe.name} names no codec.encoder and has no codec.training section: give one")
     codec.to(accelerator.device)
-    latents = output.parent / LATENTS
+    latents = shared_sibling(output, LATENTS)
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     dit, losses = pretrain(cache, len(classes.names), training, seed=recipe.seed, accelerator=accelerator)
     if accelerator.is_main_process:
@@ -133,7 +134,7 @@ def make_dit(
     folder = find_dit(base, base_revision)
     dit = load_dit(folder, revision=base_revision).to(accelerator.device)
     codec = load_codec(recipe, folder, base_revision).to(accelerator.device)
-    latents = output.parent / LATENTS
+    latents = shared_sibling(output, LATENTS)
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     codec.to("cpu")  # it is needed once more, to be saved
     checkpoints = hidden_sibling(output, "checkpoints")

@@ -1,9 +1,10 @@
 """Recipes: what comes with the package, reading and writing, and what is wrong with one that is refused."""
 
 import dataclasses
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
@@ -40,6 +41,21 @@ def nested(keys: str, value: Any) -> dict[str, Any]:
         part = part.setdefault(section, {})
     part[last] = value
     return values
+
+
+def float_keys(section: Any = Recipe, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all numbers of a recipe that are no whole ones, in every section and in those within it."""
+    hints = get_type_hints(section)
+    for field in dataclasses.fields(section):
+        members = get_args(hints[field.name]) or (hints[field.name],)
+        nested = next((member for member in members if dataclasses.is_dataclass(member)), None)
+        if nested:
+            yield from float_keys(nested, f"{prefix}{field.name}.")
+        elif float in members:
+            yield f"{prefix}{field.name}"
+
+
+FLOATS = list(float_keys())
 
 
 class TestPackagedRecipes:
@@ -220,6 +236,22 @@ class TestErrors:
     def test_a_key_is_missing(self, key: str) -> None:
         with pytest.raises(InputError, match=f"recipe: the key '{key}' is missing"):
             parse_recipe({name: value for name, value in MINIMAL.items() if name != key})
+
+    def test_every_section_has_numbers_that_the_next_test_knows(self) -> None:
+        assert {key.rpartition(".")[0] for key in FLOATS} == {
+            *("codec.training", "model.pretraining", "finetune", "pool", "score.training", "sample", "evaluate")
+        }
+
+    @pytest.mark.parametrize("key", FLOATS)
+    @pytest.mark.parametrize("text", [".nan", ".inf", "-.inf"])
+    def test_no_number_is_infinite_or_none(self, key: str, text: str) -> None:
+        with pytest.raises(InputError, match=rf"{re.escape(key)}: .*, got -?(nan|inf)"):
+            load_recipe("digits", [f"{key}={text}"])
+
+    @pytest.mark.parametrize("text", ["{drop_rate: .nan}", "{stem: {width: .inf}}"])
+    def test_nor_is_one_of_the_arguments_of_a_timm_model(self, text: str) -> None:
+        with pytest.raises(InputError, match=r"score\.training\.model_args\..*finite number, got (nan|inf)"):
+            load_recipe("digits", [f"score.training.model_args={text}"])
 
     def test_a_misspelt_key_is_named_rather_than_the_one_it_stands_for(self) -> None:
         values = {"nmae" if name == "name" else name: value for name, value in MINIMAL.items()}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from ddgs_hub.difficulty.progress import open_progress, progress_key
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
 from ddgs_hub.errors import InputError
 from ddgs_hub.images import encoded_images, image_batches
+from ddgs_hub.processes import get_state
 from ddgs_hub.rows import checked_labels, class_names, require_columns
 
 COLUMN = "difficulty"
@@ -108,7 +108,7 @@ class Scoring:
             known_by_bytes = encoded_images(chosen, first=part.start) if path or self.scorer.folds > 1 else ()
             digests = [image_digest(encoded) for encoded in known_by_bytes]
             folds[own] = [fold_of(digest, self.scorer.folds) for digest in digests] or 0
-            if path and PartialState().is_main_process:
+            if path and get_state().is_main_process:
                 key = progress_key(digests, targets[own], self.scorer, self.batch_size)
                 kept.append(open_progress(path, key, len(part)))
                 difficulty[own] = kept[-1]
@@ -151,7 +151,7 @@ class Scoring:
                 bfloat16, for all processes, so that the difficulties do not depend on who scores what.
             others: the batches that are to be scored besides.
         """
-        state, margins = PartialState(), self.margins
+        state, margins = get_state(), self.margins
         share = slice(state.process_index, None, state.num_processes)
         mine = [*firsts[share], *others[share]]
         stream = image_batches(

@@ -8,7 +8,6 @@ from typing import Annotated
 import numpy as np
 import timm
 import torch
-from accelerate import PartialState
 from huggingface_hub import HfApi, constants, snapshot_download
 from numpy.typing import NDArray
 from PIL import Image as PILImage
@@ -23,6 +22,7 @@ from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Trans
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint_folder
 from ddgs_hub.hub_sources import NoAnswer, Pinned, patiently, why_no_model
+from ddgs_hub.processes import get_state
 
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
 _OF_A_MODEL = ("config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json")
@@ -83,7 +83,7 @@ class Scorer:
         revision: str | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        self.device = torch.device(device) if device is not None else PartialState().device
+        self.device = torch.device(device) if device is not None else get_state().device
         self.models = [model.eval().requires_grad_(False).to(self.device) for model in models]
         for model in self.models:
             model.to(memory_format=torch.channels_last)

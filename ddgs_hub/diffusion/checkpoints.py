@@ -58,7 +58,8 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / "partial"
         states = {name: part.state_dict() for name, part in self.parts.items()}
-        torch.save({"key": self.key, "step": step, **states}, partial)
+        with partial.open("wb") as file:  # Python's: torch's own does not say that a disk is full
+            torch.save({"key": self.key, "step": step, **states}, file)
         partial.rename(self.folder / f"step-{step}.pt")
         for old in self._found()[KEPT:]:
             old.unlink()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ddgs_hub.bases import base_path
 from ddgs_hub.core.components import Kind, load_component
+from ddgs_hub.core.folders import open_weights
 from ddgs_hub.core.model_files import ON_HUB, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
 from ddgs_hub.core.text import quoted
@@ -308,6 +309,7 @@ def save_pipeline(
     pipeline = DiTPipeline(transformer=nn.Module.to(stock, dit.dtype), vae=vae, scheduler=scheduler)
     pipeline.register_to_config(id2label={str(k): name for k, name in id2label.items()})
     pipeline.save_pretrained(folder)
+    open_weights(folder)
 
 
 def folded_state_dict(dit: DiTTransformer2DModel) -> dict[str, Tensor]:

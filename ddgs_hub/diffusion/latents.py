@@ -14,10 +14,12 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from ddgs_hub.codec import Codec, center_crop, to_float
+from ddgs_hub.core.folders import claimed
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.images import image_batches
 from ddgs_hub.parts import Parts
+from ddgs_hub.processes import by_the_first
 from ddgs_hub.recipe import Finetune, Pretraining
 from ddgs_hub.rows import checked_labels, parquet_path
 
@@ -53,7 +55,8 @@ class LatentCache:
 
         The posteriors are kept as a dataset in Hub layout (`label`, and `mean` and `log_variance`, each a list of
         F·C·h·w numbers), `folder/<fingerprint>`: of the images and labels, the crop, the flip and the encoder. The
-        processes of a launch share the work, and a killed call goes on where it was.
+        processes of a launch share the work, and a killed call goes on where it was. While another command encodes the
+        same, this one waits for it.
 
         Args:
             rows: the images.
@@ -70,8 +73,10 @@ class LatentCache:
         checked_labels(rows)
         key = fingerprint(rows, codec.encoder, [image_size, flip])
         path = Path(folder) / key[:16]
-        if not path.is_dir():
-            _encode(rows, codec, path, key, image_size, (False, True) if flip else (False,))
+        if not by_the_first(path.is_dir):
+            with claimed(path, wait=True):  # trainings of the same images encode them once
+                if not by_the_first(path.is_dir):
+                    _encode(rows, codec, path, key, image_size, (False, True) if flip else (False,))
         encoded = pq.read_table(parquet_path(path))
         shape = (len(encoded), 2 if flip else 1, *codec.latent_shape(image_size))
         mean, log_variance = (

@@ -7,18 +7,15 @@ import math
 import re
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from ddgs_hub.core.numbers import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
 from ddgs_hub.errors import InputError
 
 NETWORK_FAMILIES = ("convnet", "resnetap10", "resnet18")
 EPOCHS_BY_IPC = ((1, 3000), (10, 2000), (50, 1500), (200, 1000), (500, 500))  # (largest IPC, epochs) of the reference
 EPOCHS_BEYOND = 300
-
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def parse_network_name(name: str) -> tuple[str, int | None]:
@@ -38,25 +35,25 @@ def parse_network_name(name: str) -> tuple[str, int | None]:
     return "convnet", int(numbered[1])
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=SECTION)
 class Protocol:
     """Training a classifier from scratch on a distilled dataset: IDC's protocol (arXiv 2205.14959), as published."""
 
     network: str = "resnetap10"  # convnet (depth by image size), convnet6 …, resnetap10 or resnet18
     width: Count | None = None  # channels of a ConvNet, or of a ResNet's first stage; None: the reference's 128 and 64
     image_size: Annotated[int, Field(ge=4)] = 224  # px, both sides of what the network sees
-    crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875  # validation: image_size / side before the center crop
+    crop_pct: PositiveShare = 0.875  # validation: image_size / side before the center crop
     epochs: Count | None = None  # None: by IPC, 3000 at 1, 2000 up to 10, 1500 to 50, 1000 to 200, 500 to 500, else 300
     repeats: Count = 3  # networks, each from its own seed
     evaluations: Count = 100  # on the validation images, evenly spread over the epochs, the last after the last one
     batch_size: Count = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 0.01  # SGD
-    lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.2  # factor on the learning rate at 2/3 and 5/6 of the epochs
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    learning_rate: Positive = 0.01  # SGD
+    lr_decay: PositiveShare = 0.2  # factor on the learning rate at 2/3 and 5/6 of the epochs
+    momentum: Decay = 0.9
     weight_decay: NonNegative = 5e-4
     cutmix: Share = 1.0  # probability that CutMix is applied to a batch
-    cutmix_beta: Annotated[float, Field(gt=0)] = 1.0  # both parameters of the Beta distribution of the mixed share
-    crop_scale: Annotated[float, Field(gt=0, le=1)] = 0.5  # smallest area of the random resized crop
+    cutmix_beta: Positive = 1.0  # both parameters of the Beta distribution of the mixed share
+    crop_scale: PositiveShare = 0.5  # smallest area of the random resized crop
     flip: bool = True  # horizontal flips are the same class (not so for digits)
     color_jitter: Share = 0.4  # brightness, contrast and saturation × U(1 − this, 1 + this)
     lighting: NonNegative = 0.1  # standard deviation of the PCA lighting noise

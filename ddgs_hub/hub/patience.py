@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from huggingface_hub import HfApi, constants, get_token
@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from ddgs_hub.core.text import one_line
-from ddgs_hub.errors import InputError
+from ddgs_hub.errors import InputError, causes
 
 # httpx's and requests' errors, Xet's ConnectionError, and what a page of HTML in the place of an answer raises. The
 # client wraps what went wrong with an upload into a RuntimeError, so the causes of an error count, too.
@@ -47,7 +47,7 @@ def persist(repo_id: str, attempt: Callable[[], T | None], *, repo_type: str = "
         except InputError:
             raise
         except (*TROUBLE, RuntimeError, ValueError) as error:
-            if not any(isinstance(link, TROUBLE) or BAD_CARD in str(link) for link in _chain(error)):
+            if not any(isinstance(link, TROUBLE) or BAD_CARD in str(link) for link in causes(error)):
                 raise
             refused = explain(error, repo_id, repo_type)
             if refused:
@@ -71,7 +71,7 @@ def persist(repo_id: str, attempt: Callable[[], T | None], *, repo_type: str = "
 
 def explain(error: BaseException, repo_id: str, repo_type: str = "dataset") -> str | None:
     """Why the Hub refuses, and the way out; None where the next attempt may go well."""
-    if any(isinstance(link, OfflineModeIsEnabled) for link in _chain(error)):
+    if any(isinstance(link, OfflineModeIsEnabled) for link in causes(error)):
         return "HF_HUB_OFFLINE is set, and what is on the Hub must be seen: unset it"
     if BAD_CARD in str(error):
         return f"the Hub does not accept the card ({_one_line(error)}): mend its front matter"
@@ -125,12 +125,6 @@ def used_token(api: HfApi) -> str | None:
     return api.token if isinstance(api.token, str) else get_token()
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _pause(error: BaseException, failures: int) -> float:
     """Seconds to wait: what the Hub asks for, or 1, 2, 4 and so on."""
     response = _response(error)
@@ -148,12 +142,12 @@ def _overtaken(error: BaseException) -> bool:
 
 def _response(error: BaseException) -> Any:
     """The Hub's answer that an error is about, or that of what caused it; None where there was no answer."""
-    return next((link.response for link in _chain(error) if isinstance(link, HfHubHTTPError)), None)
+    return next((link.response for link in causes(error) if isinstance(link, HfHubHTTPError)), None)
 
 
 def _reason(error: BaseException) -> str:
     response = _response(error)
-    return f"status {response.status_code}" if response is not None else _one_line(list(_chain(error))[-1])
+    return f"status {response.status_code}" if response is not None else _one_line(list(causes(error))[-1])
 
 
 def _one_line(error: BaseException) -> str:

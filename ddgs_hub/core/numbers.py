@@ -1,0 +1,15 @@
+"""The numbers that a recipe is made of, each with its range: no section takes an infinite one, or none."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+# Of every section: an unknown key is an error, and so are .inf and .nan, whatever else the field asks for.
+SECTION = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
