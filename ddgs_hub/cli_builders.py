@@ -103,7 +103,8 @@ def _carry_out(kind: "type[PinnedBuilder]", settings: dict[str, Any], output: Pa
 def _write(builder: "PinnedBuilder", output: Path) -> str:
     import numpy as np
 
-    from ddgs_hub.rows import staged_folder, write_rows
+    from ddgs_hub.core.folders import staged_folder
+    from ddgs_hub.rows import write_rows
 
     builder.download_and_prepare()
     [(split, rows)] = builder.as_dataset().items()

@@ -13,7 +13,7 @@ from ddgs_hub.processes import is_main
 def new_folder(path: Path | None) -> Path | None:
     """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
     if path is not None:
-        from ddgs_hub.rows import refuse_existing
+        from ddgs_hub.core.folders import refuse_existing
 
         refuse_existing(path)
     return path

@@ -10,13 +10,14 @@ from typing import Any
 
 from ddgs_hub import stages
 from ddgs_hub.bases import base_path
+from ddgs_hub.core.folders import refuse_existing
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.processes import by_the_first
 from ddgs_hub.provenance import made_with, model_identity
 from ddgs_hub.recipe import Recipe, changed_keys, load_recipe, recipe_names, recipe_to_dict
-from ddgs_hub.rows import read_rows, refuse_existing
+from ddgs_hub.rows import read_rows
 
 SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the bases that come with the package: its own
 

@@ -8,13 +8,14 @@ import numpy as np
 from datasets import Dataset
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.original.mapped import load_rows
 from ddgs_hub.provenance import made_with, model_identity
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.rows import class_names, read_rows, staged_folder, undecoded
+from ddgs_hub.rows import class_names, read_rows, undecoded
 from ddgs_hub.stages import SELECTIONS, write_json
 
 if TYPE_CHECKING:

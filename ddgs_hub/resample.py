@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddgs_hub import __version__
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.distill import Distillation
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Recipe, Sample, parse_recipe, recipe_to_dict
 from ddgs_hub.report import draw_sheet
-from ddgs_hub.rows import staged_folder
 from ddgs_hub.stages import write_distilled
 
 if TYPE_CHECKING:

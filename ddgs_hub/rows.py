@@ -12,10 +12,6 @@ from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, declared_classes
-from ddgs_hub.core.folders import hidden_sibling as hidden_sibling
-from ddgs_hub.core.folders import refuse_existing as refuse_existing
-from ddgs_hub.core.folders import refuse_unwritable as refuse_unwritable
-from ddgs_hub.core.folders import staged_folder as staged_folder
 from ddgs_hub.core.pointers import refuse_pointer_file
 from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError

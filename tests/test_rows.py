@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset
 from PIL import Image as PILImage
 
 from ddgs_hub import rows as rows_module
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import (
     ROWS_PER_GROUP,
@@ -19,7 +20,6 @@ from ddgs_hub.rows import (
     parquet_path,
     read_rows,
     require_columns,
-    staged_folder,
     undecoded,
     write_rows,
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from datasets import Features
 
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import OWNER, render_pool_section
 from ddgs_hub.hub.content import hash_pool
@@ -14,7 +15,7 @@ from ddgs_hub.hub.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.pool_card import ConfigFiles, with_pool
 from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files
 from ddgs_hub.hub.provenance import read_provenance
-from ddgs_hub.rows import parquet_path, read_tables, row_files, staged_folder, write_tables
+from ddgs_hub.rows import parquet_path, read_tables, row_files, write_tables
 
 SCORES = ("label", "source_index", "difficulty")  # of the original, no images: all that sampling needs, and whose it is
 

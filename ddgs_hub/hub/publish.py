@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+from ddgs_hub.core.folders import refuse_unwritable
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.access import check_name, check_privacy, check_token
 from ddgs_hub.hub.export import CARD, PROVENANCE
@@ -14,7 +15,6 @@ from ddgs_hub.hub.package import Package
 from ddgs_hub.hub.patience import make_client, page_of, persist, used_token
 from ddgs_hub.hub.pool_files import add_pool
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
-from ddgs_hub.rows import refuse_unwritable
 
 
 @dataclass(frozen=True, kw_only=True)
