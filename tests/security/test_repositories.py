@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import Done, run_all
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from hub_datasets import encoded
 from hub_server import HubServer
@@ -25,36 +26,6 @@ from ddgs_hub.recipe import Recipe, parse_recipe, recipe_to_dict
 TOKEN = "hf_" + "Canary" * 6
 SECRET = "a canary of this machine"
 SHARD = "train-00000-of-00001.parquet"
-RUN = """
-import contextlib, io, json, sys, time, traceback
-import datasets
-import ddgs_hub
-from ddgs_hub import cli
-from ddgs_hub.errors import InputError
-
-time.sleep = lambda seconds: None
-datasets.disable_progress_bars()
-done, (calls, results) = [], sys.argv[1:]
-for arguments in json.load(open(calls)):
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            if arguments[0] == "load":
-                print(ddgs_hub.load(arguments[1]).rows.column_names)
-            else:
-                sys.argv = ["ddgs-hub", *arguments]
-                cli.main()
-        except SystemExit as exit:
-            code = exit.code or 0
-        except InputError as error:
-            code = 2
-            print(f"ddgs-hub: {error}", file=sys.stderr)
-        except BaseException:
-            code = 1
-            traceback.print_exc(file=err)
-    done.append([code, out.getvalue(), err.getvalue()])
-json.dump(done, open(results, "w"))
-"""
 RECIPE: dict[str, Any] = {
     "name": "tiny",
     "data": {"original": "digits", "image_size": 8},
@@ -138,12 +109,6 @@ CARDS = {
 }
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 def parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
@@ -221,12 +186,7 @@ class Scene:
             self.calls[f"{case}: {command}"] = [*words.get(name, [name, repo]), *options]
 
     def play(self) -> None:
-        (self.folder / "calls.json").write_text(json.dumps(list(self.calls.values())))
-        paths = [str(self.folder / name) for name in ("calls.json", "done.json")]
-        ended = self.hub.run(RUN, *paths, token=TOKEN, cwd=self.folder, timeout=540)
-        assert ended.returncode == 0, ended.stderr
-        results = json.loads((self.folder / "done.json").read_text())
-        self.done = {name: Done(*result) for name, result in zip(self.calls, results, strict=True)}
+        self.done = run_all(self.hub, self.folder, self.calls, TOKEN)
 
 
 def add_models(scene: Scene) -> None:
