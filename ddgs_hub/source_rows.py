@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
 from ddgs_hub.core.pointers import refuse_pointer_file
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, reading
 from ddgs_hub.rows import ROWS_PER_GROUP
@@ -247,7 +248,7 @@ def open_parquet(path: str, where: str) -> Iterator[pq.ParquetFile]:
         InputError: it is no Parquet file, or, in the block, what is read of it is damaged.
         ConnectionLostError: the Hub does not answer.
     """
-    hub = HfFileSystem() if path.startswith("hf://") else None
+    hub = HfFileSystem(token=given_token()) if path.startswith("hf://") else None
     if not hub:
         with reading(where):
             refuse_pointer_file(Path(path), where)

@@ -99,7 +99,9 @@ def _acquire(holder: FileLock, folder: str | Path, wait: bool) -> None:
         holder.acquire(timeout=0)
     except Timeout as error:
         if not wait:
-            raise InputError(f"another command works in {folder}: wait for it, or choose another --output") from error
+            raise InputError(
+                f"another command works in {folder}: wait until it is done, or give another folder"
+            ) from error
         LOG.warning("another command works in %s: waiting for it", folder)
         holder.acquire()
 

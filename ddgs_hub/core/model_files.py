@@ -10,6 +10,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HTTPError
 
 from ddgs_hub.core.text import quoted
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 
 ON_HUB = "hf-hub:"  # before an id: whatever a folder on this machine is called, the one on the Hub is meant
@@ -59,7 +60,7 @@ class ModelFiles:
         """
         path = PurePosixPath(self.inside, file)
         if self.on_hub:
-            return Path(hf_hub_download(self.name, str(path), revision=self.revision))
+            return Path(hf_hub_download(self.name, str(path), revision=self.revision, token=given_token()))
         found = Path(self.name, path)
         if not found.is_file():
             raise FileNotFoundError(f"there is no file {path} in {self.name}")

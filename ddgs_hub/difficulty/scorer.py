@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.text import one_line
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Transform, load_classifier
 from ddgs_hub.errors import InputError
@@ -50,7 +51,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
     if constants.HF_HUB_OFFLINE:
         return Pinned(repo_id, _fetch(repo_id, revision)[0].name)
     try:
-        info = patiently(lambda: HfApi().model_info(repo_id, revision=revision))
+        info = patiently(lambda: HfApi(token=given_token()).model_info(repo_id, revision=revision))
     except (NoAnswer, OSError, ValueError) as error:
         raise _unavailable(repo_id, revision, error) from error
     return Pinned(info.id, str(info.sha))
@@ -220,7 +221,7 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
         return folder, name, None
     repo_id = _repository(name)
     try:
-        path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES))
+        path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES, token=given_token()))
     except (OSError, ValueError) as error:  # the Hub's own errors derive from these
         raise _unavailable(repo_id, revision, error) from error
     return path, repo_id, path.name

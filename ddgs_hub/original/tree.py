@@ -10,6 +10,7 @@ from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.hf_api import RepoFile
 
 from ddgs_hub.core.text import quoted
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, patiently
 
@@ -111,9 +112,9 @@ class HubTree:
     """The files of a dataset repository at one commit."""
 
     def __init__(self, pinned: Pinned) -> None:
-        self.name, self._pinned, self._hub = pinned.id, pinned, HfFileSystem()
+        self.name, self._pinned, self._hub = pinned.id, pinned, HfFileSystem(token=given_token())
         self._found: dict[str, Entries] = {"": Entries()}
-        api = HfApi()
+        api = HfApi(token=given_token())
         listed = patiently(
             lambda: list(api.list_repo_tree(pinned.id, recursive=True, repo_type="dataset", revision=pinned.commit))
         )
