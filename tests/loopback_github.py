@@ -1,6 +1,7 @@
 """A GitHub with one repository on the loopback address, which clients reach as github.com through a proxy."""
 
 import io
+import json
 import ssl
 import subprocess
 import threading
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-HOSTS = ("github.com", "raw.githubusercontent.com")
+HOSTS = ("github.com", "raw.githubusercontent.com", "api.github.com")
 COMMIT = "c0ffee" * 6 + "c0de"
 
 
@@ -26,11 +27,17 @@ def loopback_github(repository: str, checkout: Path, folder: Path) -> Iterator[d
     certificate = _certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, folder / "key.pem")
+    archive, project = _archive(checkout), (checkout / "pyproject.toml").read_bytes()
     answers = {
         f"github.com/{repository}": b"",
         f"github.com/{repository}.git/info/refs?service=git-upload-pack": f"{COMMIT} HEAD\0".encode(),
-        f"github.com/{repository}/archive/HEAD.zip": _archive(checkout),
-        f"raw.githubusercontent.com/{repository}/HEAD/pyproject.toml": (checkout / "pyproject.toml").read_bytes(),
+        f"github.com/{repository}/archive/HEAD.zip": archive,
+        f"raw.githubusercontent.com/{repository}/HEAD/pyproject.toml": project,
+        # What huggingface_hub before 1.28 asks for.
+        f"api.github.com/repos/{repository}": json.dumps({"default_branch": "main"}).encode(),
+        f"api.github.com/repos/{repository}/commits/main": COMMIT.encode(),
+        f"github.com/{repository}/archive/refs/heads/main.zip": archive,
+        f"raw.githubusercontent.com/{repository}/refs/heads/main/pyproject.toml": project,
     }
 
     class Proxy(BaseHTTPRequestHandler):

@@ -47,7 +47,8 @@ def test_a_resnet_learns_digits(hub: HubServer, digits_folder: Path, tmp_path: P
         env={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()  # by one process
+    said = [line for line in done.stdout.splitlines() if not line.startswith("[Gloo]")]  # torch 2.8 says more
+    first, second = said  # by one process
     assert first == f"100 images of acme/digits at {commit}, 6 epochs"
     found = re.fullmatch(r"accuracy on 360 validation images: (\d+\.\d) %", second)
     assert found, second
