@@ -76,7 +76,7 @@ TIMM = {
     "too wide to count": (edited(model_args={"stem_width": 10**15}), "1e\\+15 for 'stem_width'"),
     "another model": (edited(architecture="vit_large_patch16_224"), "asks for more than its weights hold"),
     "images of a million pixels a side": (timm_data(input_size=[3, 10**6, 10**6]), "for 'input_size'"),
-    "one channel": (edited(model_args={"in_chans": 1}), "input_size"),
+    "one channel": (edited(model_args={"in_chans": 1}), "input_size|cannot classify images"),
     "text for sizes": (timm_data(input_size="large"), "cannot load the scorer"),
     "a tiny crop": (timm_data(crop_pct=1e-9), "crop_pct"),
     "a crop that is text": (timm_data(crop_pct="0.9"), "crop_pct"),
@@ -98,7 +98,7 @@ TIMM = {
         "does not choose one class of several",
     ),
     "code of its own": (edited(auto_map={"AutoModel": "evil--code.Model"}), "code or weights beyond its own"),
-    "a type of numbers that torch lacks": (strange_numbers, "'x' is of a type that is not read"),
+    "a type of numbers that torch lacks": (strange_numbers, "'x' is of a type that is not read|it is damaged"),
     "cut short": (damaged(), "it is damaged"),
     "no weights": (written("nonsense", "model.safetensors"), "it is damaged"),
     "a header that lies": (lying_header, "it is damaged"),
@@ -166,8 +166,8 @@ def test_a_scorer_that_cannot_run_is_refused_when_it_is_loaded(timm_folder, scor
     refused(lambda: Scorer.from_pretrained(scorer), "gives logits that are no numbers")
     shutil.rmtree(scorer)
     small = {"img_size": 32, "embed_dim": 24, "depth": 1, "num_heads": 1, "num_classes": 10}
-    model = timm.create_model("vit_tiny_patch16_224", **small)
-    timm.models.save_for_hf(model, scorer, safe_serialization=True)
+    model = timm.create_model("vit_tiny_patch16_224", **small, pretrained_cfg_overlay={"input_size": (3, 32, 32)})
+    timm.models.save_for_hf(model, scorer, model_args=small, safe_serialization=True)
     Scorer.from_pretrained(scorer)
     timm_data(input_size=[3, 48, 48], fixed_input_size=False)(scorer)
     refused(lambda: Scorer.from_pretrained(scorer), "cannot classify images")
