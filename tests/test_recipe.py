@@ -239,7 +239,7 @@ class TestErrors:
 
     def test_every_section_has_numbers_that_the_next_test_knows(self) -> None:
         assert {key.rpartition(".")[0] for key in FLOATS} == {
-            *("codec.training", "model.pretraining", "finetune", "pool", "score.training", "sample", "evaluate")
+            *("data", "codec.training", "model.pretraining", "finetune", "pool", "score.training", "sample", "evaluate")
         }
 
     @pytest.mark.parametrize("key", FLOATS)
