@@ -53,6 +53,7 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<name>.")] = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    token: TokenOption = None,
 ) -> None:
     """All stages of a recipe in one run folder; finished ones are skipped.
 
@@ -75,7 +76,11 @@ def demo() -> None:
 
 @app.command()
 def prepare(
-    recipe: RecipeOption, output: OutputOption, original: SourceOption = None, values: SetOption = None
+    recipe: RecipeOption,
+    output: OutputOption,
+    original: SourceOption = None,
+    values: SetOption = None,
+    token: TokenOption = None,
 ) -> None:
     """Take the original dataset of a recipe out of its source.
 
@@ -117,6 +122,7 @@ def pretrain(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    token: TokenOption = None,
 ) -> None:
     """Train a DiT from scratch, with its autoencoder: the base for data that is not ImageNet.
 
@@ -173,6 +179,7 @@ def generate(
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    token: TokenOption = None,
 ) -> None:
     """Generate a pool of images.
 
@@ -264,6 +271,7 @@ def sample(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the draw; default: of the recipe of a published pool, else 0.")
     ] = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); `publish` takes what a published one gave.
@@ -287,6 +295,7 @@ def baseline(
     ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
     scorer: Annotated[str | None, typer.Option(help="Whose features herding and k-center use.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random selection.")] = 0,
+    token: TokenOption = None,
 ) -> None:
     """Select real images by a method that difficulty-guided sampling is compared with.
 
@@ -306,6 +315,7 @@ def evaluate(
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train classifiers from scratch on a dataset and test them on real images.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddgs_hub.cli import run_commands
-from ddgs_hub.cli_options import RevisionOption, SeedOption, new_folder
+from ddgs_hub.cli_options import RevisionOption, SeedOption, TokenOption, new_folder
+from ddgs_hub.core.folders import claimed, staged_folder
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Sample
 
@@ -42,6 +43,7 @@ def scored_dataset(description: str | None, *, source: str, revision: str | None
         at: RevisionOption = None,
         scorer: Annotated[str | None, typer.Option(help="Hub id or folder of another scorer.")] = None,
         split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
+        token: TokenOption = None,
     ) -> None:
         from ddgs_hub.builder import ScoredBuilder
 
@@ -71,6 +73,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
         streaming: StreamingOption = False,
         ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
         draw: SeedOption = None,
+        token: TokenOption = None,
     ) -> None:
         from ddgs_hub.builder import DistilledBuilder
 
@@ -91,10 +94,11 @@ def _carry_out(kind: "type[PinnedBuilder]", settings: dict[str, Any], output: Pa
     """Prepares a dataset and writes it to `output`, or prints the first rows of its stream."""
     if streaming == (output is not None):
         raise InputError("give either --output FOLDER, or --streaming to see the first rows")
-    builder = kind(**settings)
     if output:
-        print(_write(builder, output))
+        with claimed(output):
+            print(_write(kind(**settings), output))
         return
+    builder = kind(**settings)
     for split, rows in builder.as_streaming_dataset().items():
         for row in rows.remove_columns("image").take(FIRST_ROWS):
             print(split, {**row, "label": rows.features["label"].int2str(row["label"])})
@@ -103,7 +107,7 @@ def _carry_out(kind: "type[PinnedBuilder]", settings: dict[str, Any], output: Pa
 def _write(builder: "PinnedBuilder", output: Path) -> str:
     import numpy as np
 
-    from ddgs_hub.rows import staged_folder, write_rows
+    from ddgs_hub.rows import write_rows
 
     builder.download_and_prepare()
     [(split, rows)] = builder.as_dataset().items()

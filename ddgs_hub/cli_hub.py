@@ -46,7 +46,6 @@ def publish(
         adapter=adapter,
         create_pr=create_pr,
         dry_run=dry_run,
-        token=token,
     )
     show({**made.to_dict(), "text": made.text}, as_json)
 
@@ -63,7 +62,7 @@ def versions(
     """
     from ddgs_hub.hub import list_versions, versions_table
 
-    found = list_versions(repo, token=token)
+    found = list_versions(repo)
     show({"versions": [one.to_dict() for one in found], "text": versions_table(found)}, as_json)
 
 
@@ -81,5 +80,5 @@ def diff(
     """
     from ddgs_hub.hub import diff_versions
 
-    found = diff_versions(repo, a, b, token=token)
+    found = diff_versions(repo, a, b)
     show({**found.to_dict(), "text": found.text}, as_json)

@@ -6,16 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
+from ddgs_hub.core.folders import refuse_existing
+from ddgs_hub.core.tokens import using_token
 from ddgs_hub.processes import is_main
 
 
 def new_folder(path: Path | None) -> Path | None:
     """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
     if path is not None:
-        from ddgs_hub.rows import refuse_existing
-
         refuse_existing(path)
     return path
+
+
+def _use(context: typer.Context, token: str | None) -> str | None:
+    context.with_resource(using_token(token))
+    return token
 
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
@@ -36,7 +41,12 @@ PushOption = Annotated[
 ]
 PrivateOption = Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")]
 TokenOption = Annotated[
-    str | None, typer.Option("--token", help="Instead of HF_TOKEN's or the login's, which no list of processes shows.")
+    str | None,
+    typer.Option(
+        "--token",
+        callback=_use,
+        help="For all that is on the Hub, instead of HF_TOKEN's or the login's, which no list of processes shows.",
+    ),
 ]
 
 

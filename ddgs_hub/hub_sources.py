@@ -30,6 +30,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import repo_folder_name
 
 from ddgs_hub.core.text import one_line
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.rows import UNREADABLE
 
@@ -82,10 +83,10 @@ def why_no_model(name: str, revision: str | None, error: Exception) -> str:
 
 
 def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
-    token = get_token()
+    token = given_token() or get_token()
     if token is not None and not (token.isascii() and token.isprintable()):  # the client's error would show it
         raise InputError(f"the token of the Hub has characters that no token has: {LOG_IN}")
-    api = HfApi()
+    api = HfApi(token=given_token())
     pages = f"{constants.ENDPOINT}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}"
     page = f"{pages}{source}"
     try:
@@ -154,7 +155,7 @@ def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path
 
     def fetch(at: str) -> Path:
         try:
-            return Path(hf_hub_download(pinned.id, path, repo_type="dataset", revision=at))
+            return Path(hf_hub_download(pinned.id, path, repo_type="dataset", revision=at, token=given_token()))
         except LocalEntryNotFoundError as error:  # hides why there is no answer, and with it whether to ask again
             raise error.__cause__ or error from None
 

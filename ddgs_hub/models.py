@@ -26,7 +26,6 @@ def finetune(
     command: str,
     push: str | None = None,
     private: bool = False,
-    token: str | None = None,
 ) -> str:
     """Fine-tunes the recipe's base into a new folder with a card, and publishes it where `push` names a repository.
 
@@ -40,7 +39,6 @@ def finetune(
         command: the command line, for the card.
         push: `owner/name` on the Hub.
         private: see `hub.publish`.
-        token: see `hub.publish`.
 
     Returns:
         What was made, for people.
@@ -53,7 +51,7 @@ def finetune(
     base, revision = recipe.model.base, recipe.model.revision
     assert base is not None
     if push is not None:
-        by_the_first(lambda: check_push(push, "model", private=private, token=token))
+        by_the_first(lambda: check_push(push, "model", private=private))
     if push is not None and by_the_first(lambda: _is_finetuned(recipe, original, base, output)):
         made = f"{output} was fine-tuned before"
     else:
@@ -62,7 +60,7 @@ def finetune(
         made = stages.make_dit(recipe, original, base, output, base_revision=revision, describe=describe)
     if push is None:
         return made
-    return f"{made}\n{by_the_first(lambda: publish(output, push, private=private, token=token).text)}"
+    return f"{made}\n{by_the_first(lambda: publish(output, push, private=private).text)}"
 
 
 def train_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -> str:

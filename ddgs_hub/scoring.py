@@ -161,19 +161,17 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
     return {**result, "text": "\n".join(lines)}
 
 
-def score_and_publish(
-    request: ScoreRequest, output: Path, repo_id: str, *, private: bool = False, token: str | None = None
-) -> dict[str, Any]:
+def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, private: bool = False) -> dict[str, Any]:
     """`score_source`, and then `hub.publish`; whether that may be done is asked before anything is read.
 
     Raises:
         InputError: as both do.
     """
     if is_main() and not is_finished(request, output):
-        check_push(repo_id, "dataset", private=private, token=token)
+        check_push(repo_id, "dataset", private=private)
     result = score_source(request, output)
     if is_main():
-        made = publish(output, repo_id, private=private, token=token)
+        made = publish(output, repo_id, private=private)
         result |= {"published": made.to_dict(), "text": f"{result['text']}\n{made.text}"}
     wait_for_all()
     return result

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, reading
 from ddgs_hub.rows import ROWS_PER_GROUP
@@ -246,7 +247,7 @@ def open_parquet(path: str, where: str) -> Iterator[pq.ParquetFile]:
         InputError: it is no Parquet file, or, in the block, what is read of it is damaged.
         ConnectionLostError: the Hub does not answer.
     """
-    hub = HfFileSystem() if path.startswith("hf://") else None
+    hub = HfFileSystem(token=given_token()) if path.startswith("hf://") else None
     # What is read ahead by default would be images. The client tries again by itself where a connection breaks.
     with (
         reading(where),

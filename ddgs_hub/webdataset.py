@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 from ddgs_hub.core.door import choose_columns
 from ddgs_hub.core.schema import MOST_CLASSES, Count, read_json
 from ddgs_hub.core.text import one_line, quoted
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, patiently, reading
 from ddgs_hub.rows import ROWS_PER_GROUP
@@ -59,7 +60,11 @@ class _Info(TypedDict, total=False):
 def number_of_samples(pinned: Pinned, split: str) -> int | None:
     """How many images a split has, by the `_info.json` that timm puts beside its shards; None where it does not say."""
     try:
-        path = patiently(lambda: hf_hub_download(pinned.id, "_info.json", repo_type="dataset", revision=pinned.commit))
+        path = patiently(
+            lambda: hf_hub_download(
+                pinned.id, "_info.json", repo_type="dataset", revision=pinned.commit, token=given_token()
+            )
+        )
     except EntryNotFoundError:
         return None
     info = read_json(Path(path), _Info, f"_info.json of {pinned.id}")
@@ -233,8 +238,9 @@ def _members(shard: str, where: str) -> Iterator[tuple[str, _Member]]:
 
 @contextmanager
 def _opened(shard: str) -> Iterator[IO[bytes]]:
+    hub = HfFileSystem(token=given_token()) if shard.startswith("hf://") else None
     how: dict[str, Any] = {"block_size": 0}  # one request for all of it, which goes on where it broke
-    with HfFileSystem().open(shard, "rb", **how) if shard.startswith("hf://") else Path(shard).open("rb") as handle:
+    with hub.open(shard, "rb", **how) if hub else Path(shard).open("rb") as handle:
         yield handle
 
 

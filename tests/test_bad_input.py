@@ -339,7 +339,7 @@ class TestRunFolder:
     def test_that_another_run_works_in(self, refuse: Refuse, place: Path) -> None:
         with FileLock(hidden_sibling(place / "busy", "lock")):
             line = refuse("run digits --output busy")
-        assert "another command works in busy: wait for it, or choose another --output" in line
+        assert "another command works in busy: wait until it is done, or give another folder" in line
 
 
 class TestProcess:

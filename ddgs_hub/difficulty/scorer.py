@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint_folder
@@ -45,7 +46,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
     if constants.HF_HUB_OFFLINE:
         return Pinned(repo_id, _fetch(repo_id, revision)[0].name)
     try:
-        info = patiently(lambda: HfApi().model_info(repo_id, revision=revision))
+        info = patiently(lambda: HfApi(token=given_token()).model_info(repo_id, revision=revision))
     except (NoAnswer, OSError, ValueError) as error:
         raise _unavailable(repo_id, revision, error) from error
     return Pinned(info.id, str(info.sha))
@@ -214,7 +215,7 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
         return folder, name, None
     repo_id = _repository(name)
     try:
-        path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES))
+        path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES, token=given_token()))
     except (OSError, ValueError) as error:  # the Hub's own errors derive from these
         raise _unavailable(repo_id, revision, error) from error
     return path, repo_id, path.name

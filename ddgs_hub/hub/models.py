@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard as HubModelCard
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HTTPError
 
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.hub.cards import ModelCard, ScorerCard
 from ddgs_hub.hub.export import CARD, write_model_card, write_provenance
 from ddgs_hub.hub.patience import page_of
@@ -83,7 +84,7 @@ def license_of(base: str, revision: str | None = None) -> dict[str, str]:
     """
     page = page_of(base, "model")
     try:
-        data = HubModelCard.load(hf_hub_download(base, CARD, revision=revision)).data.to_dict()
+        data = HubModelCard.load(hf_hub_download(base, CARD, revision=revision, token=given_token())).data.to_dict()
     except (OSError, ValueError, HTTPError):  # there is none, the Hub cannot be reached, or it is no YAML
         data = {}
     if not isinstance(data.get("license"), str):

@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError, causes
 
 # httpx's and requests' errors, Xet's ConnectionError, and what a page of HTML in the place of an answer raises. The
@@ -103,12 +104,12 @@ def page_of(repo_id: str, repo_type: str, endpoint: str = constants.ENDPOINT) ->
 
 
 def make_client(api: HfApi | None, token: str | None) -> HfApi:
-    """The client to use: `api`, or one with `token`, or with that of the environment or the login.
+    """The client to use: `api`, or one with `token`, or with that of the command, the environment or the login.
 
     Raises:
         InputError: a token has characters that no token has.
     """
-    api = api or HfApi(token=token)
+    api = api or HfApi(token=token or given_token())
     used = used_token(api)
     # An HTTP client would quote the header with the token in its error.
     if used is not None and not (used.isascii() and used.isprintable() and " " not in used):

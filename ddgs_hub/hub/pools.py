@@ -14,6 +14,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ddgs_hub.core.door import COLUMNS, admit, choose_columns
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import PROVENANCE
 from ddgs_hub.hub_sources import Pinned, cached_snapshot, not_cached, patiently, pin_dataset, reading, split_revision
@@ -114,7 +115,10 @@ def _fetch_set(spec: str) -> tuple[Path, Pinned]:
 def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
     """By the name of the revision: so the cache remembers what it stood for, and offline finds it by that name."""
     try:
-        return Path(snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns))
+        token = given_token()
+        return Path(
+            snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns, token=token)
+        )
     except LocalEntryNotFoundError as error:  # hides why the Hub gave no answer, and with it whether to ask again
         raise error.__cause__ or error from None
 

@@ -1,5 +1,6 @@
 """Publishes a dataset or a model: one commit, then one tag, and neither twice, whatever happens on the way."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+from ddgs_hub.core.folders import is_writable, owned, refuse_unwritable
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.access import check_name, check_privacy, check_token
 from ddgs_hub.hub.export import CARD, PROVENANCE
@@ -14,7 +16,6 @@ from ddgs_hub.hub.package import Package
 from ddgs_hub.hub.patience import make_client, page_of, persist
 from ddgs_hub.hub.pool_files import add_pool
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
-from ddgs_hub.rows import refuse_unwritable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,8 @@ def publish(
         api: a client to use instead of a new one.
 
     Raises:
-        InputError: the folder is none, the Hub refuses or does not answer, or `version` cannot be given.
+        InputError: the folder is none, another command works there, the Hub refuses or does not answer, or `version`
+            cannot be given.
     """
     check_name(repo_id)
     wanted = Version.parse(version)
@@ -110,12 +112,16 @@ def publish(
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
     found = find_repository(Path(folder), repo_id)
-    package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run)
-    known = check_token(api)
-    if known in package.card or known in str(package.provenance):
-        raise InputError(f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one")
-    publisher = _Publisher(api, package, wanted, private, create_pr)
-    return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
+    # What may not be written here nobody else writes either.
+    with owned(found) if found.is_dir() and is_writable(found) else nullcontext():
+        package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run)
+        known = check_token(api)
+        if known in package.card or known in str(package.provenance):
+            raise InputError(
+                f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one"
+            )
+        publisher = _Publisher(api, package, wanted, private, create_pr)
+        return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
 
 
 publish_dataset = publish  # the name for who publishes datasets alone: a folder says itself what it holds

@@ -15,6 +15,7 @@ from ddgs_hub.core.door import declared_classes
 from ddgs_hub.core.front_matter import read_front_matter, read_mapping, refuse_other_files
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.text import one_line, quoted
+from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, dataset_file, patiently
 from ddgs_hub.rows import row_files
@@ -98,7 +99,7 @@ def reason_of(error: Exception) -> str:
 def _load_builder(folder: Path | None, pinned: Pinned | None, config: str | None) -> DatasetBuilder:
     if folder:
         return load_dataset_builder(str(folder), config)
-    return load_dataset_builder(_given(pinned).id, config, revision=_given(pinned).commit)
+    return load_dataset_builder(_given(pinned).id, config, revision=_given(pinned).commit, token=given_token())
 
 
 def _given(pinned: Pinned | None) -> Pinned:
