@@ -1,10 +1,11 @@
-# make demo | test | quality | style | bench: each makes what it needs, the virtual environment included.
+# make demo | test | lowest | quality | style | bench: each makes what it needs, the virtual environment included.
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 CODE := ddgs_hub builder_scripts benchmarks examples tests
 
-.PHONY: demo test quality style bench clean
+.PHONY: demo test lowest quality style bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +18,13 @@ demo: $(VENV)/.installed  ## the whole method on real handwritten digits, in run
 # Two processes of one thread are faster than one of two; the longest files come first (tests/conftest.py).
 test: $(VENV)/.installed  ## all tests: offline, no GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+lowest:  ## all tests with the lowest versions that pyproject.toml admits
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable ".[dev]"
+	touch $(LOWEST)/.installed
+	$(MAKE) test VENV=$(LOWEST)
 
 quality: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff check $(CODE)
@@ -31,4 +39,4 @@ bench: $(VENV)/.installed  ## speed against a plain implementation, in one run
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache

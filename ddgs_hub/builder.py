@@ -27,11 +27,12 @@ from datasets.fingerprint import Hasher
 from ddgs_hub import __version__
 from ddgs_hub.distill import distill
 from ddgs_hub.errors import InputError
+from ddgs_hub.original.classes import check_every_class, original_rows
 from ddgs_hub.original.mapped import load_rows
 from ddgs_hub.recipe import Sample
 from ddgs_hub.rows import ROWS_PER_GROUP
 from ddgs_hub.source_rows import SourceRows
-from ddgs_hub.sources import check_every_class, open_source, original_rows, pin_source
+from ddgs_hub.sources import open_source, pin_source
 from ddgs_hub.subsets import get_subset
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ddgs_hub.core.folders import refuse_existing
+from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
 from ddgs_hub.processes import is_main
 
@@ -50,13 +51,13 @@ TokenOption = Annotated[
 ]
 
 
-def say(line: str) -> None:
-    """Prints a line, once where there are several processes."""
+def say(text: str) -> None:
+    """Prints lines, once where there are several processes; nothing that they quote acts on the terminal."""
     if is_main():
-        print(line)
+        print(printable(text))
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:
-    """A result as JSON, or its text."""
+    """A result as JSON, in ASCII, or its text."""
     text = result.pop("text")
     say(json.dumps(result, indent=1) if as_json else text)

@@ -1,28 +1,74 @@
 """Image ↔ latent: the autoencoders that the DiT works behind, and the crop that comes before them."""
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import torch
 from datasets import Dataset
 from diffusers import AutoencoderKL, AutoencoderTiny
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HTTPError
 from PIL import Image as PILImage
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ddgs_hub.core.components import Kind, load_component
+from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
+from ddgs_hub.core.schema import FOREIGN
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import why_no_model
 from ddgs_hub.recipe import AutoencoderTraining
-from ddgs_hub.rows import decode_image, undecoded
+from ddgs_hub.rows import undecoded
 
 Autoencoder: TypeAlias = AutoencoderKL | AutoencoderTiny
-CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 LATENT_PIXELS_TOGETHER = 2**13  # that are decoded together: 8 images of 256 px, whose activations are gigabytes
 DETERMINISTIC_LOG_VARIANCE = -30.0  # an autoencoder without a posterior: its latents have no spread
+
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Layers = Annotated[int, Field(ge=0, le=64)]
+Scale = Annotated[float, Field(gt=0, lt=1e6)]
+Levels = Field(min_length=1, max_length=8)
+
+
+class KLSettings(BaseModel):
+    """What the configuration of an `AutoencoderKL` may say; the same as its arguments."""
+
+    model_config = FOREIGN
+    in_channels: Literal[3] = 3
+    out_channels: Literal[3] = 3
+    down_block_types: Annotated[list[Literal["DownEncoderBlock2D", "AttnDownEncoderBlock2D"]], Levels]
+    up_block_types: Annotated[list[Literal["UpDecoderBlock2D", "AttnUpDecoderBlock2D"]], Levels]
+    block_out_channels: Annotated[list[Channels], Levels]
+    sample_size: Channels | list[Channels] = 32
+    layers_per_block: Layers = 1
+    act_fn: str = Field("silu", max_length=40)
+    latent_channels: Channels = 4
+    norm_num_groups: Channels = 32
+    scaling_factor: Scale = 0.18215
+    use_quant_conv: bool = True
+    use_post_quant_conv: bool = True
+    mid_block_add_attention: bool = True
+
+
+class TinySettings(BaseModel):
+    """What the configuration of an `AutoencoderTiny` may say; the same as its arguments."""
+
+    model_config = FOREIGN
+    in_channels: Literal[3] = 3
+    out_channels: Literal[3] = 3
+    encoder_block_out_channels: Annotated[list[Channels], Levels] = [64] * 4
+    decoder_block_out_channels: Annotated[list[Channels], Levels] = [64] * 4
+    num_encoder_blocks: Annotated[list[Layers], Levels] = [1, 3, 3, 3]
+    num_decoder_blocks: Annotated[list[Layers], Levels] = [3, 3, 3, 1]
+    act_fn: str = Field("relu", max_length=40)
+    latent_channels: Channels = 4
+    upsampling_scaling_factor: int = Field(2, ge=1, le=8)
+    scaling_factor: Scale = 1.0
+
+
+KINDS = {"AutoencoderKL": Kind(AutoencoderKL, KLSettings), "AutoencoderTiny": Kind(AutoencoderTiny, TinySettings)}
 
 
 class Codec:
@@ -106,28 +152,21 @@ def load_autoencoder(name_or_path: str | Path, revision: str | None = None) -> A
     Raises:
         InputError: there is none.
     """
-    where = {"subfolder": "vae" if _has_vae(name_or_path, revision) else None, "revision": revision}
+    files = ModelFiles.of(name_or_path, revision)
     try:
-        config = AutoencoderKL.load_config(str(name_or_path), **where)
-        kind = CLASSES.get(config.get("_class_name", ""))
-        if kind is None:
-            raise InputError(f"{name_or_path} is {config.get('_class_name')}: give one of {', '.join(CLASSES)}")
-        return kind.from_pretrained(str(name_or_path), **where, torch_dtype=torch.float32)
-    except OSError as error:
-        reason = why_no_model(str(name_or_path), revision, error)
-        raise InputError(f"cannot load an autoencoder from {name_or_path}: {reason}") from error
+        autoencoder, _ = load_component(files.within("vae") if _has_vae(files) else files, KINDS)
+    except UNREACHABLE as error:
+        reason = error if isinstance(error, InputError) else why_no_model(files.name, revision, error)
+        raise InputError(f"cannot load an autoencoder from {files.name}: {reason}") from error
+    return autoencoder
 
 
-def _has_vae(name_or_path: str | Path, revision: str | None) -> bool:
+def _has_vae(files: ModelFiles) -> bool:
     """Whether an autoencoder is that of a pipeline."""
-    path = Path(name_or_path)
-    if path.is_dir():
-        return (path / "vae").is_dir()
     try:
-        hf_hub_download(str(name_or_path), "vae/config.json", revision=revision)
-    except (OSError, ValueError, HTTPError):  # an autoencoder alone, or what loading it will say
+        return files.find("vae/config.json") is not None
+    except UNREACHABLE:  # what loading it will say
         return False
-    return True
 
 
 def center_crop(image: PILImage.Image, size: int) -> PILImage.Image:

@@ -13,7 +13,11 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: object) -> None:
-        super().__init__(one_line(message))
+        text = str(message)
+        if text.startswith(f"Caught {type(self).__name__} in DataLoader worker"):
+            # torch makes the error of a worker anew, of its traceback, which ends with the error's own message.
+            text = text.rpartition(f"{type(self).__name__}: ")[2]
+        super().__init__(one_line(text))
 
 
 class ConnectionLostError(InputError):

@@ -9,6 +9,7 @@ import xxhash
 from datasets import Dataset
 from torch import Tensor, nn
 
+from ddgs_hub.core.decoding import encoded_bytes
 from ddgs_hub.rows import undecoded
 
 BLOCK = 2**20  # bytes of a file that are in memory at once
@@ -30,8 +31,8 @@ def fingerprint(*parts: nn.Module | Dataset | Tensor | bytes | Any) -> str:
         elif isinstance(part, bytes):
             digest.update(part)
         elif isinstance(part, Dataset):
-            for row in undecoded(part.select_columns(["image", "label"])):
-                digest.update(row["image"]["bytes"])
+            for number, row in enumerate(undecoded(part.select_columns(["image", "label"]))):
+                digest.update(encoded_bytes(row["image"], number))
                 digest.update(str(row["label"]).encode())
         else:
             digest.update(json.dumps(part).encode())

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +13,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from tqdm.auto import tqdm
 
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import decode_image, undecoded
+from ddgs_hub.core.decoding import decode_image, encoded_bytes
+from ddgs_hub.rows import undecoded
 
 MAX_WORKERS = 16
 PIXELS_WORTH_WORKERS = 50e6  # decoding these takes about as long as starting workers does: a second
@@ -25,14 +24,10 @@ def encoded_images(rows: Dataset, first: int = 0) -> Iterator[bytes]:
     """The encoded bytes of each row's image, as they are stored; messages number the rows from `first` on.
 
     Raises:
-        InputError: a file that a row points to cannot be read.
+        InputError: a row has none; the message names it.
     """
     for row, cell in enumerate(_cells(rows), first):
-        image = cell["image"]
-        try:
-            yield image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-        except (OSError, TypeError) as error:
-            raise InputError(f"the image of row {row} cannot be read ({error}): remove or replace that row") from error
+        yield encoded_bytes(cell["image"], row)
 
 
 def image_batches(
@@ -64,20 +59,18 @@ def image_batches(
         _Images(rows, transform),
         batch_sampler=[batch.tolist() for batch in batches],
         num_workers=_default_workers(rows) if num_workers is None else num_workers,
-        collate_fn=_collate,
+        collate_fn=torch.stack,
         pin_memory=pin_memory,
     )
     total = sum(map(len, batches))
     with tqdm(total=total, desc=description, unit="image", leave=False, delay=2, disable=None) as bar:
         for batch, images in zip(batches, loader, strict=True):
-            if isinstance(images, str):
-                raise InputError(images)
             yield batch, images
             bar.update(len(batch))
 
 
 class _Images(TorchDataset):
-    """Row number → transformed image; the message where it cannot be decoded."""
+    """Row number → transformed image."""
 
     def __init__(self, rows: Dataset, transform: Callable[[Image], Tensor]) -> None:
         self.cells = _cells(rows)
@@ -86,16 +79,8 @@ class _Images(TorchDataset):
     def __len__(self) -> int:
         return len(self.cells)
 
-    def __getitem__(self, row: int) -> Tensor | str:
-        try:
-            return self.transform(decode_image(self.cells[row]["image"], row))
-        except InputError as error:  # raised in a worker, it would arrive with the worker's traceback as its message
-            return str(error)
-
-
-def _collate(images: list[Tensor | str]) -> Tensor | str:
-    messages = [image for image in images if isinstance(image, str)]
-    return messages[0] if messages else torch.stack([image for image in images if isinstance(image, Tensor)])
+    def __getitem__(self, row: int) -> Tensor:
+        return self.transform(decode_image(self.cells[row]["image"], row))
 
 
 def _cells(rows: Dataset) -> Dataset:

@@ -1,14 +1,14 @@
 """Scores that were published without images, joined with the images of their source."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Image, concatenate_datasets
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub.provenance import Provenance
 from ddgs_hub.original.mapped import cached_rows
 from ddgs_hub.rows import checked_labels, class_names, require_columns
 
@@ -32,29 +32,34 @@ class ScoredSource:
     subset: str | None
 
     @classmethod
-    def read(cls, provenance: Mapping[str, Any], where: str, instead: str | None = None) -> "ScoredSource":
+    def read(cls, provenance: Provenance, where: str, instead: str | None = None) -> "ScoredSource":
         """The source of which a `provenance.json` tells.
 
         Args:
-            provenance: its content.
+            provenance: what it tells.
             where: whose it is, for messages.
             instead: where the images are to be read, if not where they were scored.
 
         Raises:
-            InputError: it tells of none, or of one that only they have who scored it, and nothing is given instead.
+            InputError: it tells of none, or of one that only they have who scored it, and nothing is given instead; or
+                a file or folder of this machine is called like it, which it does not mean.
         """
-        told = provenance.get("source")
-        if not isinstance(told, dict):
+        told = provenance.source
+        if told is None:
             raise InputError(f"{where} has no column 'image', and its provenance.json names no source: load another")
-        known = {key: told.get(key) for key in ("config", "subset")}
-        split = told.get("split") or "train"
+        split = told.split or "train"
         if instead is not None:
-            return cls(instead, told.get("commit") if instead == told.get("id") else None, split=split, **known)
-        if not told.get("id"):
+            return cls(instead, told.commit if instead == told.id else None, told.config, split, told.subset)
+        if not told.id:
             raise InputError(
                 f"{where} has scores of images that are not on the Hub: give their folder as `source`, if you have it"
             )
-        return cls(told["id"], told.get("commit"), split=split, **known)
+        if Path(told.id).exists():
+            raise InputError(
+                f"{where} has scores of the dataset {told.id}, and a file or folder here is called so, too: "
+                "start in another folder, or give the images as `source`"
+            )
+        return cls(told.id, told.commit, told.config, split, told.subset)
 
     def images(self) -> Dataset:
         """All rows of the source, or of the subset in it, mapped from files in the cache of datasets.

@@ -1,28 +1,34 @@
 """Published rows for a trainer: at one commit, with the images of their source, and the protocol's transforms."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetInfo, Features, Value
+from datasets.fingerprint import generate_random_fingerprint
+from datasets.table import InMemoryTable, concat_tables
 from PIL.Image import Image
 
+from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import mix
 from ddgs_hub.evaluation.images import same_classes
 from ddgs_hub.hub.export import PROVENANCE
-from ddgs_hub.hub.remote import PUBLISHED, Version
+from ddgs_hub.hub.provenance import Provenance, read_provenance
+from ddgs_hub.hub.remote import Version
 from ddgs_hub.hub_sources import dataset_file
 from ddgs_hub.joining import ScoredSource, join_scores
 from ddgs_hub.original.mapped import load_pinned, load_rows
 from ddgs_hub.recipe import parse_section
-from ddgs_hub.rows import class_names, require_columns
+from ddgs_hub.rows import class_names, require_columns, undecoded
 from ddgs_hub.sources import find_dataset
+
+NUMBER = "number"  # a column that the transforms see: of a row, for messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,8 @@ class LoadedDataset:
     """The rows of a published dataset, and how networks are trained on them.
 
     Attributes:
-        rows: with all columns that were published, and `image` where it was not.
+        rows: with all columns that were published, and `image` where it was not. An `image` that is taken out of these
+            is what datasets decodes it to; `training_rows` and `validation_rows` see what all of ddgs-hub sees.
         repo_id: as the Hub spells it, or the folder.
         commit: what the revision stood for, 40 hexadecimal digits; None for a folder.
         version: `vMAJOR.MINOR.PATCH` that this commit belongs to; None where it was not published by ddgs-hub.
@@ -59,7 +66,10 @@ class LoadedDataset:
         return ValidationTransform(self.protocol)
 
     def training_rows(self) -> Dataset:
-        """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`."""
+        """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`.
+
+        To take one out raises an InputError where its image cannot be decoded; the message names its row here.
+        """
         return _transformed(self.rows, self.train_transform.batch)
 
     def validation_rows(self, rows: Dataset) -> Dataset:
@@ -115,11 +125,12 @@ def load(
     if folder.is_dir():
         if revision is not None:
             raise InputError(f"{repo_id} is a folder and has no revision '{revision}': leave it out, or give a Hub id")
-        where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE)
+        where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE, str(repo_id))
         rows = load_rows(folder, split, config=name)
     else:
         pinned = find_dataset(str(repo_id), name, revision)
-        where, commit, provenance = pinned.id, pinned.commit, _read(dataset_file(pinned, PROVENANCE, revision))
+        where, commit = pinned.id, pinned.commit
+        provenance = _read(dataset_file(pinned, PROVENANCE, revision), where)
         rows = load_pinned(pinned, split, name)
     if "image" not in rows.column_names:
         scored = ScoredSource.read(provenance, where, str(source) if source else None)
@@ -133,33 +144,35 @@ def load(
     )
 
 
-def _read(file: Path | None) -> Mapping[str, Any]:
-    """The content of a `provenance.json`; empty where there is none, or one of somebody else."""
-    if file is None or not file.is_file():
-        return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
+def _read(file: Path | None, where: str) -> Provenance:
+    return read_provenance(file, where) if file else Provenance()
 
 
-def _version(provenance: Mapping[str, Any]) -> str | None:
-    published = provenance.get(PUBLISHED)
-    version = Version.parse(published.get("version")) if isinstance(published, dict) else None
+def _version(provenance: Provenance) -> str | None:
+    version = Version.parse(provenance.published.version)
     return str(version) if version else None
 
 
-def _protocol(provenance: Mapping[str, Any], where: str) -> Protocol:
-    recipe = provenance.get("recipe")
-    told = recipe.get("evaluate") if isinstance(recipe, dict) else None
-    return parse_section(Protocol, told or {}, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
+def _protocol(provenance: Provenance, where: str) -> Protocol:
+    told: Any = (provenance.recipe or {}).get("evaluate") or {}
+    return parse_section(Protocol, told, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
 
 
 def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:
-    return rows.select_columns(["image", "label"]).with_transform(partial(_apply, transform))
+    return _numbered(undecoded(rows.select_columns(["image", "label"]))).with_transform(partial(_apply, transform))
+
+
+def _numbered(rows: Dataset) -> Dataset:
+    """The rows with their numbers, which they keep wherever they are put; no image is copied, as `add_column` would."""
+    chosen = rows._indices  # the place of each row in the table behind them; None: they are all of it
+    numbers = np.zeros(len(rows.data), dtype=np.int64)
+    numbers[slice(None) if chosen is None else chosen.column(0).to_numpy()] = np.arange(len(rows))
+    table = concat_tables([rows.data, InMemoryTable.from_pydict({NUMBER: numbers})], axis=1)
+    info = DatasetInfo(features=Features({**rows.features, NUMBER: Value("int64")}))
+    return Dataset(table, info, indices_table=chosen, fingerprint=generate_random_fingerprint())
 
 
 def _apply(transform: Callable[[Sequence[Image]], torch.Tensor], batch: dict[str, Any]) -> dict[str, Any]:
     """A function of the module: workers of a data loader may have to unpickle it."""
-    return {"image": transform(batch["image"]), "label": batch["label"]}
+    images = [decode_image(cell, row) for cell, row in zip(batch["image"], batch[NUMBER], strict=True)]
+    return {"image": transform(images), "label": batch["label"]}

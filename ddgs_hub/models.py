@@ -3,19 +3,30 @@
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ddgs_hub import stages
 from ddgs_hub.bases import base_path
+from ddgs_hub.core.folders import refuse_existing
+from ddgs_hub.core.schema import read_json
+from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.processes import by_the_first
 from ddgs_hub.provenance import made_with, model_identity
 from ddgs_hub.recipe import Recipe, changed_keys, load_recipe, recipe_names, recipe_to_dict
-from ddgs_hub.rows import read_rows, refuse_existing
+from ddgs_hub.rows import read_rows
 
 SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the bases that come with the package: its own
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What `losses.json` of a fine-tuned DiT says: the diffusion loss at every step."""
+
+    diffusion: list[float]
 
 
 def finetune(
@@ -89,14 +100,14 @@ def describe_dit(recipe: Recipe, original: Path, base: str | Path, dit: Path, *,
         terms = SHIPPED_LICENSE
     else:  # trained on the original images, or unknown
         terms = {"license": recipe.hub.license if recipe.model.base is None else "other"}
-    losses = json.loads((dit / stages.LOSSES).read_text(encoding="utf-8"))
+    losses = read_json(dit / stages.LOSSES, Losses, str(dit / stages.LOSSES))
     provenance = {
         **made_with(recipe),
         KIND: DIT.name,
         "base_model": base_id,
         "license": terms,
         "datasets": _datasets(recipe),
-        "steps": len(losses["diffusion"]),
+        "steps": len(losses.diffusion),
         "command": command,
         CONTENT: {"weights": hash_weights(dit), **_made_of(original, base, revision)},
     }
@@ -149,17 +160,18 @@ def command_line(command: str, *options: str, values: Sequence[str] | None, seed
 
 def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bool:
     """Whether `output` holds the whole of what fine-tuning would make: by recipe, base and images."""
-    from ddgs_hub.hub import CONTENT, PROVENANCE, public_values
+    from ddgs_hub.hub import PROVENANCE, public_values
+    from ddgs_hub.hub.provenance import read_provenance
 
     try:
-        there = json.loads((output / PROVENANCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        there = read_provenance(output / PROVENANCE, str(output))
+    except InputError:  # damaged: it is not the whole
         return False
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
-    if there.get("recipe") != wanted:
+    if there.recipe != wanted or there.content is None:
         return False
-    made_of = _made_of(original, base, recipe.model.revision)
-    return made_of == {key: there.get(CONTENT, {}).get(key) for key in made_of}
+    made_of, told = _made_of(original, base, recipe.model.revision), there.content.told()
+    return made_of == {key: told.get(key) for key in made_of}
 
 
 def _made_of(original: Path, base: str | Path, revision: str | None) -> dict[str, Any]:

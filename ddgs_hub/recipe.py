@@ -20,7 +20,7 @@ from ddgs_hub.evaluation.protocol import Protocol
 T = TypeVar("T")
 RECIPES = Path(__file__).parent / "recipes"
 
-FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$")]  # what a folder or a repository can be called
+FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # what a folder or a repository can be called
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
 
 
@@ -34,6 +34,10 @@ class Data:
     subset: SubsetName | None = None  # which classes to take out of it; None: all
     train_split: str = "train"
     validation_split: str = "validation"
+    # Instead of a validation split: this share of the different images of each class, by a hash of their bytes.
+    validation_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    image_column: str | None = None  # its name in the source; None: it is found
+    label_column: str | None = None  # such as CIFAR-100's fine_label; None: it is found
     image_size: Annotated[int, Field(ge=8)] = 256  # px; what the DiT is trained on and generates
     flip: bool = True  # horizontal flips are the same class (not so for digits)
 

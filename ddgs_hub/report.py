@@ -1,19 +1,26 @@
 """What a run ends with: accuracies, figures, and the files of the Hub repository with their cards."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.folders import staged_folder
+from ddgs_hub.core.schema import Json, read_json, read_values
+from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.original.mapped import load_rows
 from ddgs_hub.provenance import made_with, model_identity
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.rows import class_names, decode_image, read_rows, staged_folder, undecoded
+from ddgs_hub.rows import class_names, read_rows, undecoded
 from ddgs_hub.stages import SELECTIONS, write_json
+
+if TYPE_CHECKING:
+    from ddgs_hub.evaluation import Evaluation
+    from ddgs_hub.hub import ClassSelection
 
 METHODS = (  # what the rows of the table of a run are, see `Run`
     "*Random* are real images, *DiT* images of the base as it was, *Minimax* the first images of the fine-tuned DiT's "
@@ -33,15 +40,25 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     for k, (method, rows) in enumerate(methods.items()):
         path = output / f"{k}-{method.split()[0].lower()}.json"
         digest = fingerprint(rows)
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known.get("rows_fingerprint") != digest:
+        result = evaluated_before(path, digest)
+        if result is None:
             result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
-            known = {"rows_fingerprint": digest, **result.to_dict()}
-            write_json(path, known)
-        results[method] = known
+            write_json(path, {"rows_fingerprint": digest, **result.to_dict()})
+        results[method] = {"rows_fingerprint": digest, **result.to_dict()}
     write_json(output / "results.json", results)
     best = max(results, key=lambda method: results[method]["best_mean"])
     return f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
+
+
+def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
+    """The result in a file, if it is that of these rows; None where it is damaged, too: then it is made again."""
+    from ddgs_hub.evaluation import Evaluation
+
+    try:
+        values = read_json(path, Json, str(path)) if path.is_file() else {}
+        return read_values(values, Evaluation, str(path)) if values.get("rows_fingerprint") == digest else None
+    except InputError:
+        return None
 
 
 def evaluate_source(recipe: Recipe, source: str, validation: Path, *, revision: str | None = None) -> dict[str, Any]:
@@ -59,8 +76,8 @@ def read_table(evaluation: Path) -> str:
     """The accuracy table of an evaluation folder."""
     from ddgs_hub.evaluation import Evaluation, accuracy_table
 
-    results = json.loads((evaluation / "results.json").read_text(encoding="utf-8"))
-    return accuracy_table({method: Evaluation.from_dict(values) for method, values in results.items()})
+    path = evaluation / "results.json"
+    return accuracy_table(read_json(path, dict[str, Evaluation], str(path)))
 
 
 def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> str:
@@ -72,19 +89,30 @@ def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> s
     labels = {name: np.asarray(part["label"]) for name, part in rows.items()}
     raw = {name: np.asarray(part["difficulty"]) for name, part in rows.items()}
     log = {name: np.asarray(rows[name]["difficulty_log"]) for name in "pd"}
-    selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
+    selections = read_selections(distilled)
     # The two classes whose originals are easiest and hardest on average: what lies between looks like one of them.
     means = [raw["o"][labels["o"] == k].mean() for k in range(len(selections))]
     shown = []
     for k in sorted({int(np.argmin(means)), int(np.argmax(means))}):
         o, p, d = (raw[name][labels[name] == k] for name in "opd")
-        transformed = log_transform(o, selections[k]["bottom"], selections[k]["top"])
+        transformed = log_transform(o, selections[k].bottom, selections[k].top)
         after = Difficulties(transformed, log["p"][labels["p"] == k], log["d"][labels["d"] == k])
-        shown.append(ClassDifficulties(selections[k]["name"], Difficulties(o, p, d), after))
+        shown.append(ClassDifficulties(selections[k].name, Difficulties(o, p, d), after))
     with staged_folder(output) as folder:
         difficulty_figure(shown, folder / "difficulty.png")
         draw_sheet(rows["d"], folder / "sheet.png")
     return f"{output.name}/difficulty.png and {output.name}/sheet.png"
+
+
+def read_selections(distilled: Path) -> list["ClassSelection"]:
+    """How each class of a distilled set was selected.
+
+    Raises:
+        InputError: there is no such file, or it is damaged.
+    """
+    from ddgs_hub.hub import ClassSelection
+
+    return read_json(distilled / SELECTIONS, list[ClassSelection], str(distilled / SELECTIONS))
 
 
 def draw_sheet(rows: Dataset, path: Path) -> None:
@@ -115,7 +143,6 @@ def make_repository(
     """Writes the files of the Hub repository of a distilled dataset."""
     from ddgs_hub.hub import (
         CONTENT,
-        ClassSelection,
         DatasetCard,
         describe_rows,
         export_dataset,
@@ -127,11 +154,10 @@ def make_repository(
     identities = {"dit": model_identity(dit), "scorer": model_identity(scorer, recipe.score.revision)}
     content = {**describe_rows(rows), "pool": hash_pool(pool), **identities}
     provenance = {**made_with(recipe), CONTENT: content}
-    selections = json.loads((distilled / SELECTIONS).read_text(encoding="utf-8"))
     card = DatasetCard(
         recipe=recipe,
         source_datasets=[name for name in (hub_id(recipe.data.original),) if name],
-        classes=[ClassSelection(**selection) for selection in selections],
+        classes=read_selections(distilled),
         evaluation=f"{read_table(evaluation)}\n\n{METHODS}",
         command=command,
         versions=provenance["versions"],

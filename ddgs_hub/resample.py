@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddgs_hub import __version__
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.distill import Distillation
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Recipe, Sample, parse_recipe, recipe_to_dict
 from ddgs_hub.report import draw_sheet
-from ddgs_hub.rows import staged_folder
 from ddgs_hub.stages import write_distilled
 
 if TYPE_CHECKING:
     from ddgs_hub.hub import OpenedPool
+    from ddgs_hub.hub.provenance import Provenance
 
 
 def sample_source(sample: Sample, pool: str, original: str | None, output: Path, *, seed: int | None) -> dict[str, Any]:
@@ -63,12 +64,8 @@ def _write_repository(
         hub_id,
     )
 
-    source, made_of, versions = (
-        opened.pool_source,
-        opened.provenance.get(CONTENT),
-        opened.provenance.get("versions", {}),
-    )
-    if source is None or told is None or not isinstance(made_of, dict):
+    source, content, versions = opened.pool_source, opened.provenance.content, opened.provenance.versions
+    if source is None or told is None or content is None:
         return None
     recipe = replace(told, sample=sample)
     provenance = {
@@ -76,7 +73,7 @@ def _write_repository(
         "recipe": recipe_to_dict(recipe),
         "versions": versions,  # with which the pool was made
         "sampled": {**opened.sources, "seed": seed, "versions": {"ddgs-hub": __version__}},
-        CONTENT: {**made_of, **describe_rows(result.rows)},
+        CONTENT: {**content.told(), **describe_rows(result.rows)},
     }
     in_the_pool = int(np.bincount(opened.pool["label"]).max())
     candidates = sample.pool_size * sample.ipc if sample.pool_size else in_the_pool
@@ -95,11 +92,10 @@ def _write_repository(
     return export_dataset(result.rows, repository, card, provenance=provenance, figures={"sheet": sheet})
 
 
-def _recipe_of(provenance: dict[str, Any]) -> Recipe | None:
+def _recipe_of(provenance: "Provenance") -> Recipe | None:
     """The recipe that a published `provenance.json` tells of; None where it is none, or one of another ddgs-hub."""
-    told = provenance.get("recipe")
     try:
-        return parse_recipe(told) if isinstance(told, dict) else None
+        return parse_recipe(provenance.recipe) if provenance.recipe is not None else None
     except InputError:  # the rows are good all the same
         return None
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +10,9 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
-from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, declared_classes
-from ddgs_hub.core.folders import hidden_sibling as hidden_sibling
-from ddgs_hub.core.folders import refuse_existing as refuse_existing
-from ddgs_hub.core.folders import refuse_unwritable as refuse_unwritable
-from ddgs_hub.core.folders import staged_folder as staged_folder
+from ddgs_hub.core.pointers import refuse_pointer_file
 from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
 
@@ -139,11 +132,9 @@ def read_tables(
     def tables() -> Iterator[pa.Table]:
         row = 0
         for path in files:
-            theirs = _columns_of(path, where, names)
-            if theirs != columns:
-                raise InputError(
-                    f"cannot read {where}: {path.name} has other columns or classes than {files[0].name}; write it again"
-                )
+            if _columns_of(path, where, names) != columns:
+                other = f"{path.name} has other columns or classes than {files[0].name}"
+                raise InputError(f"cannot read {where}: {other}; write it again")
             for batch in _batches(path, where, list(columns.ours)):
                 yield admit(batch, columns, first_row=row, where=where).select(list(columns.features))
                 row += len(batch)
@@ -167,6 +158,7 @@ def _batches(path: Path, where: str, names: list[str]) -> Iterator[pa.Table]:
 def _parquet(path: Path, where: str) -> Iterator[pq.ParquetFile]:
     """An opened Parquet file, of which whatever cannot be read is one sentence."""
     try:
+        refuse_pointer_file(path, where)
         with pq.ParquetFile(path) as file:
             yield file
     except InputError:
@@ -214,20 +206,3 @@ def checked_labels(rows: Dataset, where: str = "the dataset", first: int = 0) ->
 def undecoded(rows: Dataset) -> Dataset:
     """The same rows with `image` as `{bytes, path}`: nothing is decoded, so nothing can be re-encoded."""
     return rows.cast_column("image", Image(decode=False))
-
-
-def decode_image(image: Any, row: int | str) -> PILImage.Image:
-    """An `image` cell (`{bytes, path}` or a PIL image) as an RGB image.
-
-    Raises:
-        InputError: it cannot be decoded; the message names `row`.
-    """
-    try:
-        if isinstance(image, dict):
-            image = PILImage.open(BytesIO(image["bytes"]) if image["bytes"] is not None else image["path"])
-        return image.convert("RGB")
-    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error …
-        # Pillow's own words for an unknown format, and Python's for an empty cell, name objects and not what is wrong.
-        unknown = isinstance(error, UnidentifiedImageError | AttributeError)
-        reason = "no image that Pillow knows" if unknown else error
-        raise InputError(f"the image of row {row} cannot be decoded ({reason}): remove or replace that row") from error

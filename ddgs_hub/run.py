@@ -1,9 +1,8 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import yaml
 from ddgs_hub import models, report, stages
 from ddgs_hub.baselines import random_selection
 from ddgs_hub.core.folders import claimed
+from ddgs_hub.core.schema import read_bytes, read_json
+from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import by_the_first, is_main, wait_for_all
 from ddgs_hub.provenance import made_with
@@ -39,6 +40,14 @@ class Stage:
     output: Path
     work: Callable[[], str]
     distributed: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a stage has made, for people, and how long that took."""
+
+    made: str
+    seconds: float
 
 
 class Run:
@@ -111,29 +120,29 @@ class Run:
             self._report()
 
     def _carry_out(self) -> None:
-        finished, done = self._finished(), {}
+        finished = self._finished()
+        done: dict[str, Finished] = {}
         unbroken = True  # what follows a stage that runs again was made of something else, and runs again too
         for stage in self.stages():
             if unbroken and stage.name in finished and stage.output.exists():
                 done[stage.name] = finished[stage.name]
-                self._say(f"{stage.name:<22}{done[stage.name]['made']}  (done before)")
+                self._say(f"{stage.name:<22}{done[stage.name].made}  (done before)")
                 continue
             unbroken = False
             start = time.perf_counter()
             with claimed(stage.output):
                 made = stage.work() if stage.distributed else by_the_first(stage.work)
             wait_for_all()
-            done[stage.name] = {"made": made, "seconds": round(time.perf_counter() - start, 1)}
-            self._say(f"{stage.name:<22}{made}  ({done[stage.name]['seconds']} s)")
+            done[stage.name] = Finished(made, round(time.perf_counter() - start, 1))
+            self._say(f"{stage.name:<22}{made}  ({done[stage.name].seconds} s)")
             if self.main:
-                stages.write_json(self.folder / FINISHED_FILE, done)
+                stages.write_json(self.folder / FINISHED_FILE, {name: asdict(one) for name, one in done.items()})
 
     def _claim(self) -> None:
         """Makes the folder, or sees that it was made with this recipe."""
         path = self.folder / RECIPE_FILE
         if path.is_file() and self._finished():  # a folder in which nothing was finished is nobody's
-            before = yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
-            changed = changed_keys(before, self._values())
+            changed = changed_keys(self._begun_with(path), self._values())
             if changed:
                 key, (old, new) = next(iter(changed.items()))
                 raise InputError(
@@ -149,12 +158,24 @@ class Run:
         except OSError as error:
             raise InputError(f"cannot write {self.folder}: {error.strerror}; choose another --output") from error
 
+    def _begun_with(self, path: Path) -> Any:
+        """The recipe that a folder belongs to, as values."""
+        try:
+            return yaml.safe_load(read_bytes(path, str(path)))["recipe"]
+        except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged ({one_line(error, 200)}): choose another --output, or remove the folder"
+            ) from error
+
     def _values(self) -> dict[str, Any]:
         return recipe_to_dict(self.recipe)
 
-    def _finished(self) -> dict[str, Any]:
+    def _finished(self) -> dict[str, Finished]:
         path = self.folder / FINISHED_FILE
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        # Not as if there were none: the work of hours would be done again, or be replaced by that of another recipe.
+        return read_json(path, dict[str, Finished], f"{path}, which says what is finished,")
 
     def _say(self, line: str) -> None:
         if self.main:

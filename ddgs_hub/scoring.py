@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ddgs_hub.core.disks import is_full
 from ddgs_hub.core.folders import hidden_sibling, refuse_existing, staged_folder
 from ddgs_hub.core.memory import peak_memory
-from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, imagenet_wnids, is_imagenet_1k, with_difficulty
+from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.evaluation import scored_figure
 from ddgs_hub.fingerprint import fingerprint
@@ -34,6 +34,7 @@ from ddgs_hub.hub import (
 )
 from ddgs_hub.hub.content import hash_tables
 from ddgs_hub.hub_sources import Pinned
+from ddgs_hub.original.imagenet import wnids_by_order
 from ddgs_hub.processes import by_the_first, is_main, wait_for_all
 from ddgs_hub.provenance import library_versions
 from ddgs_hub.rows import (
@@ -255,7 +256,7 @@ def _with_origin(rows: Dataset) -> Dataset:
     """The rows with `wnid`, null where none is known, and with their number in the source, where they lack them."""
     if "wnid" not in rows.column_names:
         names = class_names(rows)
-        known = imagenet_wnids() if is_imagenet_1k(names) else [None] * len(names)
+        known = wnids_by_order(names) or [None] * len(names)
         # A label outside the classes is for `score` to complain about.
         labels = _column(rows, "label").to_pylist()
         wnids = [known[k] if k is not None and 0 <= k < len(known) else None for k in labels]

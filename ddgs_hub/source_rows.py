@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
+from ddgs_hub.core.pointers import refuse_pointer_file
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, reading
@@ -248,6 +249,9 @@ def open_parquet(path: str, where: str) -> Iterator[pq.ParquetFile]:
         ConnectionLostError: the Hub does not answer.
     """
     hub = HfFileSystem(token=given_token()) if path.startswith("hf://") else None
+    if not hub:
+        with reading(where):
+            refuse_pointer_file(Path(path), where)
     # What is read ahead by default would be images. The client tries again by itself where a connection breaks.
     with (
         reading(where),

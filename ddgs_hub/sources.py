@@ -1,17 +1,15 @@
 """Where an original dataset comes from: a Hub id, a folder in Hub layout, an image folder by class, or the digits."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset_builder
 from datasets.packaged_modules.cache.cache import Cache
+from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
@@ -19,15 +17,17 @@ from huggingface_hub import constants
 from ddgs_hub.core.door import admit_rows, declared_classes
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset
+from ddgs_hub.original.classes import original_rows
+from ddgs_hub.original.folders import is_image_folder, open_image_folder
 from ddgs_hub.original.resolving import plain_files, resolve_split
-from ddgs_hub.rows import parquet_path, write_tables
-from ddgs_hub.source_rows import Chunk, ParquetRows, Position, SourceRows, StreamRows, Wanted
-from ddgs_hub.subsets import Subset, get_subset
+from ddgs_hub.original.tree import HubTree, LocalTree
+from ddgs_hub.original.writing import Split, write_divided, write_splits
+from ddgs_hub.source_rows import ParquetRows, SourceRows, StreamRows, Wanted
+from ddgs_hub.subsets import get_subset
 from ddgs_hub.webdataset import ShardRows, named_classes, number_of_samples
 
 BUILT_IN = "digits"
 SOURCE_FILE = "source.json"  # beside rows that came from the Hub: from which commit, and how many of how many
-ORIGINAL_COLUMNS = ("image", "label", "wnid", "source_index")
 
 
 def write_original(
@@ -35,40 +35,49 @@ def write_original(
     folder: str | Path,
     *,
     splits: Mapping[str, str] | None = None,
+    validation_share: float | None = None,
     subset: str | None = None,
     config: str | None = None,
     revision: str | None = None,
+    wanted: Wanted = Wanted(),
 ) -> dict[str, int]:
     """Writes the splits of an original dataset into `folder`, in Hub layout, with the image bytes of the source.
 
     Columns: `image`, `label` (ClassLabel), `wnid` (null where the source knows none), `source_index` (row of the source
     split). The source is streamed: rows outside the subset are dropped by their label, without decoding their image.
-    Of a Hub dataset all splits are read at one commit, which `source.json` names.
+    Of a Hub dataset all splits are read at one commit, which `source.json` names. All are opened before any is read.
 
     Args:
-        source: a Hub dataset id, a local folder (Hub layout, or images in `<split>/<class>/`), or `digits`.
+        source: see `open_source`.
         folder: where to write.
         splits: name to write → split of the source; None: train and validation under their own names.
+        validation_share: of the training split, which validates instead of a split of the source; see `validating`.
         subset: a name of `subsets.SUBSETS`; its classes, in its order, become labels 0 … 9. None keeps all classes.
         config: the configuration of a Hub dataset that has several.
         revision: the revision of a Hub dataset.
+        wanted: see `open_source`.
 
     Returns:
         The number of rows of each split.
 
     Raises:
-        InputError: the source, a split, a column or a class is missing, or a label is outside the classes.
+        InputError: the source, a split, a column or a class is missing, the splits differ in their classes, a label is
+            outside of them, or a class has too few images to be divided.
     """
-    chosen = get_subset(subset) if subset else None
-    counts, pinned = {}, None
-    for name, split in (splits or {"train": "train", "validation": "validation"}).items():
-        opened = open_source(source, split, config=config, revision=pinned.commit if pinned else revision)
-        pinned = opened.pinned
-        features, chunks = original_rows(opened, chosen)
-        counts[name] = write_tables((chunk.table for chunk in chunks), features, parquet_path(folder, name))
-        # The labels alone: the images of a whole ImageNet do not fit into memory.
-        present = pq.read_table(parquet_path(folder, name), columns=["label"]).column("label").unique().to_pylist()
-        check_every_class(present, features["label"].names, opened.where)
+    chosen, pinned = get_subset(subset) if subset else None, None
+    names = dict(splits or {"train": "train", "validation": "validation"})
+    if validation_share is not None:
+        names = {"train": names["train"]}
+    opened = {}
+    for name, split in names.items():
+        at = pinned.commit if pinned else revision
+        rows = open_source(source, split, config=config, revision=at, wanted=wanted)
+        features, chunks = original_rows(rows, chosen)
+        opened[name], pinned = Split(rows.where, features, (chunk.table for chunk in chunks)), rows.pinned
+    if validation_share is None:
+        counts = write_splits(opened, folder)
+    else:
+        counts = write_divided(opened["train"], folder, validation_share)
     write_source_file(folder, pinned, config, counts)
     return counts
 
@@ -130,7 +139,7 @@ def pin_source(source: str, revision: str | None = None) -> Pinned:
         InputError: there is no such source, or it may not be read.
         ConnectionLostError: the Hub cannot be reached.
     """
-    if source == BUILT_IN:
+    if is_built_in(source):
         return Pinned(source, BUILT_IN)
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -138,6 +147,20 @@ def pin_source(source: str, revision: str | None = None) -> Pinned:
 
         return Pinned(source, fingerprint_folder(folder))
     return find_dataset(source, revision=revision)
+
+
+def is_built_in(source: str) -> bool:
+    """Whether a source is the digits that come with the package.
+
+    Raises:
+        InputError: a folder here has that name, so that either may be meant.
+    """
+    if source == BUILT_IN and Path(source).is_dir():
+        raise InputError(
+            f"'{source}' may be the built-in digits or the folder of that name here: give ./{source} for the folder, "
+            "or rename it for the built-in ones"
+        )
+    return source == BUILT_IN
 
 
 def open_source(
@@ -163,7 +186,7 @@ def open_source(
         InputError: there is no such source or split, it may not be read, or it lacks images or labels.
     """
     where = f"{source} ({split})"
-    if source == BUILT_IN:
+    if is_built_in(source):
         return StreamRows(digits(split).to_iterable_dataset(), where, expected=None, pinned=None)
     folder, pinned = Path(source).expanduser(), None
     if not folder.is_dir():
@@ -178,6 +201,8 @@ def open_source(
             return StreamRows(rows.to_iterable_dataset(), where, expected=len(rows), pinned=pinned)
     if plain := plain_files(folder, split):
         return ParquetRows(plain, where, wanted, expected=None, pinned=pinned)
+    if folder.is_dir() and not pinned and is_image_folder(folder):
+        return open_image_folder(LocalTree(folder), split, where)
     return _open_files(folder, split, config, pinned, where, wanted)
 
 
@@ -193,6 +218,11 @@ def _open_files(
         if expected is None and pinned:
             expected = number_of_samples(pinned, split)
         return ShardRows(found.files, where, wanted, found.classes, expected=expected, pinned=pinned)
+    if isinstance(found.builder, ImageFolder):
+        assert pinned is not None  # the user's own folder was seen before
+        snapshot = folder.is_dir()
+        tree = LocalTree(folder, store=folder.parents[1] / "blobs") if snapshot else HubTree(pinned)
+        return open_image_folder(tree, split, where, pinned=pinned)
     stream = found.builder.as_streaming_dataset(split=split)
     return StreamRows(stream, where, wanted, expected=found.expected, pinned=pinned)
 
@@ -234,72 +264,3 @@ def digits(split: str) -> Dataset:
     }
     features = Features(image=Image(), label=ClassLabel(names=[str(k) for k in range(10)]), source_index=Value("int64"))
     return Dataset.from_dict(columns, features=features)
-
-
-def original_rows(
-    source: SourceRows, subset: Subset | None, position: Position | None = None
-) -> tuple[Features, Iterator[Chunk]]:
-    """The features of an original dataset, and its rows out of a source: of a subset those of its classes alone.
-
-    Raises:
-        InputError: the labels have no names, the classes of the subset are not found, or, while rows are read, a label
-            is outside the classes.
-    """
-    label, where = source.features["label"], source.where
-    if not isinstance(label, ClassLabel):
-        raise InputError(f"column 'label' of {where} is {label}, not a ClassLabel: cast it, so that classes have names")
-    key, to_label = _class_key(source.features, subset, where)
-    names = list(subset.class_names) if subset else label.names
-    features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
-
-    def choose(keys: pa.Table, first_row: int) -> Sequence[int]:
-        return [k for k, value in enumerate(keys.column(key).to_pylist()) if value in to_label]
-
-    def chunks() -> Iterator[Chunk]:
-        for chunk in source.read(ORIGINAL_COLUMNS, choose, position):
-            known, labels = chunk.table, [to_label[value] for value in chunk.table.column(key).to_pylist()]
-            columns: dict[str, Any] = {"image": known.column("image"), "label": labels}
-            if subset:
-                columns["wnid"] = [subset.wnids[value] for value in labels]
-            else:
-                columns["wnid"] = known.column("wnid") if "wnid" in known.column_names else pa.nulls(len(known))
-            counted = "source_index" in known.column_names
-            columns["source_index"] = known.column("source_index") if counted else chunk.rows
-            yield Chunk(pa.table(columns), chunk.rows, chunk.position)
-
-    return features, chunks()
-
-
-def check_every_class(present: Collection[int], names: list[str], where: str) -> None:
-    """Raises an InputError that names the first class of `names` whose label is not among those present."""
-    missing = [name for k, name in enumerate(names) if k not in present]
-    if missing:
-        raise InputError(f"class '{missing[0]}' of {where} has no image: add images or drop the class from the labels")
-
-
-def _class_key(features: Features, subset: Subset | None, where: str) -> tuple[str, dict[int | str, int]]:
-    """The column that tells the classes apart, and the new label of each of its values that is wanted.
-
-    The classes of a subset are found by wnid, as a column or as class names, else by ImageNet-1k index, else by name.
-    """
-    label = features["label"]
-    if subset is None:
-        return "label", {k: k for k in range(label.num_classes)}
-    if "wnid" in features:
-        return "wnid", {wnid: k for k, wnid in enumerate(subset.wnids)}
-    if set(subset.wnids) <= set(label.names):
-        return "label", {label.names.index(wnid): k for k, wnid in enumerate(subset.wnids)}
-    if label.num_classes == 1000:
-        return "label", {index: k for k, index in enumerate(subset.imagenet_indices)}
-    names = [_plain(name) for name in label.names]
-    if all(names.count(_plain(name)) == 1 for name in subset.class_names):
-        return "label", {names.index(_plain(name)): k for k, name in enumerate(subset.class_names)}
-    raise InputError(
-        f"cannot find {subset.pretty_name} in the {label.num_classes} classes of {where}: it needs a column 'wnid', "
-        "classes named by wnid or as fastai names them, or the 1,000 classes of ImageNet-1k in their order"
-    )
-
-
-def _plain(name: str) -> str:
-    """A class name without what its writers differ in: `Golden_Retriever`, `golden retriever, Canis …`."""
-    return name.split(",")[0].replace("_", " ").strip().casefold()

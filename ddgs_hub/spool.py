@@ -4,21 +4,35 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, Features, concatenate_datasets
 
+from ddgs_hub.core.schema import Count, read_json
+from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned
+from ddgs_hub.original.classes import check_every_class, original_rows
 from ddgs_hub.source_rows import Position
-from ddgs_hub.sources import check_every_class, open_source, original_rows
+from ddgs_hub.sources import open_source
 from ddgs_hub.subsets import get_subset
 
 PART_BYTES = 128 * 2**20  # of rows in a part: what a kill costs
 STATE_FILE = "state.json"
 Pieces = Iterator[tuple[pa.Table, Position | None]]  # rows, and where reading goes on behind them
+
+
+@dataclass(frozen=True)
+class _State:
+    """What `state.json` says: what was asked for, where it is, and how much of it is there."""
+
+    wanted: list[str | None]
+    pinned: Pinned | None
+    parts: Count
+    position: dict[str, Any] | None
+    whole: bool
 
 
 class Spool:
@@ -193,8 +207,12 @@ def _part(number: int) -> str:
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
+    """The state, as JSON values; empty where there is none, or where it is damaged: then all begins anew."""
     path = folder / STATE_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        return asdict(read_json(path, _State, str(path))) if path.is_file() else {}
+    except InputError:
+        return {}
 
 
 def _write_state(folder: Path, state: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.recipe import Recipe, Sample
 from ddgs_hub.rows import class_names, read_rows, write_rows
+from ddgs_hub.source_rows import Wanted
 from ddgs_hub.sources import SOURCE_FILE, write_original
 from ddgs_hub.subsets import SUBSETS
 
@@ -40,9 +41,11 @@ def make_original(recipe: Recipe, output: Path) -> str:
             data.original,
             folder,
             splits={"train": data.train_split, "validation": data.validation_split},
+            validation_share=data.validation_share,
             subset=data.subset,
             config=data.config,
             revision=data.revision,
+            wanted=Wanted(data.image_column, data.label_column),
         )
     classes = len(class_names(read_rows(output)))
     return f"{counts['train']:,} training and {counts['validation']:,} validation images of {classes} classes"
@@ -172,11 +175,12 @@ def make_pool(
     """Generates a pool of `per_class` images a class; with a scorer, scores them on the way."""
     import torch
 
-    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_dit
+    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_dit, null_class
 
     accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
     classes = _pool_classes(recipe, folder, revision)
     model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)
+    classes.require_known(null_class(model), f"what {dit} is to generate")
     codec = load_codec(recipe, folder, revision).to(accelerator.device)
     if accelerator.mixed_precision == "bf16":
         cast_frozen(model, torch.bfloat16)
@@ -210,7 +214,10 @@ def _pool_classes(recipe: Recipe, dit: str, revision: str | None) -> "PoolClasse
     subset = SUBSETS.get(recipe.data.subset or "")
     if subset and recipe.model.label_space == "imagenet":
         return PoolClasses(list(subset.class_names), list(subset.wnids), list(subset.imagenet_indices))
-    config = read_adapter_config(dit) if dit.endswith(".safetensors") else None
+    try:
+        config = read_adapter_config(dit) if dit.endswith(".safetensors") else None
+    except InputError as error:
+        raise InputError(f"cannot load the adapter {dit}: {error}") from error
     return config.classes if config and config.classes else PoolClasses.read(dit, revision)
 
 
@@ -285,15 +292,12 @@ def write_distilled(
 def load_codec(recipe: Recipe, dit: str | Path, revision: str | None = None) -> Any:
     """The recipe's pretrained autoencoders, or the one of the DiT's own pipeline, or that of an adapter's base."""
     from ddgs_hub.codec import Codec
-    from ddgs_hub.diffusion import find_dit, read_adapter_config
+    from ddgs_hub.diffusion import base_of
 
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
-    config = read_adapter_config(dit) if str(dit).endswith(".safetensors") else None
-    if config is None:
-        return Codec.from_pretrained(dit, revision=revision)
-    revision = config.base_revision or None
-    return load_codec(recipe, find_dit(config.base_model, revision), revision)
+    adapters, base, base_revision = base_of(dit)
+    return Codec.from_pretrained(base, revision=base_revision if adapters else revision)
 
 
 def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -238,10 +238,19 @@ def _members(shard: str, where: str) -> Iterator[tuple[str, _Member]]:
 
 @contextmanager
 def _opened(shard: str) -> Iterator[IO[bytes]]:
-    hub = HfFileSystem(token=given_token()) if shard.startswith("hf://") else None
-    how: dict[str, Any] = {"block_size": 0}  # one request for all of it, which goes on where it broke
-    with hub.open(shard, "rb", **how) if hub else Path(shard).open("rb") as handle:
-        yield handle
+    if not shard.startswith("hf://"):
+        with Path(shard).open("rb") as handle:
+            yield handle
+        return
+    # Without blocks it is one request for all of the shard, which goes on where it broke.
+    with HfFileSystem(token=given_token()).open(shard, "rb", block_size=0) as stream:
+        try:
+            yield stream
+        finally:
+            # Closing the file does not end the answer: the garbage collector would, and where it comes in the middle of
+            # another request, httpx (of huggingface_hub before 2.0) waits for its own lock for ever.
+            if stream.response is not None:
+                stream.response.close()
 
 
 def _parts(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:

@@ -67,7 +67,8 @@ def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = timm.create_model("test_resnet", num_classes=10, pretrained_cfg_overlay=overlay)
     # Random weights are all but indifferent: a head this strong makes some images easy and some hard.
     torch.nn.init.normal_(model.get_classifier().weight, std=2.0)
-    save_for_hf(model, folder, model_config={"label_names": [str(k) for k in range(10)]}, safe_serialization=True)
+    facts, sizes = {"label_names": [str(k) for k in range(10)]}, {"num_classes": 10}
+    save_for_hf(model, folder, facts, sizes, safe_serialization=True)  # before 1.0.31, timm does not note the sizes
     return folder
 
 

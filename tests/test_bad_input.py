@@ -214,7 +214,7 @@ class TestScore:
         ("data", "message"),
         [
             ("./nowhere", "./nowhere is not a folder"),
-            ("original --split test", "original has no split 'test'"),
+            ("original --split test", "split 'test' of original: it has train, validation"),
             ("odd/no-image", "no column 'image'"),
             ("odd/no-label", "no column 'label'"),
             ("odd/text-labels", "not a ClassLabel"),
@@ -249,8 +249,8 @@ class TestSample:
             ("odd/no-difficulty", "original", "the pool has no column 'difficulty': it has image, label"),
             ("pool", "odd/no-difficulty", "the original dataset has no column 'difficulty'"),
             ("odd/no-label", "original", "the pool has no column 'label'"),
-            ("odd/label", "original", "row 3 of the pool has label 7, outside its 2 classes"),
-            ("pool", "odd/label", "row 3 of the original dataset has label 7"),
+            ("odd/label", "original", "row 3 of split 'train' of odd/label has label 7, outside its 2 classes"),
+            ("pool", "odd/label", "row 3 of split 'train' of odd/label has label 7"),
             ("odd/nan", "original", "row 0 of the pool has difficulty nan"),
             ("odd/other-classes", "original", "different classes"),
             ("odd/empty-class", "original", "class 'dog' has 0 images in the pool, fewer than IPC 2"),
@@ -273,7 +273,10 @@ class TestOtherStages:
             ("baseline herding --original original --output out", "herding needs the features .* give --scorer"),
             ("baseline random --ipc 5 --original original --output out", "cat has 4 images, fewer than the 5"),
             ("baseline random --ipc 1 --original odd/empty-class --output out", "dog has 0 images"),
-            ("baseline random --ipc 1 --original odd/label --output out", "row 3 is 7, outside"),
+            (
+                "baseline random --ipc 1 --original odd/label --output out",
+                "row 3 of split 'train' of odd/label has label 7, outside",
+            ),
             (
                 "evaluate odd/corrupt --validation original --recipe tiny.yaml",
                 "the image of row 5 .* cannot be decoded",
@@ -281,7 +284,10 @@ class TestOtherStages:
             ("evaluate pool --validation odd/corrupt --recipe tiny.yaml", "row 5 of the validation images cannot be"),
             ("evaluate pool --validation odd/other-classes --recipe tiny.yaml", "must mean the same class in both"),
             ("evaluate pool --validation pool --recipe tiny.yaml", "pool has no split 'validation'"),
-            ("evaluate odd/label --validation original --recipe tiny.yaml", "row 3 of the training images has label 7"),
+            (
+                "evaluate odd/label --validation original --recipe tiny.yaml",
+                "row 3 of split 'train' of odd/label has label 7",
+            ),
             ("train-scorer --original odd/empty-class --recipe tiny.yaml --output out", "class 'dog'"),
             ("train-scorer --original odd/corrupt --recipe tiny.yaml --output out", "the image of row 5 cannot be"),
             ("pretrain --original odd/corrupt --recipe tiny.yaml --output out", "the image of row 5 cannot be decoded"),

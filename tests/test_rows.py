@@ -11,16 +11,15 @@ from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset
 from PIL import Image as PILImage
 
 from ddgs_hub import rows as rows_module
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import (
     ROWS_PER_GROUP,
     checked_labels,
     class_names,
-    decode_image,
     parquet_path,
     read_rows,
     require_columns,
-    staged_folder,
     undecoded,
     write_rows,
 )
@@ -172,7 +171,9 @@ class TestWriteAndRead:
         write_rows(make_rows(), tmp_path)
         path = parquet_path(tmp_path)
         pq.write_table(pq.read_table(path).drop_columns("image"), path.with_name("train-00001-of-00002.parquet"))
-        with pytest.raises(InputError, match=r"train-00001-of-00002.parquet has other columns than train-00000"):
+        with pytest.raises(
+            InputError, match=r"train-00001-of-00002.parquet has other columns or classes than train-00000"
+        ):
             read_rows(tmp_path)
 
 
@@ -201,36 +202,6 @@ class TestChecks:
     def test_no_rows(self) -> None:
         with pytest.raises(InputError, match="there are no rows in the dataset"):
             checked_labels(labelled([]))
-
-
-class TestDecodeImage:
-    @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])
-    def test_every_mode_becomes_rgb(self, mode: str) -> None:
-        buffer = io.BytesIO()
-        PILImage.new("RGB", (3, 2), (255, 255, 255)).convert(mode).save(buffer, "TIFF")
-        image = decode_image({"bytes": buffer.getvalue(), "path": None}, 0)
-        assert (image.mode, image.size, image.getpixel((1, 1))) == ("RGB", (3, 2), (255, 255, 255))
-
-    def test_from_a_path_and_from_a_picture(self, tmp_path: Path) -> None:
-        (tmp_path / "a.png").write_bytes(encoded(1))
-        from_path = decode_image({"bytes": None, "path": str(tmp_path / "a.png")}, 0)
-        from_picture = decode_image(PILImage.open(tmp_path / "a.png"), 0)
-        np.testing.assert_array_equal(np.asarray(from_path), np.asarray(from_picture))
-
-    @pytest.mark.parametrize(
-        ("cell", "reason"),
-        [
-            ({"bytes": b"no image at all", "path": None}, "no image that Pillow knows"),
-            ({"bytes": encoded(0)[:-40], "path": None}, ""),
-            ({"bytes": None, "path": None}, "no image that Pillow knows"),
-            ({"bytes": None, "path": "nowhere.png"}, "No such file"),
-            (None, "no image that Pillow knows"),
-        ],
-        ids=["text", "cut short", "empty", "lost file", "null"],
-    )
-    def test_a_bad_image_is_named_by_its_row(self, cell: dict | None, reason: str) -> None:
-        with pytest.raises(InputError, match=rf"the image of row 12 cannot be decoded \(.*{reason}.*\): remove or rep"):
-            decode_image(cell, 12)
 
 
 def test_large_rows_are_written_in_several_files(tmp_path, monkeypatch):

@@ -157,7 +157,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of a process is read from /proc, which is not here")
     small, large = (
-        int(hub.run(script, f"acme/{name}", count).stdout) / 1024
+        int(hub.run(script, f"acme/{name}", count, fork=False).stdout) / 1024
         for name, count in (("small", "500"), ("large", "5000"))
     )
     megabytes = [len(images[0]) * count / 1e6 for count in (500, 5000)]

@@ -94,3 +94,18 @@ def test_malformed_shards(hub: HubServer, subset: str | None) -> None:
     results = read(hub, *({"source": f"acme/{number}", "subset": subset} for number in range(len(cases))))
     for result, (_, message) in zip(results, cases, strict=True):
         assert result["error"].startswith(message)
+
+
+def test_no_answer_is_left_open_for_the_garbage_collector(hub: HubServer) -> None:
+    hub.add_repository("dataset", "acme/in1k", {FIRST: samples(*LABELS)})
+    look = """
+import gc
+from huggingface_hub.hf_file_system import HfFileSystemStreamFile
+from ddgs_hub.sources import open_source
+gc.disable()
+opened = open_source("acme/in1k", "train")
+streams = [found for found in gc.get_objects() if isinstance(found, HfFileSystemStreamFile)]
+print(sum(not stream.response.is_closed for stream in streams))
+"""
+    done = hub.run(look)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr

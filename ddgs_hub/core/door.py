@@ -7,7 +7,7 @@ its bytes go on, and a row without them is refused. Other columns than ours do n
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -65,6 +65,11 @@ class Columns:
     ours: Mapping[str, str]
     features: Features
     listed: str = ""
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Of rows under our names; made once, for it holds the names of all classes."""
+        return self.features.arrow_schema
 
     def only(self, names: Sequence[str]) -> "Columns":
         """These of our columns, as far as they are there."""
@@ -166,7 +171,9 @@ def admit(table: pa.Table, columns: Columns, *, first_row: int, where: str) -> p
     """
     # Parquet readers take a column `label.x` for a part of `label`.
     ours = {columns.ours[name]: table.column(name) for name in table.column_names if name in columns.ours}
-    schema = Features({own: columns.features[own] for own in ours}).arrow_schema
+    schema = columns.schema
+    if list(ours) != schema.names:
+        schema = Features({own: columns.features[own] for own in ours}).arrow_schema
     arrays = []
     for own, column in ours.items():
         if own == "image":

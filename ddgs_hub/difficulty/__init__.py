@@ -1,7 +1,7 @@
 """How difficult an image is: 1 − p(true class) under a classifier (Eq. 6), public or trained here."""
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
-from ddgs_hub.difficulty.classes import class_wnids, imagenet_wnids, is_imagenet_1k
+from ddgs_hub.difficulty.classes import class_wnids
 from ddgs_hub.difficulty.features import extract_features
 from ddgs_hub.difficulty.score import Scoring, score, with_difficulty
 from ddgs_hub.difficulty.scorer import Scorer
@@ -14,8 +14,6 @@ __all__ = [
     "TrainedScorer",
     "class_wnids",
     "extract_features",
-    "imagenet_wnids",
-    "is_imagenet_1k",
     "score",
     "train_scorer",
     "with_difficulty",

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
 from ddgs_hub.errors import InputError
+from ddgs_hub.original.imagenet import aliases, imagenet_names, normalised, wnids_by_order
 from ddgs_hub.rows import class_names
 
-IMAGENET_SIZE = 1000
 PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where nobody gave names
 
 
@@ -25,6 +24,12 @@ class ScorerClasses:
         num_classes: size of the scorer's softmax.
         names: one per class, in its order; synonyms are separated by commas. None, or `LABEL_0` …: unknown.
         descriptions: further names of a class, by its name.
+
+    Several classes may have one name, as two of ImageNet's are cranes: a dataset's class that fits both is refused by
+    `indices`.
+
+    Raises:
+        InputError: there are more or fewer names than classes.
     """
 
     def __init__(
@@ -32,11 +37,14 @@ class ScorerClasses:
     ) -> None:
         self.num_classes = num_classes
         if names is None or all(PLACEHOLDER.fullmatch(name) for name in names):
-            names, descriptions = _imagenet_names(num_classes)
+            names, descriptions = imagenet_names(num_classes)
+        elif len(names) != num_classes:
+            raise InputError(f"the scorer has {num_classes} classes and {len(names)} names of classes: mend its config")
         descriptions = descriptions or {}
-        self.aliases = [_aliases(name) | _aliases(descriptions.get(name, name)) for name in names]
-        if is_imagenet_1k(names):
-            self.aliases = [known | {wnid} for known, wnid in zip(self.aliases, imagenet_wnids(), strict=True)]
+        self.aliases = [aliases(name) | aliases(descriptions.get(name, name)) for name in names]
+        if wnids := wnids_by_order(names):
+            for known, wnid in zip(self.aliases, wnids, strict=True):
+                known.update([wnid] if wnid else [])
         self._by_alias: dict[str, list[int]] = {}
         for index, known in enumerate(self.aliases):
             for alias in known:
@@ -64,7 +72,7 @@ class ScorerClasses:
                 "use a scorer that knows them all, or train one with train-scorer"
             )
         if wnids is None or any(wnid is None for wnid in wnids):
-            wnids = imagenet_wnids() if is_imagenet_1k(names) else None
+            wnids = wnids_by_order(names)
         if wnids is not None and any(wnid in self._by_alias for wnid in wnids if wnid):
             found = [self._by_alias.get(wnid or "", []) for wnid in wnids]
         else:
@@ -81,28 +89,10 @@ class ScorerClasses:
         return indices
 
     def _by_name(self, name: str) -> list[int]:
-        whole = self._by_alias.get(_normalised(name), [])
+        whole = self._by_alias.get(normalised(name), [])
         if len(whole) == 1:
             return whole
-        return sorted({index for alias in _aliases(name) for index in self._by_alias.get(alias, [])})
-
-
-def is_imagenet_1k(names: Sequence[str]) -> bool:
-    """Whether these are ImageNet-1k's 1,000 classes in its order.
-
-    Half of the names must agree: published models spell some classes in their own way, but a list in another order
-    agrees hardly anywhere.
-    """
-    if len(names) != IMAGENET_SIZE:
-        return False
-    known, descriptions = _imagenet_names(IMAGENET_SIZE)
-    pairs = zip(names, known, strict=True)
-    return sum(bool(_aliases(name) & (_aliases(descriptions[wnid]) | {wnid})) for name, wnid in pairs) > len(names) / 2
-
-
-def imagenet_wnids() -> list[str]:
-    """ImageNet-1k's wnids, in the order of its classes."""
-    return _imagenet_names(IMAGENET_SIZE)[0]
+        return sorted({index for alias in aliases(name) for index in self._by_alias.get(alias, [])})
 
 
 def class_wnids(rows: Dataset, labels: NDArray[np.int64]) -> list[str | None] | None:
@@ -123,30 +113,9 @@ def class_wnids(rows: Dataset, labels: NDArray[np.int64]) -> list[str | None] | 
     return wnids if any(wnids) else None
 
 
-@lru_cache
-def _imagenet_names(num_classes: int) -> tuple[list[str], dict[str, str]]:
-    """Wnids and names of timm's ImageNet of that many classes; empty where there is none."""
-    from timm.data import ImageNetInfo, infer_imagenet_subset
-
-    subset = infer_imagenet_subset({"num_classes": num_classes})
-    if subset is None:
-        return [], {}
-    info = ImageNetInfo(subset)
-    return list(info.label_names()), dict(info.label_descriptions(as_dict=True))
-
-
 def _refuse_shared(indices: NDArray[np.int64], names: Sequence[str], scorer: str) -> None:
     first: dict[int, str] = {}
     for index, name in zip(indices.tolist(), names, strict=True):
         if index in first:
             raise InputError(f"classes '{first[index]}' and '{name}' are the same class of {scorer}: rename one")
         first[index] = name
-
-
-def _normalised(name: str) -> str:
-    return name.replace("_", " ").strip().casefold()
-
-
-def _aliases(name: str) -> set[str]:
-    """A name as it is, and each of its synonyms between commas."""
-    return {_normalised(part) for part in [name, *name.split(",")]}

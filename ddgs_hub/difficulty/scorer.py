@@ -1,36 +1,41 @@
 """Scorers: image classifiers whose confidence measures how difficult an image is (Eq. 6)."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import timm
 import torch
 from huggingface_hub import HfApi, constants, snapshot_download
 from numpy.typing import NDArray
-from PIL.Image import Image
-from safetensors import SafetensorError
-from timm.data import create_transform, resolve_model_data_config
+from PIL import Image as PILImage
+from pydantic import Field
+from pydantic.dataclasses import dataclass as schema
 from torch import Tensor, nn
 
+from ddgs_hub.core.schema import FOREIGN, read_json
+from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.difficulty.classes import ScorerClasses
+from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Transform, load_classifier
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint_folder
 from ddgs_hub.hub_sources import NoAnswer, Pinned, patiently, why_no_model
 from ddgs_hub.processes import get_state
 
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
-FILES = ["config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json", "fold*"]
-# What the content of a folder can raise while a model is made of it.
-UNUSABLE = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)
+_OF_A_MODEL = ("config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json")
+FILES = [FOLDS_FILE, *_OF_A_MODEL, *(f"fold-*/{pattern}" for pattern in _OF_A_MODEL)]
+MOST_FOLDS = 100
 
-Transform = Callable[[Image], Tensor]
-Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel, 0 … 1
-NOT_NORMALIZED: Normalization = (0.0,), (1.0,)
+
+@schema(config=FOREIGN)
+class _Folds:
+    """What is read of `folds.json`."""
+
+    folds: Annotated[int, Field(ge=1, le=MOST_FOLDS)]
 
 
 def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
@@ -105,16 +110,29 @@ class Scorer:
             device: see the class.
 
         Raises:
-            InputError: there is no such model, the Hub cannot be reached, or its files are no classifier.
+            InputError: there is no such model, the Hub cannot be reached, or its files are no classifier of one class
+                among several that runs.
         """
         folder, name, commit = _fetch(str(name_or_path), revision)
         if (folder / FOLDS_FILE).is_file():
-            count = _read_json(folder / FOLDS_FILE, name)["folds"]
-            loaded = [_load(folder / f"fold-{k}", f"{name}/fold-{k}") for k in range(count)]
+            count = read_json(folder / FOLDS_FILE, _Folds, f"{FOLDS_FILE} of the scorer {name}").folds
+            loaded = [load_classifier(folder / f"fold-{k}", f"{name}/fold-{k}") for k in range(count)]
         else:
-            loaded = [_load(folder, name)]
-        models, (transform, *_), (normalization, *_), (classes, *_) = zip(*loaded, strict=True)
-        return cls(models, transform, classes, name=name, normalization=normalization, revision=commit, device=device)
+            loaded = [load_classifier(folder, name)]
+        first, models = loaded[0], [one.model for one in loaded]
+        if any(one.classes.aliases != first.classes.aliases for one in loaded):
+            raise InputError(f"the models of the scorer {name} do not have the same classes: train them together")
+        scorer = cls(
+            models,
+            first.transform,
+            first.classes,
+            name=name,
+            normalization=first.normalization,
+            revision=commit,
+            device=device,
+        )
+        scorer._try()
+        return scorer
 
     @property
     def folds(self) -> int:
@@ -166,6 +184,21 @@ class Scorer:
             hook.remove()
         return seen[0].flatten(1).float()
 
+    def _try(self) -> None:
+        """Has each model classify one image: what was loaded may be of another size than the images, or broken."""
+        image = PILImage.linear_gradient("L").convert("RGB")
+        for fold in range(self.folds):
+            try:
+                logits = self.logits(self.transform(image)[None], fold)
+            except Exception as error:  # whatever a foreign model makes of an image
+                reason = one_line(error, 300)
+                raise InputError(f"the scorer {self.name} cannot classify images ({reason}): take another") from error
+            if logits.shape != (1, self.classes.num_classes):
+                wanted = f"logits of shape {list(logits.shape)}, for {self.classes.num_classes} classes"
+                raise InputError(f"the scorer {self.name} gives {wanted}: take another")
+            if not logits.isfinite().all():
+                raise InputError(f"the scorer {self.name} gives logits that are no numbers: its weights are broken")
+
 
 def image_digest(encoded: bytes) -> bytes:
     """SHA-256 of an image's encoded bytes."""
@@ -179,33 +212,6 @@ def fold_of(digest: bytes, folds: int) -> int:
     no table of who was trained on what is needed.
     """
     return int.from_bytes(digest[:8], "big") % folds
-
-
-class _Logits(nn.Module):
-    """A transformers classifier that returns its logits alone."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images).logits
-
-
-class _Processor:
-    """A transformers image processor as a function of one image."""
-
-    def __init__(self, processor: Any) -> None:
-        self.processor = processor
-
-    def __call__(self, image: Image) -> Tensor:
-        return self.processor(image, return_tensors="pt")["pixel_values"][0]
-
-    def __repr__(self) -> str:
-        return repr(self.processor)
-
-
-_Loaded = tuple[nn.Module, Transform, Normalization, ScorerClasses]
 
 
 def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
@@ -236,61 +242,3 @@ def _repository(name: str) -> str:
 
 def _unavailable(repo_id: str, revision: str | None, error: Exception) -> InputError:
     return InputError(f"cannot get the scorer {repo_id}: {why_no_model(repo_id, revision, error)}")
-
-
-def _load(folder: Path, name: str) -> _Loaded:
-    config = _read_json(folder / "config.json", name)
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(f"the scorer {name} has no safetensors weights: convert them, pickled ones are not loaded")
-    try:
-        # transformers' wrapper of timm models has both keys, and its weights carry the wrapper's prefix.
-        if "model_type" in config:
-            return _load_transformers(folder, name)
-        if "architecture" in config:
-            return _load_timm(folder, name)
-    except InputError:
-        raise
-    except UNUSABLE as error:
-        raise InputError(f"cannot load the scorer {name}: {_reason(error)}") from error
-    raise InputError(f"the config.json of the scorer {name} is neither timm's nor transformers'")
-
-
-def _load_timm(folder: Path, name: str) -> _Loaded:
-    model = timm.create_model(f"local-dir:{folder}", pretrained=True)
-    config = model.pretrained_cfg
-    if config.get("num_classes", model.num_classes) != model.num_classes:  # timm gives it a random classifier
-        raise InputError(f"config.json of the scorer {name} has two numbers of classes: mend it")
-    names = config.get("label_names")
-    if isinstance(names, dict):  # index → name, where a model has no name for some
-        names = [names.get(str(k), f"LABEL_{k}") for k in range(model.num_classes)]
-    classes = ScorerClasses(model.num_classes, names, config.get("label_descriptions"))
-    preprocessing = resolve_model_data_config(model)
-    # In the workers no more than must be done image by image; the rest is done on the device, for a batch.
-    transform = create_transform(**preprocessing, is_training=False, normalize=False)
-    return model, transform, (tuple(preprocessing["mean"]), tuple(preprocessing["std"])), classes
-
-
-def _load_transformers(folder: Path, name: str) -> _Loaded:
-    # Imported here: it takes seconds, and timm's models do without.
-    from transformers import AutoImageProcessor, AutoModelForImageClassification
-
-    model, report = AutoModelForImageClassification.from_pretrained(folder, output_loading_info=True)
-    if report["missing_keys"]:  # transformers fills them with random numbers and goes on
-        raise InputError(
-            f"the scorer {name} has no weights for {sorted(report['missing_keys'])[0]}: it is no trained classifier"
-        )
-    labels = model.config.id2label
-    classes = ScorerClasses(len(labels), [labels[k] for k in sorted(labels)])
-    # Processors differ in what they do, and in which order: theirs is the models' input, normalized and all.
-    return _Logits(model), _Processor(AutoImageProcessor.from_pretrained(folder)), NOT_NORMALIZED, classes
-
-
-def _read_json(path: Path, name: str) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"the scorer {name} has no readable {path.name}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split("\n")[0].split())

@@ -5,7 +5,15 @@ from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses, sample_latents
 from ddgs_hub.diffusion.denoiser import cast_frozen, denoise, embed_conditions
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
-from ddgs_hub.diffusion.dit import convert_original_checkpoint, find_dit, load_dit, loaded_commit, save_pipeline
+from ddgs_hub.diffusion.dit import (
+    base_of,
+    convert_original_checkpoint,
+    find_dit,
+    load_dit,
+    loaded_commit,
+    null_class,
+    save_pipeline,
+)
 from ddgs_hub.diffusion.finetune import finetune
 from ddgs_hub.diffusion.generate import generate_pool, image_seed
 from ddgs_hub.diffusion.latents import LatentCache
@@ -18,6 +26,7 @@ __all__ = [
     "PoolClasses",
     "Schedule",
     "add_difffit",
+    "base_of",
     "cast_frozen",
     "convert_original_checkpoint",
     "denoise",
@@ -31,6 +40,7 @@ __all__ = [
     "load_adapter",
     "load_dit",
     "loaded_commit",
+    "null_class",
     "pretrain",
     "read_adapter_config",
     "sample_latents",

@@ -3,12 +3,20 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from diffusers import DiTTransformer2DModel
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
+from ddgs_hub.bases import base_path
+from ddgs_hub.core.model_files import ON_HUB, REVISION, is_hub_id
+from ddgs_hub.core.schema import read_json
+from ddgs_hub.core.text import quoted
+from ddgs_hub.core.weights import DAMAGED, read_headers, require_finite
 from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, ScaledLinear, add_difffit, trained_parameters
 from ddgs_hub.errors import InputError
@@ -16,6 +24,7 @@ from ddgs_hub.fingerprint import fingerprint
 
 ADAPTER_FILE = "adapter.safetensors"
 METADATA = "ddgs_hub"  # the key of the configuration in the file's metadata
+MOST_BLOCKS = 1_000  # of a DiT; the largest published has 28
 
 
 @dataclass(frozen=True)
@@ -30,11 +39,25 @@ class AdapterConfig:
         classes: what was trained; None: all classes of the DiT.
     """
 
-    base_model: str
-    base_revision: str
-    base_fingerprint: str
-    gamma_blocks: int
+    base_model: Annotated[str, Field(max_length=200)]
+    base_revision: Annotated[str, Field(pattern=REVISION, max_length=200)]
+    base_fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    gamma_blocks: Annotated[int, Field(ge=0, lt=MOST_BLOCKS)]
     classes: PoolClasses | None
+
+    def base(self) -> str:
+        """What `load_dit` loads as the base: a shipped one, or one on the Hub, never what is on this machine.
+
+        Raises:
+            InputError: the adapter names no base, or what may be a path.
+        """
+        if not self.base_model:
+            raise InputError("this adapter does not name its base: load that, and `load_adapter` onto it")
+        if base_path(self.base_model) != self.base_model:
+            return self.base_model
+        if not is_hub_id(self.base_model):
+            raise InputError(f"its base {quoted(self.base_model)} is no Hub id: load it, and `load_adapter` onto it")
+        return f"{ON_HUB}{self.base_model}"
 
 
 def save_adapter(
@@ -71,18 +94,19 @@ def read_adapter_config(path: str | Path) -> AdapterConfig | None:
     """The configuration of an adapter; None of a file that is none.
 
     Raises:
-        InputError: the file cannot be read; the message does not name it.
+        InputError: the file or the configuration cannot be read; the message does not name the file.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise InputError("it is damaged, or no checkpoint: download or save it again") from error
+        raise InputError(DAMAGED) from error
     if METADATA not in metadata:
         return None
-    values = json.loads(metadata[METADATA])
-    classes = PoolClasses(**values.pop("classes")) if values["classes"] else values.pop("classes")
-    return AdapterConfig(**values, classes=classes)
+    config = read_json(metadata[METADATA].encode(), AdapterConfig, "its configuration")
+    if config.classes:
+        config.classes.checked("its configuration")
+    return config
 
 
 def load_adapter(dit: DiTTransformer2DModel, path: str | Path) -> DiTTransformer2DModel:
@@ -93,7 +117,7 @@ def load_adapter(dit: DiTTransformer2DModel, path: str | Path) -> DiTTransformer
         path: the adapter.
 
     Raises:
-        InputError: the file is no adapter, or it belongs to another base.
+        InputError: the file is no adapter, it belongs to another base, or its tensors do not fit.
     """
     try:
         config = read_adapter_config(path)
@@ -104,16 +128,44 @@ def load_adapter(dit: DiTTransformer2DModel, path: str | Path) -> DiTTransformer
     if config.base_fingerprint != _base_fingerprint(dit):
         wanted = f"{config.base_model} at {config.base_revision or 'main'}" if config.base_model else "its own base"
         raise InputError(f"adapter {path} was trained on another DiT than this one: load {wanted} in float32 first")
+    try:
+        _put(dit, Path(path), config)
+    except InputError as error:
+        raise InputError(f"cannot load the adapter {path}: {error}") from error
+    return dit
+
+
+def _put(dit: DiTTransformer2DModel, path: Path, config: AdapterConfig) -> None:
+    if config.gamma_blocks > len(dit.transformer_blocks):
+        raise InputError(f"it has scales for {config.gamma_blocks} blocks, its base has {len(dit.transformer_blocks)}")
     if not any(isinstance(module, ScaledLinear) for module in dit.modules()):
         add_difffit(dit, num_blocks=config.gamma_blocks)
+    parameters = trained_parameters(dit)
+    table = parameters.pop(CLASS_TABLE)
+    if config.classes:
+        config.classes.require_known(len(table) - 1, "its configuration")
+    _require_shapes(path, parameters, table)
     tensors = load_file(path)
-    rows, table = tensors.pop("class_rows"), tensors.pop("class_table")
-    parameters = dict(dit.named_parameters())
+    rows = tensors.pop("class_rows")
+    if rows.dtype != torch.int64 or len(rows.unique()) < len(rows) or rows.min() < 0 or rows.max() >= len(table):
+        raise InputError(f"its class_rows are not different rows of the {len(table)} of its base: download it again")
+    require_finite(tensors.items())
     with torch.no_grad():
-        parameters[CLASS_TABLE][rows] = table.to(parameters[CLASS_TABLE])
+        table[rows] = tensors.pop("class_table").to(table)
         for name, tensor in tensors.items():
             parameters[name].copy_(tensor)
-    return dit
+
+
+def _require_shapes(path: Path, parameters: dict[str, nn.Parameter], table: Tensor) -> None:
+    """Compares what an adapter holds, which is not loaded, with what is trained."""
+    found = dict(read_headers([path]).shapes)
+    rows = found.get("class_rows", ())
+    wanted = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    wanted |= {"class_rows": rows[:1] or (0,), "class_table": (*rows[:1], table.shape[1])}
+    for name in sorted(wanted.keys() | found.keys()):
+        if found.get(name) != wanted.get(name) or 0 in found[name]:
+            shapes = [list(shapes[name]) if name in shapes else "none" for shapes in (found, wanted)]
+            raise InputError(f"its tensor {quoted(name)} has shape {shapes[0]}, where its base has {shapes[1]}")
 
 
 def _base_fingerprint(dit: DiTTransformer2DModel) -> str:

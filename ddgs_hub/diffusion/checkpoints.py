@@ -73,9 +73,11 @@ class Checkpoints:
         for path in self._found():
             try:
                 state = torch.load(path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError):  # cut short
+            except MemoryError:
+                raise
+            except Exception:  # what was cut short can end in any exception
                 continue
-            if state["key"] == self.key:
+            if isinstance(state, dict) and state.get("key") == self.key:
                 return state
         self.clear()  # of another training: its steps would count as newer than ours
         return None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HTTPError
 
+from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
+from ddgs_hub.core.schema import Index, Name, read_json
+from ddgs_hub.core.text import quoted
 from ddgs_hub.errors import InputError
 from ddgs_hub.rows import class_names
 from ddgs_hub.subsets import imagenet_index
@@ -26,9 +27,9 @@ class PoolClasses:
         dit_ids: the class index that the DiT knows.
     """
 
-    names: list[str]
-    wnids: list[str | None]
-    dit_ids: list[int]
+    names: list[Name]
+    wnids: list[Name | None]
+    dit_ids: list[Index]
 
     @classmethod
     def of(cls, rows: Dataset, label_space: Literal["imagenet", "dataset"]) -> "PoolClasses":
@@ -52,17 +53,40 @@ class PoolClasses:
         """What `write` left beside a DiT, in its folder or under its Hub id.
 
         Raises:
-            InputError: there is no `classes.json`.
+            InputError: there is no `classes.json`, or it cannot be used.
         """
-        path = Path(dit) / CLASSES_FILE
         try:
-            if not Path(dit).exists():
-                path = Path(hf_hub_download(str(dit), CLASSES_FILE, revision=revision))
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, HTTPError) as error:
+            path = ModelFiles.of(dit, revision).get(CLASSES_FILE)
+        except UNREACHABLE as error:
             raise InputError(
                 f"{dit} has no {CLASSES_FILE}: give the recipe of a subset, or a DiT that ddgs-hub made"
             ) from error
+        return read_json(path, cls, f"{CLASSES_FILE} of {dit}").checked(f"{CLASSES_FILE} of {dit}")
+
+    def checked(self, where: str) -> "PoolClasses":
+        """Itself.
+
+        Raises:
+            InputError: a class lacks one of the three, or two classes share a name or an index.
+        """
+        if not len(self.names) == len(self.wnids) == len(self.dit_ids) > 0:
+            counts = f"{len(self.names)} names, {len(self.wnids)} wnids and {len(self.dit_ids)} indices"
+            raise InputError(f"{where} has {counts}: a class has one of each")
+        for values in (self.names, self.dit_ids):
+            if len(set(values)) < len(values):
+                twice = next(value for k, value in enumerate(values) if value in values[:k])
+                raise InputError(f"{where} has {quoted(twice)} twice: classes differ in name and index")
+        return self
+
+    def require_known(self, num_classes: int, where: str) -> None:
+        """Compares the indices with the classes that a DiT has, 0 … `num_classes` − 1.
+
+        Raises:
+            InputError: the DiT does not know a class.
+        """
+        if max(self.dit_ids) >= num_classes:
+            known = f"the DiT knows 0 … {num_classes - 1}"
+            raise InputError(f"{where} has the class index {max(self.dit_ids)}, {known}: give classes of this DiT")
 
     def write(self, folder: str | Path) -> None:
         """Writes `classes.json` into the folder of a DiT."""

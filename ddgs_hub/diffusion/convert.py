@@ -1,17 +1,16 @@
 """Checkpoints of the original DiT and Minimax codes: reading the files, and what their tensors are in diffusers."""
 
-import argparse
 import math
 import re
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
+from diffusers import DiTTransformer2DModel
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ddgs_hub.core.text import quoted
+from ddgs_hub.core.weights import justified_by, read_headers, read_pickle, weights_of
 from ddgs_hub.errors import InputError
 
 HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}  # of the published sizes S, B, L and XL, by hidden size
@@ -37,12 +36,12 @@ _GAMMAS = {
     "gamma1": "attn1.to_out.0.branch_gamma",
     "gamma2": "ff.net.2.branch_gamma",
 }
-_SHAPES_FROM = (  # what `infer_config` looks at
-    "x_embedder.proj.weight",
-    "final_layer.linear.weight",
-    "pos_embed",
-    "y_embedder.embedding_table.weight",
-)
+_SHAPES_FROM = {  # what `infer_config` looks at, and how many dimensions it has
+    "x_embedder.proj.weight": 4,
+    "final_layer.linear.weight": 2,
+    "pos_embed": 3,
+    "y_embedder.embedding_table.weight": 2,
+}
 _QKV = ("attn1.to_q", "attn1.to_k", "attn1.to_v")
 
 
@@ -52,26 +51,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it holds other objects, is damaged, or is no checkpoint.
     """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        # The training scripts of DiT and Minimax put their arguments beside the weights: a namespace of plain values.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what there is to say of a file that torch finds odd is said below
-            # Mapped, so that the optimizer beside the weights, three times as large, is not read.
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (PermissionError, MemoryError):
-        raise
-    except Exception as error:  # bytes that are no checkpoint can end in any exception, even in OSError
-        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise InputError(
-                f"besides tensors it holds {found[1]}, and objects are not loaded, since that can run any code: "
-                "save its 'ema' or 'model' in a file of its own"
-            ) from error
-        raise InputError("it is damaged, or no checkpoint: download or save it again") from error
-    if not isinstance(checkpoint, dict):
-        raise InputError(f"it holds a {type(checkpoint).__name__}: save the state_dict() of a DiT")
-    return checkpoint
+    if path.suffix != ".safetensors":
+        return read_pickle(path)
+    read_headers([path])
+    return load_file(path)
 
 
 def original_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
@@ -82,10 +65,13 @@ def original_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """
     inner = (checkpoint.get(key) for key in ("ema", "model"))
     found = next((part for part in inner if isinstance(part, dict)), checkpoint)
-    weights = {name: value for name, value in found.items() if isinstance(value, Tensor)}
-    for name in _SHAPES_FROM:
+    weights = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    for name, dimensions in _SHAPES_FROM.items():
         if name not in weights:
             raise InputError(f"this is not a checkpoint of the original DiT: it has no tensor '{name}'")
+        if weights[name].ndim != dimensions or weights[name].numel() == 0:
+            shape = list(weights[name].shape)
+            raise InputError(f"this is not a checkpoint of the original DiT: its tensor '{name}' has shape {shape}")
     return weights
 
 
@@ -95,26 +81,30 @@ def rename_original(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
         return []
     block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     if block is None:
-        module, kind = name.rsplit(".", 1)
-        return [(f"{_TOP_LEVEL.get(module, module)}.{kind}", tensor)]
+        module, dot, kind = name.rpartition(".")
+        return [(f"{_TOP_LEVEL.get(module, module)}{dot}{kind}", tensor)]
     prefix, inner = f"transformer_blocks.{block[1]}.", block[2]
     if inner in _GAMMAS:
         return [(prefix + _GAMMAS[inner], tensor)]
     if inner == "attn.gamma1":
-        return [(f"{prefix}{to}.gamma", part) for to, part in zip(_QKV, tensor.chunk(3), strict=True)]
-    module, kind = inner.rsplit(".", 1)
+        return [(f"{prefix}{to}.gamma", part) for to, part in zip(_QKV, _thirds(name, tensor), strict=True)]
+    module, dot, kind = inner.rpartition(".")
     if module == "attn.qkv":
-        return [(f"{prefix}{to}.{kind}", part) for to, part in zip(_QKV, tensor.chunk(3), strict=True)]
-    return [(f"{prefix}{_IN_BLOCK.get(module, module)}.{kind}", tensor)]
+        return [(f"{prefix}{to}.{kind}", part) for to, part in zip(_QKV, _thirds(name, tensor), strict=True)]
+    return [(f"{prefix}{_IN_BLOCK.get(module, module)}{dot}{kind}", tensor)]
 
 
 def infer_config(state_dict: dict[str, Tensor], num_heads: int | None) -> dict[str, Any]:
-    """The `DiTTransformer2DModel` configuration that fits the shapes of an original state dict."""
+    """The `DiTTransformer2DModel` configuration that fits the shapes of an original state dict.
+
+    Raises:
+        InputError: the heads are not known, or it asks for a larger model than the state dict has numbers for.
+    """
     hidden, in_channels, patch, _ = state_dict["x_embedder.proj.weight"].shape
     heads = num_heads or HEADS.get(hidden)
     if heads is None:
         raise InputError(f"cannot infer the attention heads of a DiT of hidden size {hidden}: give num_heads")
-    return {
+    config = {
         "num_attention_heads": heads,
         "attention_head_dim": hidden // heads,
         "in_channels": in_channels,
@@ -125,3 +115,15 @@ def infer_config(state_dict: dict[str, Tensor], num_heads: int | None) -> dict[s
         "num_embeds_ada_norm": state_dict["y_embedder.embedding_table.weight"].shape[0] - 1,
         "norm_eps": 1e-6,
     }
+    if 0 in config.values():
+        raise InputError("this is not a checkpoint of the original DiT: it has no layers, no classes or no channels")
+    with justified_by(weights_of(state_dict), "its shape"):
+        DiTTransformer2DModel(**config)
+    return config
+
+
+def _thirds(name: str, tensor: Tensor) -> tuple[Tensor, ...]:
+    """What an original tensor has for queries, keys and values."""
+    if tensor.ndim == 0 or len(tensor) == 0 or len(tensor) % 3:
+        raise InputError(f"its tensor {quoted(name)} of shape {list(tensor.shape)} is none of queries, keys and values")
+    return tensor.chunk(3)

@@ -3,17 +3,22 @@
 import copy
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 from diffusers.models.embeddings import CombinedTimestepLabelEmbeddings
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, HTTPError
+from huggingface_hub import try_to_load_from_cache
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from ddgs_hub.bases import base_path
+from ddgs_hub.core.components import Kind, load_component
 from ddgs_hub.core.folders import open_weights
+from ddgs_hub.core.model_files import ON_HUB, UNREACHABLE, ModelFiles, refuse_code
+from ddgs_hub.core.schema import FOREIGN, Json, read_json
+from ddgs_hub.core.text import quoted
+from ddgs_hub.core.weights import require_finite
 from ddgs_hub.diffusion.adapter import ADAPTER_FILE, load_adapter, read_adapter_config
 from ddgs_hub.diffusion.convert import (
     CONDITION_EMBEDDER,
@@ -29,8 +34,36 @@ from ddgs_hub.hub_sources import why_no_model
 FREQUENCIES = "timestep_frequencies"  # our key in a model's configuration, see `use_original_frequencies`
 TRANSFORMER_CONFIG = "transformer/config.json"  # in a pipeline
 STOCK_NULL_CLASS = 1000  # DiTPipeline guides with this class, whatever the number of classes of its model
+PIPELINE_INDEX = "model_index.json"  # which library each part of a pipeline is from
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
-UNREACHABLE = (OSError, ValueError, HTTPError)  # what a wrong name, the Hub, or a lost connection raise
+MOST_ADAPTERS = 4  # one upon the other
+MOST_LATENT_PIXELS = 256  # side of the latents: images of 2,048 px
+
+
+class DiTSettings(BaseModel):
+    """What the configuration of a DiT may say; the same as the arguments of `DiTTransformer2DModel`."""
+
+    model_config = FOREIGN
+    num_attention_heads: int = Field(16, ge=1, le=256)
+    attention_head_dim: int = Field(72, ge=1, le=1024)
+    in_channels: int = Field(4, ge=1, le=256)
+    out_channels: int | None = Field(None, ge=1, le=512)
+    num_layers: int = Field(28, ge=1, le=1000)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    norm_num_groups: int = Field(32, ge=1, le=1024)
+    attention_bias: bool = True
+    sample_size: int = Field(32, ge=1, le=MOST_LATENT_PIXELS)
+    patch_size: int = Field(2, ge=1, le=64)
+    activation_fn: str = Field("gelu-approximate", max_length=40)
+    num_embeds_ada_norm: int = Field(1000, ge=1, lt=100_000)
+    upcast_attention: bool = False
+    norm_type: Literal["ada_norm_zero"] = "ada_norm_zero"
+    norm_elementwise_affine: bool = False
+    norm_eps: float = Field(1e-5, gt=0, lt=1)
+
+
+# The published DiTs were saved when their class had another name.
+DITS = {name: Kind(DiTTransformer2DModel, DiTSettings) for name in ("DiTTransformer2DModel", "Transformer2DModel")}
 
 
 def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTransformer2DModel:
@@ -48,25 +81,22 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
     """
     name = find_dit(name_or_path, revision)
     path = Path(name)
-    if path.suffix in CHECKPOINTS:
+    if _is_checkpoint(name):
         if not path.is_file():
             raise InputError(f"there is no checkpoint {path}")
         try:
             return _load_file(path)
         except InputError as error:
             raise InputError(f"cannot load a DiT from {path}: {error}") from error
-    where = {
-        "subfolder": None if path.is_dir() and not (path / "transformer").is_dir() else "transformer",
-        "revision": revision,
-    }
+    files = ModelFiles.of(name, revision)
     try:
-        config = DiTTransformer2DModel.load_config(name, **where)
-        original = config.pop(FREQUENCIES, None) == "original"
-        dit = DiTTransformer2DModel.from_pretrained(name, torch_dtype=torch.float32, **where)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot load a DiT from {name}: {why_no_model(name, revision, error)}") from error
+        _refuse_other_libraries(files)
+        dit, config = load_component(_transformer(files), DITS)
+    except UNREACHABLE as error:
+        reason = error if isinstance(error, InputError) else why_no_model(files.name, revision, error)
+        raise InputError(f"cannot load a DiT from {files.name}: {reason}") from error
     tie_condition_embedders(dit).eval()
-    return use_original_frequencies(dit) if original else dit
+    return use_original_frequencies(dit) if config.get(FREQUENCIES) == "original" else dit
 
 
 def find_dit(name_or_path: str | Path, revision: str | None = None) -> str:
@@ -76,34 +106,68 @@ def find_dit(name_or_path: str | Path, revision: str | None = None) -> str:
     of both is a pipeline); any other name as it is.
     """
     name = base_path(str(name_or_path))
-    path = Path(name)
-    if path.suffix in CHECKPOINTS:
+    if _is_checkpoint(name):
         return name
-    if path.is_dir():
-        model = (path / "config.json").is_file() or (path / TRANSFORMER_CONFIG).is_file()
-        return name if model or not (path / ADAPTER_FILE).is_file() else str(path / ADAPTER_FILE)
+    files = ModelFiles.of(name, revision)
     try:
-        hf_hub_download(name, TRANSFORMER_CONFIG, revision=revision)
-    except EntryNotFoundError:
-        try:
-            return hf_hub_download(name, ADAPTER_FILE, revision=revision)
-        except UNREACHABLE:
+        if files.find(TRANSFORMER_CONFIG) or (not files.on_hub and files.find("config.json")):
             return name
+        return str(files.find(ADAPTER_FILE) or name)
     except UNREACHABLE:
-        pass  # who loads it says why
-    return name
+        return name  # who loads it says why
+
+
+def base_of(adapter: str | Path) -> tuple[list[Path], str, str | None]:
+    """The base of an adapter, which may be that of another: the adapters, the first to put on first; name and revision.
+
+    Raises:
+        InputError: an adapter does not name its base, or they are too many; the message does not name the file.
+    """
+    adapters: list[Path] = []
+    name, revision = str(adapter), None
+    while _is_checkpoint(name) and name.endswith(".safetensors") and (config := read_adapter_config(name)):
+        adapters.insert(0, Path(name))
+        if len(adapters) > MOST_ADAPTERS:
+            raise InputError(f"it is put onto adapter after adapter, more than {MOST_ADAPTERS}: give a DiT as a base")
+        revision = config.base_revision or None
+        name = find_dit(config.base(), revision)
+    return adapters, name, revision
+
+
+def _is_checkpoint(name: str) -> bool:
+    """Whether a name is that of a file, not of a folder or a repository."""
+    return Path(name).suffix in CHECKPOINTS and not name.startswith(ON_HUB)
+
+
+def _transformer(files: ModelFiles) -> ModelFiles:
+    """The DiT of a pipeline, or the model that a folder holds alone."""
+    alone = not files.on_hub and files.find(TRANSFORMER_CONFIG) is None
+    return files if alone else files.within("transformer")
+
+
+def _refuse_other_libraries(files: ModelFiles) -> None:
+    """Looks at the parts of a pipeline: a DiT needs nothing but diffusers."""
+    index = files.find(PIPELINE_INDEX)
+    if index is None:
+        return
+    parts = read_json(index, Json, PIPELINE_INDEX)
+    refuse_code(parts, PIPELINE_INDEX)
+    for part, made_of in parts.items():
+        if isinstance(made_of, list) and made_of[:1] not in (["diffusers"], [None]):
+            raise InputError(f"{PIPELINE_INDEX} has {quoted(part)} of a library that is not diffusers: give a DiT")
 
 
 def _load_file(path: Path) -> DiTTransformer2DModel:
     """The DiT of an adapter or of a checkpoint in the original format."""
-    adapter = read_adapter_config(path) if path.suffix == ".safetensors" else None
-    if adapter is None:
+    adapters, base, revision = base_of(path)
+    if not adapters:
         dit = fold_difffit(convert_original_checkpoint(read_checkpoint(path)))
+        require_finite(dit.named_parameters())
         return nn.Module.to(dit, torch.float32).eval()
-    if not adapter.base_model:
-        raise InputError("this adapter does not name its base: load that, and `load_adapter` onto it")
-    base = load_dit(adapter.base_model, revision=adapter.base_revision or None)
-    return load_adapter(fold_difffit(base), path).eval()  # of a base that is an adapter itself, the gammas come first
+    dit = load_dit(base, revision=revision)
+    for adapter in adapters:  # of one that is upon another, the other's gammas come first
+        dit = load_adapter(fold_difffit(dit), adapter)
+    return dit.eval()
 
 
 def loaded_commit(name: str, revision: str | None = None) -> str:

@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ddgs_hub.core.decoding import to_rgb
+from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
 
 BINS = 10
@@ -80,7 +82,7 @@ def difficulty_figure(classes: Sequence[ClassDifficulties], path: str | Path) ->
     figure = Figure(figsize=(9.6, 4.8 * len(classes)), dpi=DPI, layout=layout)
     parts = figure.subfigures(len(classes), 1, squeeze=False, hspace=0.04)[:, 0]
     for part, shown in zip(parts, classes, strict=True):
-        part.suptitle(shown.name, fontsize=14, fontweight="bold")
+        part.suptitle(one_line(shown.name), fontsize=14, fontweight="bold", parse_math=False)
         axes = part.subplots(2, len(COLORS), sharex=True)
         stages = (("without log transformation", shown.before), ("with log transformation", shown.after))
         for row, (title, values) in zip(axes, stages, strict=True):
@@ -109,7 +111,7 @@ def scored_figure(classes: Mapping[str, ArrayLike], path: str | Path) -> Path:
         raise InputError("there are no difficulties to draw: give at least one class")
     panels = {"all images": np.concatenate([np.asarray(values) for values in classes.values()])}
     if 1 < len(classes) <= MOST_CLASSES:
-        panels |= {textwrap.shorten(name, 24, placeholder=" …"): np.asarray(v) for name, v in classes.items()}
+        panels |= {textwrap.shorten(one_line(name), 24, placeholder=" …"): np.asarray(v) for name, v in classes.items()}
     columns = min(PANELS, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(max(3.4 * columns, 4.8), 2.5 * rows + 0.4), dpi=DPI, layout=ConstrainedLayoutEngine())
@@ -117,7 +119,7 @@ def scored_figure(classes: Mapping[str, ArrayLike], path: str | Path) -> Path:
     colors = [COLORS["pool"]] + [COLORS["original"]] * (len(panels) - 1)
     for ax, (name, values), color in zip(axes, panels.items(), colors, strict=False):
         _histogram(ax, values, name, color, where=name)
-        ax.set_title(f"{name}\n{len(values):,} images, mean {values.mean():.3f}", fontsize=10)
+        ax.set_title(f"{name}\n{len(values):,} images, mean {values.mean():.3f}", fontsize=10, parse_math=False)
     for ax in axes[len(panels) - columns : len(panels)]:  # the lowest of each column
         ax.tick_params(labelbottom=True)
     for ax in axes[len(panels) :]:
@@ -150,15 +152,15 @@ def image_sheet(rows: Sequence[SheetRow], path: str | Path, columns: int = 10) -
                 "give at least one image, and one difficulty for each"
             )
     columns = min(columns, max(len(row.images) for row in rows))
-    names = [textwrap.fill(row.name, NAME_CHARACTERS) for row in rows]
-    margin = 2 * GAP + CHARACTER * max(len(line) for name in names for line in name.splitlines())
+    names = [textwrap.fill(one_line(row.name), NAME_CHARACTERS) for row in rows]
+    margin = 2 * GAP + CHARACTER * max(len(line) for name in names for line in name.splitlines() or [name])
     width = margin + max(columns * (TILE + GAP), HEADER_WIDTH)
     height = HEADER + len(rows) * (TILE + CAPTION)
     sheet = Image.new("RGB", (width, height), "white")
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
     def write(x: float, y: float, text: str, **style: Any) -> None:
-        figure.text(x / width, 1 - y / height, text, **style)
+        figure.text(x / width, 1 - y / height, text, parse_math=False, **style)
 
     write(margin, HEADER / 2, "difficulty under each image, easy → hard", fontsize=9, color="dimgray", va="center")
     for k, (row, name) in enumerate(zip(rows, names, strict=True)):
@@ -199,12 +201,12 @@ def _spread(difficulties: Sequence[float], count: int) -> NDArray[np.int64]:
 
 def _tile(image: Image.Image) -> Image.Image:
     """The image on a white square: a small one enlarged by a whole factor without smoothing, a large one reduced."""
-    image = image.convert("RGB")
-    factor = TILE // max(image.size)
+    tile = to_rgb(image).copy()
+    factor = TILE // max(tile.size)
     if factor >= 1:
-        tile = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+        tile = tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
     else:
-        tile = ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS)
+        tile.thumbnail((TILE, TILE), Image.Resampling.LANCZOS, reducing_gap=None)  # of a thin one a pixel is left
     square = Image.new("RGB", (TILE, TILE), "white")
     square.paste(tile, ((TILE - tile.width) // 2, (TILE - tile.height) // 2))
     return square

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ddgs_hub.core.markdown import cell
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation.evaluate import Evaluation
 
@@ -41,7 +42,7 @@ def accuracy_table(results: Mapping[str, Evaluation], which: str = "best") -> st
         accuracies = [_mean_std(evaluation, which), _mean_std(evaluation, second)]
         if _rounded(evaluation, which) == highest:
             accuracies[0] = f"**{accuracies[0]}**"
-        rows.append([method.replace("|", "\\|"), *(str(values[key]) for key in differing), *accuracies])
+        rows.append([cell(method), *(str(values[key]) for key in differing), *accuracies])
     shared = ", ".join(f"{key} {value}" for key, value in settings[0].items() if key not in differing)
     meaning = f"{which.capitalize()}: {MEANINGS[which]}; {second}: {MEANINGS[second]}."
     return f"Top-1 accuracy, mean ± standard deviation over the repeats ({shared}).\n{meaning}\n\n{_markdown(rows)}"

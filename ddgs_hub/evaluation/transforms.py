@@ -7,6 +7,7 @@ import torch
 from PIL.Image import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from ddgs_hub.core.decoding import to_rgb
 from ddgs_hub.evaluation.augmentation import augment, normalize
 from ddgs_hub.evaluation.images import for_training, for_validation
 from ddgs_hub.evaluation.protocol import Protocol
@@ -28,7 +29,7 @@ class TrainTransform:
     def batch(self, images: Sequence[Image]) -> torch.Tensor:
         """float32 `(B, 3, image_size, image_size)`; quicker than one at a time."""
         prepare = for_training(self.protocol)
-        return normalize(augment([pil_to_tensor(prepare(image.convert("RGB"))) for image in images], self.protocol))
+        return normalize(augment([pil_to_tensor(prepare(to_rgb(image))) for image in images], self.protocol))
 
 
 @dataclass(frozen=True)
@@ -44,5 +45,5 @@ class ValidationTransform:
     def batch(self, images: Sequence[Image]) -> torch.Tensor:
         """float32 `(B, 3, image_size, image_size)`."""
         prepare = for_validation(self.protocol)
-        cropped = [pil_to_tensor(prepare(image.convert("RGB"))) for image in images]
+        cropped = [pil_to_tensor(prepare(to_rgb(image))) for image in images]
         return normalize(torch.stack(cropped).float() / 255)

@@ -4,6 +4,7 @@ Nothing but the template is read here and nothing is written; `export` does that
 """
 
 import re
+import shlex
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from datasets.info import DatasetInfosDict
 from huggingface_hub import CardData, DatasetCardData, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ddgs_hub.core import markdown
+from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.sources import BUILT_IN
 from ddgs_hub.subsets import SUBSETS
@@ -213,7 +216,7 @@ def render_card(card: DatasetCard | ModelCard | ScorerCard) -> str:
     """The whole text of a README.md: YAML front matter, then Markdown. The same card gives the same text."""
     values: dict[str, Any] = {"card": card, "recipe": card.recipe, "citation": CITATION, "built_in": BUILT_IN}
     values |= {"owner_note": "" if card.owner and card.version else OWNER_NOTE, "hand_written": HAND_WRITTEN}
-    values["pin"] = f'revision="{card.version or VERSION}"'
+    values["pin"] = f"revision={markdown.literal(card.version or VERSION)}"
     values["subset"] = SUBSETS[card.recipe.data.subset] if card.recipe.data.subset else None
     if isinstance(card, DatasetCard):
         values |= {"columns": column_types(card.info), "num_rows": _num_rows(card)}
@@ -259,8 +262,8 @@ def size_category(num_rows: int) -> str:
 def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
     num_rows = _num_rows(card)
     metadata = DatasetCardData(
-        license=card.recipe.hub.license,
-        pretty_name=card.title,
+        license=one_line(card.recipe.hub.license),
+        pretty_name=one_line(card.title),
         size_categories=None if num_rows is None else [size_category(num_rows)],
         task_categories=["image-classification"],
         source_datasets=list(card.source_datasets) or None,
@@ -274,9 +277,9 @@ def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
 
 def _model_metadata(card: ModelCard) -> ModelCardData:
     metadata = ModelCardData(
-        license=card.license,
-        license_name=card.license_name,
-        license_link=card.license_link,
+        license=one_line(card.license),
+        license_name=card.license_name and one_line(card.license_name),
+        license_link=card.license_link and one_line(card.license_link),
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",  # of the Hub's tasks the one for class-conditional models
         base_model=card.base_model,
@@ -290,7 +293,7 @@ def _model_metadata(card: ModelCard) -> ModelCardData:
 
 def _scorer_metadata(card: ScorerCard) -> ModelCardData:
     return ModelCardData(
-        license=card.recipe.hub.license,
+        license=one_line(card.recipe.hub.license),
         library_name="timm",
         pipeline_tag="image-classification",
         datasets=list(card.datasets) or None,
@@ -318,21 +321,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # Every value that is no number of ours goes through one of the first six: a stranger may have written it.
     filters: dict[str, Any] = {
-        "cell": _cell,
-        "code": lambda text: f"`{' '.join(text.split())}`",
+        "prose": markdown.prose,
+        "cell": markdown.cell,
+        "code": markdown.code,
+        "literal": markdown.literal,
+        "word": lambda text: shlex.quote(markdown.block(text)),
+        "shell": _shell,
         "counts": _counts,
         "number": lambda value: f"{value:g}",
         "public": public_name,
-        "shell": _shell,
     }
     environment.filters |= filters
     return environment
-
-
-def _cell(text: str) -> str:
-    """The text as it can stand in a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _counts(values: Sequence[int]) -> str:
@@ -343,6 +345,7 @@ def _counts(values: Sequence[int]) -> str:
 
 def _shell(command: str) -> str:
     """A command line, over several lines where it is long."""
+    command = markdown.block(command)
     return command if len(command) <= WIDTH else command.replace(" --", " \\\n    --")
 
 

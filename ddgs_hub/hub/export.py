@@ -13,8 +13,9 @@ from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.hub.cards import DatasetCard, ModelCard, ScorerCard, public_name, render_card
-from ddgs_hub.rows import row_files, staged_folder, write_rows
+from ddgs_hub.rows import row_files, write_rows
 
 CARD = "README.md"
 PROVENANCE = "provenance.json"

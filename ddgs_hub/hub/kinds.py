@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from ddgs_hub.core.text import quoted
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.content import describe_rows, hash_scored, hash_weights
+from ddgs_hub.hub.provenance import Provenance
 from ddgs_hub.rows import read_rows
 
 KIND = "kind"  # the key of `provenance.json` that names one of `KINDS`
@@ -22,6 +24,7 @@ class Kind:
         repo_type: of its repository on the Hub.
         made_of: key of `content` → its name; where one of these is another, the version is another MAJOR one.
         files: patterns of the files that are published beside the card and `provenance.json`.
+        columns: folder → the columns that its Parquet files may have.
         identity: the key of `content` that `identify` must find again in the folder.
         identify: given the folder, the hash of what it holds.
         other_rows: what it means, in words, that `rows` of `content` alone are others: a MINOR version.
@@ -32,6 +35,7 @@ class Kind:
     repo_type: Literal["dataset", "model"]
     made_of: Mapping[str, str]
     files: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
     identity: str
     identify: Callable[[Path], str]
     other_rows: str = ""
@@ -42,18 +46,22 @@ class Kind:
         return {self.identity, *self.made_of}
 
 
-def kind_of(provenance: Mapping[str, Any], where: str) -> Kind:
+def kind_of(provenance: Provenance, where: str) -> Kind:
     """The kind that a `provenance.json` names; the distilled sets of earlier versions named none.
 
     Raises:
         InputError: it names an unknown one.
     """
-    name = provenance.get(KIND, DISTILLED.name)
+    name = provenance.kind or DISTILLED.name
     kind = next((kind for kind in KINDS if kind.name == name), None)
     if kind is None:
         known = ", ".join(kind.name for kind in KINDS)
-        raise InputError(f"{where} names the unknown kind '{name}': this version of ddgs-hub knows {known}")
+        raise InputError(f"{where} names the unknown kind {quoted(name)}: this version of ddgs-hub knows {known}")
     return kind
+
+
+GENERATED = ("image", "label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
+PICTURES, ROWS = "figures/*.png", "data/*.parquet"
 
 
 def _hash_train_rows(folder: Path) -> str:
@@ -65,7 +73,12 @@ DISTILLED = Kind(
     called="distilled set",
     repo_type="dataset",
     made_of={"pool": "pool", "dit": "DiT", "scorer": "scorer"},
-    files=("data/*", "figures/*", "pool/*", "original/*"),
+    files=(ROWS, PICTURES, "pool/*.parquet", "original/*.parquet"),
+    columns={
+        "data": GENERATED,
+        "pool": (*GENERATED, "selected"),
+        "original": ("label", "source_index", "difficulty"),
+    },
     identity="rows",
     identify=_hash_train_rows,
     other_rows="new rows from the same pool",
@@ -75,7 +88,8 @@ SCORED = Kind(
     called="scored original",
     repo_type="dataset",
     made_of={"source": "source", "scorer": "scorer"},
-    files=("data/*", "figures/*"),
+    files=(ROWS, PICTURES),
+    columns={"data": (*GENERATED, "source_index", "selected")},
     identity="rows",
     identify=hash_scored,
     other_rows="other scores of the same source",
@@ -85,7 +99,11 @@ DIT = Kind(
     called="DiT",
     repo_type="model",
     made_of={"weights": "DiT"},
-    files=("model_index.json", "scheduler/*", "transformer/*", "vae/*", "adapter.safetensors", "classes.json"),
+    files=(
+        *("model_index.json", "classes.json", "adapter.safetensors", "scheduler/*.json"),
+        *(f"{part}/*.{suffix}" for part in ("transformer", "vae") for suffix in ("json", "safetensors")),
+    ),
+    columns={},
     identity="weights",
     identify=hash_weights,
 )
@@ -94,7 +112,8 @@ SCORER = Kind(
     called="scorer",
     repo_type="model",
     made_of={"weights": "scorer"},
-    files=("config.json", "model.safetensors", "folds.json", "fold-*/*"),
+    files=("config.json", "model.safetensors", "folds.json", "fold-*/config.json", "fold-*/model.safetensors"),
+    columns={},
     identity="weights",
     identify=hash_weights,
 )

@@ -1,26 +1,62 @@
 """The folder of a DiT or of a scorer as a repository: a card and `provenance.json`, beside the files that are there."""
 
-import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from huggingface_hub import ModelCard as HubModelCard
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HTTPError
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.tokens import given_token
+from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import ModelCard, ScorerCard
-from ddgs_hub.hub.export import CARD, write_model_card, write_provenance
+from ddgs_hub.hub.export import CARD, PROVENANCE, write_model_card, write_provenance
+from ddgs_hub.hub.merging import MOST_OF_A_CARD, split_card
 from ddgs_hub.hub.patience import page_of
+from ddgs_hub.hub.provenance import License, Provenance, parse_provenance
 from ddgs_hub.recipe import parse_recipe
 
 ADAPTER = "adapter.safetensors"
 CLASSES = "classes.json"
 FOLDS = "folds.json"
-LICENSE = ("license", "license_name", "license_link")  # keys of a card's front matter
+SAID = ("datasets", "steps", "command")  # what the card of a DiT says, beside its recipe and license
 AT_THE_TOP = ("config.json", "model.safetensors")  # of a scorer: one of its models, where timm looks for it
+
+
+Names = Annotated[list[Name], Field(max_length=MOST_CLASSES)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, config=FOREIGN)
+class Classes:
+    """What `classes.json` of a DiT says: the names of the classes, and their numbers in the DiT."""
+
+    names: Names
+    dit_ids: Annotated[list[Index], Field(max_length=MOST_CLASSES)]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.dit_ids):
+            raise ValueError(f"there are {len(self.names)} names for {len(self.dit_ids)} classes")
+
+
+@dataclass(frozen=True, config=FOREIGN)
+class Folds:
+    """What `folds.json` of a scorer says of its accuracies."""
+
+    fold_accuracies: Annotated[list[Share], Field(max_length=1_000)]
+    accuracy: Share
+
+
+@dataclass(frozen=True, config=FOREIGN)
+class Labels:
+    """What `config.json` of a classifier says of its classes."""
+
+    label_names: Names
 
 
 def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -33,23 +69,39 @@ def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     """
     folder = Path(folder)
     write_provenance(folder, provenance)
-    write_model_card(folder, dit_card(provenance, _read_json(folder / CLASSES)))
+    write_model_card(folder, dit_card(parse_provenance(provenance, str(folder)), read_classes(folder)))
 
 
-def dit_card(provenance: Mapping[str, Any], classes: Mapping[str, Any]) -> ModelCard:
-    """The card that follows from `provenance.json` and `classes.json` of a DiT."""
-    recipe = parse_recipe(provenance["recipe"], where="the recipe in provenance.json")
+def dit_card(provenance: Provenance, classes: Classes) -> ModelCard:
+    """The card that follows from `provenance.json` and `classes.json` of a DiT.
+
+    Raises:
+        InputError: they do not say all that the card says.
+    """
+    recipe = parse_recipe(provenance.recipe or {}, where=f"the recipe in {PROVENANCE}")
+    terms, told = provenance.license, {name: getattr(provenance, name) for name in SAID}
+    for name, value in {"license": terms, **told}.items():
+        if value is None:
+            again = "remove it, and write it again"
+            raise InputError(f"{PROVENANCE} of the DiT does not say all that a card says ('{name}'): {again}")
     return ModelCard(
         recipe=recipe,
         name=f"{recipe.name}-ddgs-dit",
-        base_model=provenance["base_model"],
-        datasets=provenance["datasets"],
-        class_ids=dict(zip(classes["names"], classes["dit_ids"], strict=True)),
-        steps=provenance["steps"],
-        command=provenance["command"],
-        versions=provenance["versions"],
-        **provenance["license"],
+        base_model=provenance.base_model,
+        class_ids=dict(zip(classes.names, classes.dit_ids, strict=True)),
+        versions=provenance.versions,
+        **told,
+        **(asdict(terms) if terms else {}),
     )
+
+
+def read_classes(folder: Path) -> Classes:
+    """The classes that a DiT was fine-tuned on.
+
+    Raises:
+        InputError: there is no such file, or it is damaged.
+    """
+    return read_json(folder / CLASSES, Classes, str(folder / CLASSES))
 
 
 def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -60,17 +112,18 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
         provenance: beside what a `Kind` asks for: recipe, versions, datasets and command, as in `ScorerCard`.
     """
     folder = Path(folder)
+    folds = read_json(folder / FOLDS, Folds, str(folder / FOLDS))
     for name in AT_THE_TOP:
         shutil.copyfile(folder / "fold-0" / name, folder / name)
     write_provenance(folder, provenance)
-    recipe, folds = parse_recipe(provenance["recipe"]), _read_json(folder / FOLDS)
+    recipe = parse_recipe(provenance["recipe"])
     card = ScorerCard(
         recipe=recipe,
         name=f"{recipe.name}-ddgs-scorer",
         datasets=provenance["datasets"],
-        classes=_read_json(folder / AT_THE_TOP[0])["label_names"],
-        fold_accuracies=folds["fold_accuracies"],
-        accuracy=folds["accuracy"],
+        classes=read_json(folder / AT_THE_TOP[0], Labels, str(folder / AT_THE_TOP[0])).label_names,
+        fold_accuracies=folds.fold_accuracies,
+        accuracy=folds.accuracy,
         command=provenance["command"],
         versions=provenance["versions"],
     )
@@ -84,17 +137,15 @@ def license_of(base: str, revision: str | None = None) -> dict[str, str]:
     """
     page = page_of(base, "model")
     try:
-        data = HubModelCard.load(hf_hub_download(base, CARD, revision=revision, token=given_token())).data.to_dict()
+        card = read_bytes(
+            Path(hf_hub_download(base, CARD, revision=revision, token=given_token())), CARD, MOST_OF_A_CARD
+        )
+        metadata, _ = split_card(card.decode("utf-8"), f"the card of {base}")
+        told = read_values(metadata, License, f"the license in the card of {base}")
     except (OSError, ValueError, HTTPError):  # there is none, the Hub cannot be reached, or it is no YAML
-        data = {}
-    if not isinstance(data.get("license"), str):
         return {"license": "other", "license_name": f"that of {base}", "license_link": page}
-    found = {key: str(data[key]) for key in LICENSE if data.get(key)}
+    found = {key: value for key, value in asdict(told).items() if value}
     link = found.get("license_link", "")
-    if link and "://" not in link:
+    if link and not link.startswith(("https://", "http://")):
         found["license_link"] = f"{page}/blob/main/{link}"  # a file of that repository
     return found
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError, causes
 
@@ -22,6 +23,7 @@ from ddgs_hub.errors import InputError, causes
 # client wraps what went wrong with an upload into a RuntimeError, so the causes of an error count, too.
 TROUBLE = (OSError, HTTPError, json.JSONDecodeError)
 BAD_CARD = "Invalid metadata in README.md"  # what the client's ValueError says when the Hub does not accept a card
+MOST_OF_A_REASON = 500  # characters of what a server says
 FAILURES = 6  # of one command: half a minute of waiting, where the Hub does not ask for more
 LONGEST_WAIT = 120.0  # seconds, whatever the Hub asks for
 PASSES = 20  # others may write in between, but not for ever
@@ -150,4 +152,4 @@ def _reason(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error, MOST_OF_A_REASON) or type(error).__name__

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from datasets import Features
 
+from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.cards import OWNER, render_pool_section
-from ddgs_hub.hub.content import CONTENT, hash_pool
+from ddgs_hub.hub.content import hash_pool
 from ddgs_hub.hub.export import CARD, PROVENANCE, measure_files, sha256_of
 from ddgs_hub.hub.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.pool_card import ConfigFiles, with_pool
-from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files, read_provenance
-from ddgs_hub.rows import parquet_path, read_tables, row_files, staged_folder, write_tables
+from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files
+from ddgs_hub.hub.provenance import read_provenance
+from ddgs_hub.rows import parquet_path, read_tables, row_files, write_tables
 
 SCORES = ("label", "source_index", "difficulty")  # of the original, no images: all that sampling needs, and whose it is
 
@@ -35,17 +37,18 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
     Raises:
         InputError: the run has no scored pool or original, or its pool is not the one that the rows were selected from.
     """
-    run, output, told = repository.resolve().parents[1], output or repository, read_provenance(repository)
-    kind, content = kind_of(told, f"{repository / PROVENANCE}"), told.get(CONTENT)
+    run, output = repository.resolve().parents[1], output or repository
+    told = read_provenance(repository / PROVENANCE, str(repository))
+    kind = kind_of(told, f"{repository / PROVENANCE}")
     if kind != DISTILLED:
         raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
-    if not isinstance(content, dict) or "pool" not in content:
+    if not told.content or not told.content.pool:
         raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
     if repository.resolve().parent.name != "hub" or not (run / POOL).is_dir():
         raise InputError(f"{repository} is in no run folder with a {POOL}/: publish it from its run, or without --pool")
     for name in (POOL, ORIGINAL):
         _require_scores(run / name)
-    if hash_pool(run / POOL) != content["pool"]:
+    if hash_pool(run / POOL) != told.content.pool:
         raise InputError(
             f"{run / POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
             "or publish without --pool"

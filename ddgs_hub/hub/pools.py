@@ -1,6 +1,5 @@
 """Scored pools to sample from: a folder of one's own, or one that was published beside the rows selected from it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ddgs_hub.core.door import COLUMNS, admit, choose_columns
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import PROVENANCE
+from ddgs_hub.hub.provenance import Provenance, read_provenance
 from ddgs_hub.hub_sources import Pinned, cached_snapshot, not_cached, patiently, pin_dataset, reading, split_revision
 from ddgs_hub.original.resolving import resolve_split
 from ddgs_hub.rows import read_rows, read_tables
@@ -42,7 +42,7 @@ class OpenedPool:
     original: Dataset
     pool_source: Pinned | None
     original_source: Pinned | None
-    provenance: dict[str, Any]
+    provenance: Provenance
 
     @property
     def sources(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         original=scores,
         pool_source=pool_source,
         original_source=original_source,
-        provenance=read_provenance(folder) if pool_source else {},
+        provenance=read_provenance(folder / PROVENANCE, pool_source.id) if pool_source else Provenance(),
     )
 
 
@@ -173,13 +173,3 @@ def _read_scores(folder: Path, files: Sequence[Path] | None) -> Dataset:
 
 def _dataset(tables: list[pa.Table]) -> Dataset:
     return Dataset(pa.concat_tables(tables), fingerprint=generate_random_fingerprint())
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """What `provenance.json` of a folder tells; empty where there is none, or one that is no JSON object."""
-    path = folder / PROVENANCE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}

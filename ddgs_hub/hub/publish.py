@@ -13,7 +13,7 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.hub.access import check_name, check_privacy, check_token
 from ddgs_hub.hub.export import CARD, PROVENANCE
 from ddgs_hub.hub.package import Package
-from ddgs_hub.hub.patience import make_client, page_of, persist
+from ddgs_hub.hub.patience import make_client, page_of, persist, used_token
 from ddgs_hub.hub.pool_files import add_pool
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
 
@@ -114,12 +114,8 @@ def publish(
     found = find_repository(Path(folder), repo_id)
     # What may not be written here nobody else writes either.
     with owned(found) if found.is_dir() and is_writable(found) else nullcontext():
-        package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run)
-        known = check_token(api)
-        if known in package.card or known in str(package.provenance):
-            raise InputError(
-                f"the token is written in {CARD} or {PROVENANCE} of {folder}: take it out, and get a new one"
-            )
+        package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
+        check_token(api)
         publisher = _Publisher(api, package, wanted, private, create_pr)
         return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
 
@@ -145,12 +141,14 @@ def find_repository(folder: Path, repo_id: str) -> Path:
     return next(iter(found.values()))
 
 
-def _read_package(repository: Path, repo_id: str, *, pool: bool, adapter: bool, dry_run: bool) -> Package:
+def _read_package(
+    repository: Path, repo_id: str, *, pool: bool, adapter: bool, dry_run: bool, token: str | None
+) -> Package:
     if pool and dry_run:  # which touches nothing here either; of what was read, only hashes are needed later
         refuse_unwritable(repository)
         with TemporaryDirectory(dir=repository.resolve().parent, prefix=".") as folder:
-            return Package.read(add_pool(repository, Path(folder) / repository.name), repo_id)
-    return Package.read(add_pool(repository) if pool else repository, repo_id, adapter=adapter)
+            return Package.read(add_pool(repository, Path(folder) / repository.name), repo_id, token=token)
+    return Package.read(add_pool(repository) if pool else repository, repo_id, adapter=adapter, token=token)
 
 
 class _Publisher:
@@ -213,7 +211,7 @@ class _Publisher:
                     return self._found(*newest)
                 return self._publication(head, newest[0], action="planned", changes="only its tag is missing")
         version, changes = self._next(newest)
-        state = head or Snapshot("", self.private, {}, "", {})
+        state = head or Snapshot("", self.private, {})
         return self._publication(state, version, action="planned", changes=changes)
 
     def _newest(self, head: Snapshot, tags: dict[Version, str]) -> tuple[Version, Snapshot] | None:
@@ -248,14 +246,21 @@ class _Publisher:
         texts = {CARD: package.card_for(head, version), PROVENANCE: package.provenance_for(head, version, self.changes)}
         return [
             *(CommitOperationAdd(path, text.encode()) for path, text in texts.items()),
-            *(CommitOperationAdd(path, str(file)) for path, file in package.files.items()),
+            *(self._add(path, file) for path, file in package.files.items()),
             *(CommitOperationDelete(path, is_folder=False) for path in package.stale(head)),
         ]
+
+    def _add(self, path: str, file: Path) -> CommitOperationAdd:
+        """Sends a file whose bytes are those that the gate has seen, see `check_files`."""
+        operation = CommitOperationAdd(path, str(file))
+        if operation.upload_info.sha256.hex() != self.package.hashes[path].sha256:
+            raise InputError(f"{file} was changed while it was being published: start the same command again")
+        return operation
 
     def _found(self, version: Version, snapshot: Snapshot) -> Publication:
         """The version that has this content."""
         action = "published" if self.written else "unchanged"
-        changes = str(snapshot.published.get("changes", ""))
+        changes = snapshot.provenance.published.changes or ""
         return self._publication(snapshot, version, action=action, changes=changes)
 
     def _proposed(self) -> Publication | None:
@@ -265,7 +270,7 @@ class _Publisher:
             if snapshot and snapshot.version and not self.package.changed(snapshot):
                 action = "proposed" if self.written else "unchanged"
                 number = reference.rsplit("/", 1)[1]
-                changes = str(snapshot.published.get("changes", ""))
+                changes = snapshot.provenance.published.changes or ""
                 page = f"discussions/{number}"
                 return self._publication(snapshot, snapshot.version, action=action, changes=changes, page=page)
         return None

@@ -1,9 +1,8 @@
 """A repository on the Hub as publishing sees it: commits with the hashes of their files, and versions."""
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +11,14 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
+from ddgs_hub.core.schema import MOST_BYTES
+from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import CARD, PROVENANCE
+from ddgs_hub.hub.merging import MOST_OF_A_CARD
 from ddgs_hub.hub.pools import ORIGINAL, POOL
+from ddgs_hub.hub.provenance import Provenance, parse_provenance, provenance_values
 
 PUBLISHED = "published"  # the key of `provenance.json` that publishing writes: version, what changed, and its files
-
-
-def row_files(provenance: Mapping[str, Any]) -> str:
-    """The pattern of the files that our card's configuration `default` loads: a scored original names its split."""
-    source = provenance.get("source")
-    split = source.get("split") if isinstance(source, dict) else None
-    return f"data/{split or 'train'}-*.parquet"
 
 
 def is_pool_file(path: str) -> bool:
@@ -40,7 +36,8 @@ class Version(NamedTuple):
     @classmethod
     def parse(cls, tag: object) -> "Version | None":
         """The version that a tag names; None where it names none."""
-        match = re.fullmatch(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", str(tag))
+        number = r"(0|[1-9]\d{0,8})"  # Python gives up on thousands of digits
+        match = re.fullmatch(rf"v{number}\.{number}\.{number}", str(tag), re.ASCII)
         return cls(*map(int, match.groups())) if match else None
 
     def __str__(self) -> str:
@@ -56,35 +53,31 @@ class Snapshot:
         private: whether the repository is.
         hashes: path → SHA-256 of a file in large storage, git's hash of the blob of any other.
         card: the text of README.md; empty where there is none.
-        provenance: of `provenance.json`; empty where there is none that is a JSON object.
+        values: of `provenance.json`, to be compared; empty where there is none of ours.
+        provenance: what they tell.
     """
 
     commit: str
     private: bool
     hashes: Mapping[str, str]
-    card: str
-    provenance: Mapping[str, Any]
-
-    @property
-    def published(self) -> Mapping[str, Any]:
-        """What publishing wrote into `provenance.json`."""
-        values = self.provenance.get(PUBLISHED)
-        return values if isinstance(values, dict) else {}
+    card: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def version(self) -> Version | None:
         """The version that this commit belongs to."""
-        return Version.parse(self.published.get("version"))
+        return Version.parse(self.provenance.published.version)
 
     def own_files(self, rows: str) -> set[str]:
         """The files that an earlier publication brought here, and all that would be loaded among `rows`, a pattern."""
-        named = {*self.published.get("files", ()), *self.pool_files}
+        named = {*self.provenance.published.files, *self.pool_files}
         return {path for path in self.hashes if path in named or fnmatchcase(path, rows)}
 
     @property
     def has_pool(self) -> bool:
         """Whether an earlier publication brought a pool here."""
-        return any(is_pool_file(path) for path in self.published.get("files", ()))
+        return any(is_pool_file(path) for path in self.provenance.published.files)
 
     @property
     def pool_files(self) -> list[str]:
@@ -112,26 +105,20 @@ class Remote:
             return None
         commit, files = str(info.sha), info.siblings or ()
         hashes = {file.rfilename: file.lfs.sha256 if file.lfs else str(file.blob_id) for file in files}
-        card = self.read(CARD, commit) if CARD in hashes else ""
-        provenance = self.provenance(commit) if PROVENANCE in hashes else {}
-        return Snapshot(commit, bool(info.private), hashes, card, provenance)
+        where, sizes = f"{self.repo_id} at {commit[:8]}", {file.rfilename: file.size or 0 for file in files}
+        for path, most in ((CARD, MOST_OF_A_CARD), (PROVENANCE, MOST_BYTES)):
+            if sizes.get(path, 0) > most:  # before it is downloaded
+                raise InputError(f"{path} of {where} is larger than {most // 2**20} MB: shorten it there first")
+        card, values = "", {}
+        if CARD in hashes:
+            card = self.download(CARD, commit).read_bytes().decode("utf-8", errors="replace")
+        if PROVENANCE in hashes:
+            values = provenance_values(self.download(PROVENANCE, commit), where)
+        return Snapshot(commit, bool(info.private), hashes, card, values, parse_provenance(values, where))
 
     def download(self, path: str, commit: str) -> Path:
         """A file of a commit, in the cache of huggingface_hub."""
         return Path(self.api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=commit))
-
-    def read(self, path: str, commit: str) -> str:
-        """The text of a file of a commit."""
-        return self.download(path, commit).read_bytes().decode("utf-8", errors="replace")
-
-    def provenance(self, commit: str) -> dict[str, Any]:
-        """`provenance.json` of a commit that has one; empty where somebody else's is no JSON object."""
-        text = self.read(PROVENANCE, commit)
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError:
-            return {}
-        return values if isinstance(values, dict) else {}
 
     def versions(self) -> dict[Version, str]:
         """Version → what its tag points to, oldest version first; other tags are not versions."""

@@ -13,7 +13,7 @@ from datasets import ClassLabel, Features
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.patience import persist
-from ddgs_hub.hub.remote import Remote, Snapshot, row_files
+from ddgs_hub.hub.remote import Remote, Snapshot
 from ddgs_hub.rows import read_tables
 
 BINS = 10  # of the difficulty, over 0 … 1
@@ -39,7 +39,7 @@ class RowList:
         Raises:
             InputError: it has none, or the Hub does not answer.
         """
-        pattern = row_files(snapshot.provenance)
+        pattern = snapshot.provenance.row_files
         paths = [path for path in snapshot.hashes if fnmatchcase(path, pattern)]
         if not paths:
             raise InputError(

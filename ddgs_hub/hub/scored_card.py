@@ -8,6 +8,7 @@ from datasets import DatasetInfo, Image
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
+from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.cards import (
     CITATION,
     HAND_WRITTEN,
@@ -112,8 +113,8 @@ def render_scored_card(card: ScoredCard) -> str:
 
 def _metadata(card: ScoredCard) -> DatasetCardData:
     metadata = DatasetCardData(
-        license="other" if card.imagenet else card.license,
-        pretty_name=card.title,
+        license="other" if card.imagenet else card.license and one_line(card.license),
+        pretty_name=one_line(card.title),
         size_categories=[size_category(card.num_rows)],
         task_categories=["image-classification"],
         source_datasets=[card.source] if card.commit else None,

@@ -8,16 +8,20 @@ from functools import partial
 from typing import Any
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import RevisionNotFoundError
 
+from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.access import check_name
-from ddgs_hub.hub.content import CONTENT
-from ddgs_hub.hub.patience import make_client, persist
+from ddgs_hub.hub.patience import LOG, make_client, persist
+from ddgs_hub.hub.provenance import Content, Provenance
 from ddgs_hub.hub.remote import Remote, Snapshot, Version
 from ddgs_hub.hub.row_lists import BINS, NUMBER, RowList, changed_difficulties, common_key
 from ddgs_hub.recipe import changed_keys
 
 SHOWN = 10  # rows that the text of a difference lists
+MOST_VERSIONS = 100  # that are listed: each takes three requests
+MOST_KEYS = 100  # of a recipe, that the text of a difference lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,9 @@ class VersionDiff:
         """For people."""
         lines = [f"{self.a} → {self.b}: {len(self.added)} rows added, {len(self.removed)} gone, {self.common} in both"]
         for sign, rows in (("+", self.added), ("-", self.removed)):
-            lines += [f"  {sign} {_name(row)}  {row['label']}{_number(row)}" for row in rows[:SHOWN]]
+            lines += [
+                f"  {sign} {_name(row)}  {one_line(row['label'], MOST_OF_A_NAME)}{_number(row)}" for row in rows[:SHOWN]
+            ]
             if len(rows) > SHOWN:
                 lines.append(f"  {sign} … {len(rows) - SHOWN} more: see --json")
         if self.changed["rows"]:
@@ -124,7 +130,7 @@ class ModelDiff:
 
 
 def list_versions(repo_id: str, *, token: str | None = None, api: HfApi | None = None) -> list[PublishedVersion]:
-    """The versions of a dataset or else a model on the Hub, oldest first; empty where it has none.
+    """The newest versions of a dataset or else a model on the Hub, oldest first; empty where it has none.
 
     Raises:
         InputError: there is no such repository, the Hub refuses, or it does not answer.
@@ -132,10 +138,12 @@ def list_versions(repo_id: str, *, token: str | None = None, api: HfApi | None =
     remote = _find(make_client(api, token), repo_id)
 
     def read() -> list[PublishedVersion]:
-        tags = remote.versions()
+        tags = list(remote.versions())
+        if len(tags) > MOST_VERSIONS:
+            LOG.warning("%s has %d versions, of which the newest %d are listed", repo_id, len(tags), MOST_VERSIONS)
         commits = remote.api.list_repo_commits(repo_id, repo_type=remote.repo_type)
         dates = {commit.commit_id: commit.created_at for commit in commits}
-        return [_describe(remote, version, dates) for version in tags]
+        return [_describe(remote, version, dates) for version in tags[-MOST_VERSIONS:]]
 
     return persist(repo_id, read, repo_type=remote.repo_type)
 
@@ -168,11 +176,10 @@ def diff_versions(
         if Version.parse(name) not in tags:
             known = ", ".join(map(str, tags)) or "none"
             raise InputError(f"{repo_id} has no version '{name}': its versions are {known}")
-    found = (persist(repo_id, partial(remote.snapshot, name), repo_type=remote.repo_type) for name in (a, b))
-    first, second = found
+    first, second = (persist(repo_id, partial(_read, remote, name), repo_type=remote.repo_type) for name in (a, b))
     recipe = changed_keys(_settings(first.provenance), _settings(second.provenance))
     if remote.repo_type == "model":
-        weights = [_content(snapshot).get("weights", snapshot.commit) for snapshot in (first, second)]
+        weights = [_content(snapshot).weights or snapshot.commit for snapshot in (first, second)]
         return ModelDiff(a=a, b=b, same_weights=weights[0] == weights[1], recipe=recipe)
     rows = {side: RowList.read(remote, snapshot) for side, snapshot in (("a", first), ("b", second))}
     key = common_key(rows["a"], rows["b"])
@@ -205,33 +212,44 @@ def _find(api: HfApi, repo_id: str) -> Remote:
     )
 
 
-def _content(snapshot: Snapshot) -> dict[str, Any]:
-    """The hashes and numbers that `provenance.json` tells of; empty where it has none."""
-    content = snapshot.provenance.get(CONTENT)
-    return content if isinstance(content, dict) else {}
+def _content(snapshot: Snapshot) -> Content:
+    """The hashes and numbers that `provenance.json` tells of."""
+    return snapshot.provenance.content or Content()
 
 
 def _recipe_lines(recipe: Mapping[str, list[Any]]) -> list[str]:
-    changed = [f"  {key}: {old} → {new}" for key, (old, new) in recipe.items()]
-    return ["recipe:", *changed] if changed else ["recipe: the same"]
+    changed = [f"{one_line(key)}: {one_line(old)} → {one_line(new)}" for key, (old, new) in recipe.items()]
+    if len(changed) > MOST_KEYS:
+        changed[MOST_KEYS:] = [f"… {len(changed) - MOST_KEYS} more: see --json"]
+    return ["recipe:", *(f"  {line}" for line in changed)] if changed else ["recipe: the same"]
 
 
-def _settings(provenance: Mapping[str, Any]) -> Any:
+def _settings(provenance: Provenance) -> Any:
     """What made a version: the recipe, or of a scored original its source and scorer.
 
     `sampled.seed` is the seed of the draw: of a set that was sampled from a published pool its own.
     """
-    recipe, sampled = provenance.get("recipe"), provenance.get("sampled")
-    if not isinstance(recipe, dict):
-        return {key: provenance[key] for key in ("source", "scorer") if key in provenance} or None
-    drawn = sampled if isinstance(sampled, dict) else recipe
+    recipe = provenance.recipe
+    if recipe is None:
+        source = asdict(provenance.source) if provenance.source else None
+        told = {"source": source, "scorer": provenance.scorer}
+        return {key: value for key, value in told.items() if value is not None} or None
+    drawn = provenance.sampled or recipe
     return {**recipe, "sampled": {"seed": drawn.get("seed")}} if "sample" in recipe else recipe
 
 
-def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -> PublishedVersion:
-    snapshot = remote.snapshot(str(version))
+def _read(remote: Remote, version: str) -> Snapshot:
+    try:
+        snapshot = remote.snapshot(version)
+    except RevisionNotFoundError as error:
+        raise InputError(f"the tag {version} of {remote.repo_id} points to no commit: remove it there") from error
     if snapshot is None:
         raise InputError(f"{remote.repo_id} was removed meanwhile: check the name")
+    return snapshot
+
+
+def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -> PublishedVersion:
+    snapshot = _read(remote, str(version))
     date = dates.get(snapshot.commit)
     if date is None:  # a commit that main does not lead to
         history = remote.api.list_repo_commits(remote.repo_id, repo_type=remote.repo_type, revision=snapshot.commit)
@@ -241,9 +259,9 @@ def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -
         tag=str(version),
         commit=snapshot.commit,
         date=date,
-        rows=content.get("num_rows"),
-        mean_difficulty=content.get("mean_difficulty"),
-        changes=snapshot.published.get("changes"),
+        rows=content.num_rows,
+        mean_difficulty=content.mean_difficulty,
+        changes=snapshot.provenance.published.changes,
     )
 
 

@@ -30,7 +30,7 @@ class ResolvedSplit:
 
     Attributes:
         builder: of datasets; it has not run.
-        files: paths here, or addresses on the Hub.
+        files: paths here, or addresses on the Hub; of images in folders none.
         expected: how many rows the card says; None where it does not.
         classes: the columns of classes that the card declares; None where it declares no columns.
     """
@@ -73,6 +73,13 @@ def resolve_split(folder: Path | None, pinned: Pinned | None, split: str, config
             f"cannot open {where}: it is of the format {type(builder).__name__}; images are read from Parquet files, "
             "WebDatasets, and folders by class"
         )
+    if isinstance(builder, ImageFolder):
+        # Its splits and classes are found by a walk of our own, which knows no configurations.
+        if builder.builder_configs:
+            raise InputError(
+                f"cannot open {where}: its card has configurations of images in folders, which are not read"
+            )
+        return ResolvedSplit(builder, [], None, None)
     if split not in files:
         raise InputError(f"cannot open {where}: it has {', '.join(files) or 'no files'}")
     root = folder.resolve().as_posix() if folder else f"hf://datasets/{_given(pinned).id}@{_given(pinned).commit}"

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from timm.data import ImageNetInfo
 
-from ddgs_hub.difficulty.classes import ScorerClasses, is_imagenet_1k
+from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.errors import InputError
+from ddgs_hub.original.imagenet import in_imagenets_order
 from ddgs_hub.subsets import SUBSETS
 
 LEMMAS = ImageNetInfo("imagenet-1k").label_descriptions()
@@ -43,8 +44,8 @@ def test_an_ambiguous_name_is_refused():
 
 
 def test_other_classes_in_another_order_are_not_taken_for_imagenets():
-    assert is_imagenet_1k(LEMMAS)
-    assert not is_imagenet_1k(LEMMAS[::-1])
+    assert in_imagenets_order(LEMMAS)
+    assert not in_imagenets_order(LEMMAS[::-1])
     np.testing.assert_array_equal(ScorerClasses(1000, LEMMAS[::-1]).indices(["tench"]), [999])
 
 

@@ -57,6 +57,18 @@ def test_a_transformers_folder_scores_as_transformers_does(transformers_folder, 
     np.testing.assert_allclose(scored["difficulty"], expected, atol=2e-6)
 
 
+def test_weights_of_half_precision_in_several_files_are_a_scorer_in_float32(transformers_folder, tmp_path):
+    from transformers import AutoModelForImageClassification
+
+    model = AutoModelForImageClassification.from_pretrained(transformers_folder)
+    model.half().save_pretrained(tmp_path, max_shard_size="4KB")
+    shutil.copy(transformers_folder / "preprocessor_config.json", tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    images = torch.linspace(-2, 2, 3 * 32 * 32).view(1, 3, 32, 32)
+    found = Scorer.from_pretrained(tmp_path).logits(images)
+    torch.testing.assert_close(found, Scorer.from_pretrained(transformers_folder).logits(images), rtol=1e-2, atol=1e-2)
+
+
 def test_a_backbone_without_classifier_is_refused(transformers_folder, tmp_path):
     from transformers import ResNetModel
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from changes import output, perturb
 from diffusers import DiTPipeline, DiTTransformer2DModel
+from model_cache import COMMIT, ModelCache
 from safetensors.torch import load_file
 
 from ddgs_hub.diffusion import (
@@ -26,7 +27,6 @@ from ddgs_hub.diffusion.dit import tie_condition_embedders
 from ddgs_hub.errors import InputError
 
 CLASSES = PoolClasses(names=["a", "c"], wnids=["n1", None], dit_ids=[0, 2])
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
@@ -62,15 +62,15 @@ def test_adapter_of_another_base_is_refused(tiny_dit, tuned, tmp_path):
         load_dit(tmp_path / "c.safetensors")
 
 
-def test_adapter_on_an_adapter(tiny_dit, tuned, tiny_codec, tmp_path):
-    """The first is alone in its folder, as in a repository of its own, and names a pipeline as its base."""
-    save_pipeline(tiny_dit, tiny_codec.decoder, tmp_path / "base", id2label={}, num_classes=3)
-    (tmp_path / "first").mkdir()
-    save_adapter(tuned, tmp_path / "first/adapter.safetensors", base_model=str(tmp_path / "base"))
-    torch.testing.assert_close(output(load_dit(tmp_path / "first")), output(tuned), rtol=1e-5, atol=1e-6)
-    again = add_difffit(fold_difffit(load_dit(tmp_path / "first")))
+def test_adapter_on_an_adapter(tiny_dit, tuned, tiny_codec, tmp_path, monkeypatch):
+    """The first is alone in its repository, and names a pipeline on the Hub as its base."""
+    cache = ModelCache(tmp_path / "hub", monkeypatch)
+    save_pipeline(tiny_dit, tiny_codec.decoder, cache.repository("org/base"), id2label={}, num_classes=3)
+    save_adapter(tuned, cache.repository("org/first") / "adapter.safetensors", base_model="org/base")
+    torch.testing.assert_close(output(load_dit("org/first")), output(tuned), rtol=1e-5, atol=1e-6)
+    again = add_difffit(fold_difffit(load_dit("org/first")))
     perturb(again, [0, 2, 3])
-    save_adapter(again, tmp_path / "second.safetensors", base_model=str(tmp_path / "first"))
+    save_adapter(again, tmp_path / "second.safetensors", base_model="org/first")
     found = output(load_dit(tmp_path / "second.safetensors"))
     torch.testing.assert_close(found, output(again), rtol=1e-5, atol=1e-6)
     assert not torch.allclose(found, output(tuned))

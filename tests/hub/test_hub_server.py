@@ -1,5 +1,6 @@
 """The local Hub of the tests answers the real clients as the Hub does."""
 
+import importlib
 import socket
 import threading
 import time
@@ -11,11 +12,13 @@ from huggingface_hub.errors import (
     BadRequestError,
     GatedRepoError,
     HfHubHTTPError,
+    HTTPError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import httpx
+
+httpx = importlib.import_module(HTTPError.__module__)  # what the client speaks HTTP with: httpx, later httpx2
 
 DATA = "acme/rows"
 PARQUET = b"PAR1" + bytes(range(256)) * 40 + b"PAR1"

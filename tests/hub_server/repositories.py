@@ -114,8 +114,9 @@ class Repository:
 
     def find(self, revision: str) -> str:
         """The commit that a branch, a tag, a full reference, a hash or at least seven digits of one mean."""
+        refs = self.refs
         for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
-            if sha := self.refs.get(name):
+            if (sha := refs.get(name)) and (self.folder / "commits" / f"{sha}.json").is_file():
                 return sha
         found = [path.stem for path in (self.folder / "commits").glob("*.json") if path.stem.startswith(revision)]
         if len(revision) < 7 or len(found) != 1:

@@ -12,6 +12,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
+import clients
+
 from hub_server import accounts_api, commits_api, contents_api, files_api  # noqa: F401  (they register their routes)
 from hub_server.access import Accounts, User
 from hub_server.connection import Connection
@@ -169,6 +171,7 @@ class HubServer:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         timeout: float = 120,
+        fork: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Runs Python on the source in `script`, or on the arguments in it (`["-m", "ddgs_hub", …]`).
 
@@ -180,9 +183,9 @@ class HubServer:
             env: more environment variables.
             cwd: the working directory; this process's by default.
             timeout: seconds.
+            fork: see `clients.run`.
         """
         argv = ["-c", script, *arguments] if isinstance(script, str) else [*script, *arguments]
         with tempfile.TemporaryDirectory() as fresh:
             environment = {**self.environment(home or Path(fresh), token), **(env or {})}
-            command, options = [sys.executable, *argv], {"env": environment, "cwd": cwd, "timeout": timeout}
-            return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+            return clients.run(argv, env=environment, cwd=cwd, timeout=timeout, fork=fork)

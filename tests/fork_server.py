@@ -1,0 +1,129 @@
+"""A process that has loaded PyTorch, and forks others that need not load it again; `clients` starts it as a script.
+
+A new Python takes six seconds to become a client of the Hub, and four of them go into libraries that are the same for
+all: this process imports those once. What reads HF_HOME, HF_ENDPOINT and the like as it is imported (huggingface_hub
+and all that is built on it, our package too) is not among them: each client imports that itself, in its environment.
+
+A client is a process as `python -c …`, `python -m …` or `python script.py` starts it: environment, working directory,
+`sys.argv`, `sys.path`, `__main__`, streams, exit code, signals. What differs: clients have this process's hash seed
+and its command line in /proc, their tracebacks begin with its frames, and they end as in `leave`.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import tempfile
+import types
+from contextlib import suppress
+
+PRELOADED = (
+    *("torch", "torch.distributed.checkpoint", "torch.nn.attention.flex_attention", "torchvision.transforms.v2"),
+    *("torchvision.models.feature_extraction", "pandas", "pyarrow.dataset", "pyarrow.json", "pyarrow.parquet"),
+    *("scipy.optimize", "scipy.stats", "sklearn.cluster", "matplotlib.pyplot"),
+)
+
+
+def serve(orders: socket.socket) -> dict | None:
+    """Forks a client for each order, and in the client returns the order; None at the end of all."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # else the first collection of each client would copy all of that
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one from the keyboard goes to the clients, too
+    while fds := socket.recv_fds(orders, 1, 5)[1]:
+        if os.fork() == 0:
+            orders.close()
+            return begin(*fds)
+        for fd in fds:
+            os.close(fd)
+        with suppress(ChildProcessError):  # those that have reported
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    return None
+
+
+def begin(report: int, order: int, *streams: int) -> dict:
+    """Forks the client and stays behind to report its number and how it ended; returns the order in the client."""
+    pid = os.fork()
+    if pid:
+        for fd in (order, *streams):
+            os.close(fd)
+        os.write(report, b"%d\n" % pid)
+        _, status = os.waitpid(pid, 0)
+        os.write(report, b"%d\n" % os.waitstatus_to_exitcode(status))
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with open(order) as file:
+        file.seek(0)
+        wanted = json.load(file)
+    for number, fd in enumerate(streams):
+        os.dup2(fd, number)
+        os.close(fd)
+    os.close(report)
+    sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())
+    return wanted
+
+
+def become(argv: list[str], env: dict[str, str], cwd: str) -> None:
+    """Runs what `python *argv` would run in this environment and folder."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    tempfile.tempdir = None  # TMPDIR may be another one
+    sys.modules["numpy"].random.seed()  # as Python does with its own generator
+    first, *rest = argv
+    folder = {"-c": "", "-m": cwd}.get(first, os.path.dirname(os.path.abspath(first)))
+    more = env["PYTHONPATH"].split(os.pathsep) if env.get("PYTHONPATH") else []
+    sys.path[:1] = [folder, *map(os.path.abspath, more)]
+    importlib.invalidate_caches()
+    if first == "-c":
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.argv = ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), vars(main))
+    elif first == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = argv
+        runpy.run_path(first, run_name="__main__")
+
+
+def exit_code(order: dict) -> int:
+    """Runs a client; with what code Python would end. What it did not catch is shown as Python does."""
+    try:
+        become(**order)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    return 0
+
+
+def leave(code: list[int]) -> None:
+    """Ends a client without taking apart all that is loaded, which would take longer than most clients live."""
+    if code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code[0])
+
+
+def main() -> None:
+    code: list[int] = []
+    atexit.register(leave, code)  # the first that is registered is the last that is called
+    if order := serve(socket.socket(fileno=int(sys.argv[1]))):
+        code.append(exit_code(order))
+        sys.exit(code[0])
+
+
+if __name__ == "__main__":
+    main()
