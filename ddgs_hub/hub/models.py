@@ -137,9 +137,8 @@ def license_of(base: str, revision: str | None = None) -> dict[str, str]:
     """
     page = page_of(base, "model")
     try:
-        card = read_bytes(
-            Path(hf_hub_download(base, CARD, revision=revision, token=given_token())), CARD, MOST_OF_A_CARD
-        )
+        file = Path(hf_hub_download(base, CARD, revision=revision, token=given_token()))
+        card = read_bytes(file, CARD, MOST_OF_A_CARD)
         metadata, _ = split_card(card.decode("utf-8"), f"the card of {base}")
         told = read_values(metadata, License, f"the license in the card of {base}")
     except (OSError, ValueError, HTTPError):  # there is none, the Hub cannot be reached, or it is no YAML
