@@ -1,6 +1,5 @@
 """What several processes of a launch say when something is wrong: one sentence, once, and all exit alike."""
 
-import os
 import re
 import signal
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from clients import Client
+from clients import Client, environment
 
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import get_accelerator, get_state
@@ -60,7 +59,7 @@ def launch(free_port: int, tmp_path: Path) -> Launch:
         clients = []
         for rank in "01":
             with (tmp_path / rank).open("w") as err:
-                env = {**os.environ, **network, "RANK": rank, "LOCAL_RANK": rank}
+                env = environment(**network, RANK=rank, LOCAL_RANK=rank)
                 clients.append(Client(["-c", COMMAND, *arguments], env=env, streams=(None, None, err)))
         codes = [client.wait(60) for client in clients]
         lines = [line for rank in "01" for line in (tmp_path / rank).read_text().splitlines()]
