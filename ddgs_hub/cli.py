@@ -1,7 +1,6 @@
 """The command line: one command per stage, which only parses and calls it."""
 
 import json
-import os
 import sys
 from dataclasses import replace
 from itertools import chain
@@ -28,11 +27,10 @@ from ddgs_hub.cli_options import (
     say,
     show,
 )
-from ddgs_hub.core.disks import why_not_written
+from ddgs_hub.cli_program import run_commands
 from ddgs_hub.core.folders import claimed
-from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
-from ddgs_hub.processes import depart, first_word, join, lost_a_process
+from ddgs_hub.processes import by_the_first
 from ddgs_hub.recipe import Recipe, Sample, load_recipe
 
 app = typer.Typer(
@@ -42,8 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
 
 
 @app.command()
@@ -89,7 +85,8 @@ def prepare(
     from ddgs_hub import stages
 
     with claimed(output):
-        say(stages.make_original(_recipe(recipe, values, original=original), output))
+        chosen = _recipe(recipe, values, original=original)
+        say(by_the_first(lambda: stages.make_original(chosen, output)))
 
 
 @app.command("train-scorer")
@@ -284,7 +281,7 @@ def sample(
 
     settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
     with claimed(output):
-        show(sample_source(settings, pool, original, output, seed=seed), as_json)
+        show(by_the_first(lambda: sample_source(settings, pool, original, output, seed=seed)), as_json)
 
 
 @app.command()
@@ -304,7 +301,7 @@ def baseline(
     from ddgs_hub import stages
 
     with claimed(output):
-        say(stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed))
+        say(by_the_first(lambda: stages.make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed)))
 
 
 @app.command()
@@ -324,7 +321,8 @@ def evaluate(
     """
     from ddgs_hub import report
 
-    show(report.evaluate_source(_recipe(recipe, values, seed), data, validation, revision=revision), as_json)
+    chosen = _recipe(recipe, values, seed)
+    show(by_the_first(lambda: report.evaluate_source(chosen, data, validation, revision=revision)), as_json)
 
 
 @app.command()
@@ -342,7 +340,7 @@ def figures(
     folders = run_folder / "original", run_folder / "pool", run_folder / f"distilled-ipc{ipc}"
     output = output or run_folder / "figures"
     with claimed(output):
-        say(report.make_figures(*folders, output))
+        say(by_the_first(lambda: report.make_figures(*folders, output)))
 
 
 @app.command()
@@ -388,55 +386,3 @@ def main() -> None:
     """Runs the command line."""
     program = "hf ddgs" if Path(sys.argv[0]).stem == "hf-ddgs" else "ddgs-hub"  # the former as an extension of `hf`
     run_commands(_commands(program), program)
-
-
-def run_commands(commands: Any, program: str) -> None:
-    """Runs click's commands, and exits; a user's mistake is one line on stderr and exit code 2.
-
-    Of several processes of a launch one says what is wrong, and all exit alike.
-    """
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal has λ, ± and …
-    try:
-        join()
-        # Without click's own handling: its usage errors are several lines.
-        arguments = sys.argv[1:] or ["--help"]
-        code = commands.main(arguments, prog_name=program, standalone_mode=False)
-        sys.stdout.flush()
-        sys.exit(code)
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except BrokenPipeError:
-        if not _stdout_is_closed():
-            raise
-        sys.exit(1)  # who read it has seen enough
-    except Exception as error:
-        code, message = _explain(error)
-        if message is None:
-            raise
-    speaks, code = first_word(code)
-    if speaks:
-        print(f"{program}: {message}", file=sys.stderr, flush=True)
-    depart()
-    sys.exit(code)
-
-
-def _explain(error: Exception) -> tuple[int, str | None]:
-    """Exit code, and in one line what is wrong; None where the error is a defect of ours or of a library."""
-    if isinstance(error, InputError):
-        return 2, str(error)
-    if isinstance(error, UsageError):
-        return 2, one_line(error.format_message())
-    if isinstance(error, RuntimeError) and lost_a_process(error):
-        return 1, "another process of this launch has ended: start the same command again, it goes on where it was"
-    return 2, why_not_written(error)
-
-
-def _stdout_is_closed() -> bool:
-    """Whether nobody reads what is printed, as behind `| head`; what is left to print is then dropped."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at the end
-        return True
-    return False

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddgs_hub.cli import run_commands
 from ddgs_hub.cli_options import RevisionOption, SeedOption, TokenOption, new_folder
+from ddgs_hub.cli_program import run_commands
 from ddgs_hub.core.folders import claimed, staged_folder
 from ddgs_hub.errors import InputError
 from ddgs_hub.recipe import Sample

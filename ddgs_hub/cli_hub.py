@@ -1,11 +1,13 @@
 """The commands that publish on the Hub, and show what was published."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ddgs_hub.cli_options import JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.processes import by_the_first
 
 app = typer.Typer()
 
@@ -37,7 +39,8 @@ def publish(
     """
     from ddgs_hub.hub import publish as publish_folder
 
-    made = publish_folder(
+    work = partial(
+        publish_folder,
         folder,
         repo,
         pool=pool,
@@ -47,6 +50,7 @@ def publish(
         create_pr=create_pr,
         dry_run=dry_run,
     )
+    made = by_the_first(work)
     show({**made.to_dict(), "text": made.text}, as_json)
 
 
@@ -62,7 +66,7 @@ def versions(
     """
     from ddgs_hub.hub import list_versions, versions_table
 
-    found = list_versions(repo)
+    found = by_the_first(lambda: list_versions(repo))
     show({"versions": [one.to_dict() for one in found], "text": versions_table(found)}, as_json)
 
 
@@ -80,5 +84,5 @@ def diff(
     """
     from ddgs_hub.hub import diff_versions
 
-    found = diff_versions(repo, a, b)
+    found = by_the_first(lambda: diff_versions(repo, a, b))
     show({**found.to_dict(), "text": found.text}, as_json)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=30)  # of those that wait for the one that works alone: an evaluation can take days
-LINGER = 5.0  # seconds that the first process waits at most for others to read its last word
+LINGER = 30.0  # seconds that the first process waits at most for others to read its last word
 WORD, GONE = "ddgs_hub/word", "ddgs_hub/gone"  # in the store: what the first to fail has said, and who has seen it
 ALL_PRECISIONS = ("no", "bf16", "fp16", "fp8")
 PRECISIONS = {"cpu": ("no", "bf16")}  # of accelerate's mixed precision, where a device does not have all
@@ -133,9 +133,11 @@ def by_the_first(work: Callable[[], T]) -> T:
 
 def lost_a_process(error: BaseException) -> bool:
     """Whether an error means that another process of the launch has ended."""
+    if not several():
+        return False
     import torch.distributed
 
-    return several() and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error))
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def first_word(code: int) -> tuple[bool, int]:
@@ -159,8 +161,12 @@ def first_word(code: int) -> tuple[bool, int]:
     return word == mine, int(word.split()[1])
 
 
-def depart() -> None:
-    """What a process that fails does last: the others no longer wait for it, and get to read its word."""
+def depart(*, unread: bool) -> None:
+    """What a process that fails does last: the others no longer wait for it, and get to read the first word.
+
+    Args:
+        unread: whether it matters that they do; else they find, rightly, that a process has ended.
+    """
     store = _store()
     if store is None:
         return
@@ -173,7 +179,7 @@ def depart() -> None:
             _patient_group.cache_clear()
             torch.distributed.destroy_process_group(own)
             end = time.monotonic() + LINGER
-            while store.add(GONE, 0) < int(os.environ["WORLD_SIZE"]) and time.monotonic() < end:
+            while unread and store.add(GONE, 0) < int(os.environ["WORLD_SIZE"]) and time.monotonic() < end:
                 time.sleep(0.05)
 
 
@@ -184,10 +190,8 @@ def _store() -> Any:
         return None
     import torch.distributed
 
-    if not torch.distributed.is_initialized():
-        return None
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return torch.distributed.TCPStore(address, port, is_master=False, wait_for_workers=False)
+    # Held here it outlives the groups of processes, see `depart`; another way to it there is not.
+    return torch.distributed.distributed_c10d._get_default_store() if torch.distributed.is_initialized() else None
 
 
 @cache

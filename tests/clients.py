@@ -44,6 +44,12 @@ def at_start(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if AT_START.match(name)}
 
 
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of this process with some changes; what Python reads as it starts is as the server has it."""
+    later = {name: value for name, value in os.environ.items() if not AT_START.match(name)}
+    return {**later, **the_server().at_start, **changes}
+
+
 class Client:
     """A forked process, with what tests use of `subprocess.Popen`.
 

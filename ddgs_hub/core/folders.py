@@ -72,38 +72,55 @@ def owned(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
         yield
         return
     refuse_unwritable(folder)
+    with _locked(path, folder, wait):
+        _owned.add(path)
+        try:
+            _settle(path)
+            yield
+        finally:
+            _owned.discard(path)
+
+
+@contextmanager
+def _locked(path: Path, named: str | Path, wait: bool) -> Iterator[None]:
     lock = path / f"{WORKSHOP}.lock" if _stays(path) else hidden_sibling(path, "lock")
     holder = FileLock(lock, thread_local=False)
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        _acquire(holder, folder, wait)
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or "its file system has no locks"
-        raise InputError(f"cannot lock {folder}: {reason}; choose another --output") from error
-    _owned.add(path)
-    try:
-        _settle(path)
-        yield
-    finally:
-        _owned.discard(path)
+    with ExitStack() as stack:
+        stack.callback(_remove_empty, *(parent for parent in lock.parents if not parent.exists()))
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            _acquire(holder, named, wait)
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or "its file system has no locks"
+            raise InputError(f"cannot lock {named}: {reason}; choose another --output") from error
+        stack.callback(holder.release)
+        stack.callback(_remove_lock, lock)
         if _stays(path):
-            with suppress(OSError):  # something is kept in it
-                (path / WORKSHOP).rmdir()
-        with suppress(OSError):  # Windows removes it by itself
-            lock.unlink()  # before it is let go: who waits for it sees that it is gone, and makes another
-        holder.release()
+            stack.callback(_remove_empty, path / WORKSHOP)
+        yield
 
 
-def _acquire(holder: FileLock, folder: str | Path, wait: bool) -> None:
+def _acquire(holder: FileLock, named: str | Path, wait: bool) -> None:
     try:
         holder.acquire(timeout=0)
     except Timeout as error:
         if not wait:
-            raise InputError(
-                f"another command works in {folder}: wait until it is done, or give another folder"
-            ) from error
-        LOG.warning("another command works in %s: waiting for it", folder)
+            advice = "wait until it is done, or give another folder"
+            raise InputError(f"another command works in {named}: {advice}") from error
+        LOG.warning("another command works in %s: waiting for it", named)
         holder.acquire()
+
+
+def _remove_lock(lock: Path) -> None:
+    """Removes a lock while it is held: who waits for it sees that it is gone, and makes another."""
+    with suppress(OSError):  # Windows removes it by itself, later
+        lock.unlink()
+
+
+def _remove_empty(*folders: Path) -> None:
+    with suppress(OSError):  # something is in it
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager

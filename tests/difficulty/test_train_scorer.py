@@ -93,6 +93,12 @@ def test_the_result_says_how_good_the_models_are(rows, tiny, trained):
     assert (saved["folds"], saved["seed"], saved["flip"]) == (2, 3, False)
 
 
+def test_who_may_read_the_other_files_may_read_the_weights(trained):
+    files = [path for path in trained.folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".safetensors" for path in files)
+    assert len({path.stat().st_mode for path in files}) == 1
+
+
 def test_a_seed_makes_the_same_weights_and_leaves_the_global_one_alone(rows, short, tmp_path):
     state = torch.get_rng_state()
     train_scorer(rows, tmp_path / "a", short, seed=5)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from diffusers import DiTPipeline
@@ -25,6 +27,17 @@ def test_saved_pipeline_is_the_same_model_to_us(tiny_dit, tiny_codec, tmp_path, 
         expected = tiny_dit(z, t, torch.tensor(labels), return_dict=False)[0]
         found = again(z, t, torch.tensor(same), return_dict=False)[0]
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_for_whom_the_umask_lets(tiny_dit, tiny_codec, tmp_path):
+    before = os.umask(0o027)  # safetensors by itself lets nobody but the owner read them
+    try:
+        save_pipeline(tiny_dit, tiny_codec.decoder, tmp_path / "dit", id2label={}, num_classes=3)
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "dit").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o640}
 
 
 def test_stock_pipeline_runs_with_guidance_for_three_classes(tiny_dit, tiny_codec, tmp_path):
