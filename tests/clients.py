@@ -15,13 +15,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 SCRIPT = Path(__file__).with_name("fork_server.py")
-# What Python or a C library reads as it starts: these are the server's.
-AT_START = re.compile(r"PYTHON(?!PATH$)|LC_|LANG|LD_|MALLOC_|OMP_|KMP_|MKL_|OPENBLAS_|TORCH|CUDA|MPL")
+# What Python or a C library reads as it starts: these are the server's. Not what our libraries set when imported.
+AT_START = re.compile(r"PYTHON(?!PATH$)|LC_|LANG|LD_|MALLOC_|OMP_|MKL_|OPENBLAS_|TORCH_|CUDA|MPL")
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 class Server:
@@ -29,8 +32,8 @@ class Server:
 
     def __init__(self) -> None:
         self.orders, theirs = socket.socketpair()
-        self.at_start = at_start(os.environ)
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | ONE_THREAD
+        self.at_start = at_start(env)
         command = [sys.executable, str(SCRIPT), str(theirs.fileno())]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "pass_fds": [theirs.fileno()]}
         self.process = subprocess.Popen(command, env=env, **pipes)
@@ -55,7 +58,7 @@ class Client:
 
     Args:
         argv: what follows `python` on a command line: `["-c", source, …]`, `["-m", module, …]` or `[script, …]`.
-        env: its whole environment. ValueError where that needs a new Python, see `AT_START`.
+        env: its whole environment, `ONE_THREAD` included. ValueError where that needs a new Python, see `AT_START`.
         cwd: its working directory; this process's by default.
         streams: its stdin, stdout and stderr; None: nothing.
 
@@ -75,7 +78,7 @@ class Client:
         server = the_server()
         if at_start(env) != server.at_start:
             raise ValueError(f"{at_start(env)} is not what the fork server started with: {server.at_start}")
-        self.args, self.returncode = list(argv), None
+        self.args, self.streams, self.returncode = list(argv), streams, None
         report, theirs = os.pipe()
         with tempfile.TemporaryFile("w+") as order, open(os.devnull, "r+") as nothing:
             json.dump({"argv": self.args, "env": dict(env), "cwd": str(cwd or Path.cwd())}, order)
@@ -139,3 +142,21 @@ def run(
             client.kill()
         written = [file.seek(0) or file.read() for file in (out, err)]
         return subprocess.CompletedProcess(command, code, *written)
+
+
+def launch(
+    count: int, argv: Sequence[str], *, env: Mapping[str, str], port: int, cwd: Path | None = None, timeout: float = 300
+) -> "subprocess.CompletedProcess[str]":
+    """What `count` processes do and write together, which find each other at this port, as those of `torchrun` do.
+
+    Returns:
+        Their outputs one after the other, and the first exit code that is not 0.
+    """
+    the_server()
+    common = {**env, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    with ThreadPoolExecutor(count) as threads:
+        done = list(threads.map(lambda env: run(argv, env=env, cwd=cwd, timeout=timeout), ranks))
+    code = next((process.returncode for process in done if process.returncode), 0)
+    out, err = ("".join(getattr(process, name) for process in done) for name in ("stdout", "stderr"))
+    return subprocess.CompletedProcess(done[0].args, code, out, err)

@@ -25,7 +25,8 @@ from contextlib import suppress
 PRELOADED = (
     *("torch", "torch.distributed.checkpoint", "torch.nn.attention.flex_attention", "torchvision.transforms.v2"),
     *("torchvision.models.feature_extraction", "pandas", "pyarrow.dataset", "pyarrow.json", "pyarrow.parquet"),
-    *("scipy.optimize", "scipy.stats", "sklearn.cluster", "matplotlib.pyplot"),
+    *("scipy.optimize", "scipy.stats", "sklearn.cluster", "matplotlib.pyplot", "safetensors.torch", "tokenizers"),
+    *("fsspec", "jinja2", "multiprocess", "pydantic", "requests", "yaml"),
 )
 
 

@@ -4,33 +4,32 @@ import json
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from clients import ONE_THREAD, Client, launch, run
 from safetensors.torch import load_file
 
 from ddgs_hub.bases import base_path
 from ddgs_hub.rows import read_rows
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | ONE_THREAD
 STAGES = ("finetune", "generate", "score")
-ALONE = [sys.executable, "-m", "ddgs_hub"]
-LAUNCHED = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "ddgs_hub/launch/cpu.yaml"]
+ALONE = ["-m", "ddgs_hub"]
+LAUNCHED = ["-m", "accelerate.commands.launch", "--config_file", "ddgs_hub/launch/cpu.yaml"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *ALONE]
 FINETUNE = ["--set", "finetune.epochs=0.1", "--set", "finetune.batch_size=12", "--set", "finetune.memory_size=4"]
 GENERATE = ["--set", "pool.num_steps=3", "--set", "pool.batch_size=8", "--per-class", "2"]
 SCORE = ["--batch-size", "64"]
 PATIENCE = 60  # seconds within which no process may still wait for one that has died
-
-
-def torchrun(count: int) -> list[str]:
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,19 @@ def inputs(digits_folder: Path, timm_folder: Path) -> Inputs:
     return Inputs(digits_folder, timm_folder)
 
 
-def make(launcher: list[str], inputs: Inputs, folder: Path, stages: Sequence[str] = STAGES) -> list[str]:
+Run = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
+
+
+def by(launcher: list[str]) -> Run:
+    """Runs a stage by a command that ends with the stage's arguments."""
+    return lambda arguments: run([*launcher, *arguments], env=ENVIRONMENT, cwd=ROOT, timeout=300)
+
+
+def make(start: Run, inputs: Inputs, folder: Path, stages: Sequence[str] = STAGES) -> list[str]:
     """Runs stages, each by a command of its own; what each printed."""
     outputs, commands = [], inputs.commands(folder)
     for stage in stages:
-        arguments = [stage, *commands[stage]]
-        command = [*launcher, *(["-m", "ddgs_hub"] if launcher != ALONE else []), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, timeout=300)
+        done = start([stage, *commands[stage]])
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     return outputs
@@ -71,13 +76,18 @@ def make(launcher: list[str], inputs: Inputs, folder: Path, stages: Sequence[str
 def alone(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made by plain commands: `dit`, `pool`, `scored`."""
     folder = tmp_path_factory.mktemp("alone")
-    make(ALONE, inputs, folder)
+    make(by(ALONE), inputs, folder)
     return folder
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_several_processes_have_the_losses_the_pool_and_the_scores_of_one(count, alone, inputs, tmp_path):
-    tuned, made, scored = make(torchrun(count), inputs, tmp_path)
+def test_several_processes_have_the_losses_the_pool_and_the_scores_of_one(count, alone, inputs, tmp_path, free_port):
+    def start(arguments):
+        if count == 2 and arguments[0] == "finetune":  # and once by the launcher itself
+            return by(TORCHRUN)(arguments)
+        return launch(count, [*ALONE, *arguments], env=ENVIRONMENT, cwd=ROOT, port=free_port)
+
+    tuned, made, scored = make(start, inputs, tmp_path)
     assert len(tuned.splitlines()) == len(made.splitlines()) == scored.count("mean difficulty") == 1  # by one of them
     losses, expected = (json.loads((folder / "dit/losses.json").read_text()) for folder in (tmp_path, alone))
     for name, values in expected.items():
@@ -97,7 +107,7 @@ def test_several_processes_have_the_losses_the_pool_and_the_scores_of_one(count,
 
 
 def test_accelerate_launch_with_the_shipped_configuration_does_the_same(alone, inputs, tmp_path):
-    make(LAUNCHED, inputs, tmp_path, stages=STAGES[:1])
+    make(by([*LAUNCHED, *ALONE]), inputs, tmp_path, stages=STAGES[:1])
     ours, expected = (load_file(folder / "dit/adapter.safetensors") for folder in (tmp_path, alone))
     for name, tensor in expected.items():
         torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
@@ -105,7 +115,7 @@ def test_accelerate_launch_with_the_shipped_configuration_does_the_same(alone, i
 
 def test_bfloat16_and_compilation_as_accelerate_is_told(alone, inputs, tmp_path):
     told = ["--mixed_precision", "bf16", "--dynamo_backend", "eager"]  # as inductor, but for minutes of compiling
-    make([*LAUNCHED, *told], inputs, tmp_path, stages=STAGES[:2])
+    make(by([*LAUNCHED, *told, *ALONE]), inputs, tmp_path, stages=STAGES[:2])
     losses, expected = (json.loads((folder / "dit/losses.json").read_text()) for folder in (tmp_path, alone))
     assert losses["diffusion"] != expected["diffusion"]
     np.testing.assert_allclose(losses["diffusion"], expected["diffusion"], rtol=0.02)
@@ -120,29 +130,24 @@ def test_bfloat16_and_compilation_as_accelerate_is_told(alone, inputs, tmp_path)
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen]]:
-    """Starts a command that is killed at the end of the test, with all that it started."""
-    running = []
+def start() -> Iterator[Callable[..., Client]]:
+    """Starts a command that is killed at the end of the test."""
+    with ExitStack() as ends:
 
-    def popen(command: list[str], **environment: str) -> subprocess.Popen:
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            command,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            env=ENVIRONMENT | environment,
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        running.append(process)
-        return process
+        def client(argv: list[str], **environment: str) -> Client:
+            file = ends.enter_context(tempfile.TemporaryFile("w+"))
+            started = Client(argv, env=ENVIRONMENT | environment, cwd=ROOT, streams=(None, None, file))
+            ends.callback(started.kill)
+            return started
 
-    yield popen
-    for process in running:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        yield client
+
+
+def errors(client: Client) -> str:
+    """What it wrote on stderr."""
+    file = client.streams[2]
+    file.seek(0)
+    return file.read()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -167,21 +172,19 @@ def test_survivor_says_that_another_process_has_ended(stage, inputs, tmp_path, s
     first, second = (start([*ALONE, *arguments], **network, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in (0, 1))
     wait_for(lambda: list(tmp_path.glob(AT_WORK[stage])) or first.poll() is not None)
     second.kill()
-    _, message = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 1, message
-    assert message.splitlines()[-1] == (
+    assert first.wait(PATIENCE) == 1, errors(first)
+    assert errors(first).splitlines()[-1] == (
         "ddgs-hub: another process of this launch has ended: start the same command again, it goes on where it was"
     )
 
 
 def test_launcher_ends_when_one_of_its_processes_dies(inputs, tmp_path, start):
     arguments = ["finetune", *inputs.commands(tmp_path)["finetune"], *LONG["finetune"]]
-    launcher = start([*torchrun(2), "-m", "ddgs_hub", *arguments])
+    launcher = start([*TORCHRUN, *arguments])
     wait_for(lambda: list(tmp_path.glob(AT_WORK["finetune"])) or launcher.poll() is not None)
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
     workers = [int(pid) for pid in children.read_text().split()]
     os.kill(workers[-1], signal.SIGKILL)
-    _, message = launcher.communicate(timeout=PATIENCE)
-    assert launcher.returncode != 0
-    assert "Signal 9 (SIGKILL) received" in message
+    assert launcher.wait(PATIENCE) != 0
+    assert "Signal 9 (SIGKILL) received" in errors(launcher)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), PATIENCE)

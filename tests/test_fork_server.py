@@ -1,5 +1,6 @@
 """A forked client is what the same command line is in a new Python."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from clients import Client, run
+from clients import ONE_THREAD, Client, run
 
 SHOW = """
 import json, os, sys
@@ -38,7 +39,8 @@ def both(argv: list[str], **how) -> list["subprocess.CompletedProcess[str]"]:
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "HF_HOME": str(tmp_path), "NEW": "ö", "PYTHONPATH": os.pathsep.join(["here", str(tmp_path)])}
+    more = {"HF_HOME": str(tmp_path), "NEW": "ö", "PYTHONPATH": os.pathsep.join(["here", str(tmp_path)])}
+    return {**os.environ, **ONE_THREAD, **more}
 
 
 @pytest.mark.parametrize("how", ["-c", "-m", "script"])
@@ -67,6 +69,15 @@ def test_libraries_of_the_hub_read_the_environment_of_the_client(env, tmp_path):
     for home in ("one", "two"):
         done = run(["-c", source], env={**env, "HF_HOME": str(tmp_path / home)})
         assert done.stdout.split() == [str(tmp_path / home / "hub"), str(tmp_path / home)], done.stderr
+
+
+def test_clients_are_forked_whatever_was_imported_here(hub):
+    source = "import sys; print('torch' in sys.modules, open('/proc/self/cmdline').read())"
+    importlib.import_module("ddgs_hub.run")
+    done = hub.run(source)
+    assert done.stdout.startswith("True"), done.stderr
+    assert "fork_server.py" in done.stdout
+    assert hub.run(source, fork=False).stdout.startswith("False")
 
 
 def test_what_python_reads_as_it_starts_needs_a_new_one(env):

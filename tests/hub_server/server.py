@@ -153,6 +153,7 @@ class HubServer:
             "HF_HUB_DOWNLOAD_TIMEOUT": "5",
             "HF_HUB_ETAG_TIMEOUT": "5",
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            **clients.ONE_THREAD,
             **self.proxy(),
         }
         return {**kept, **mine, **({"HF_TOKEN": token} if token else {})}
