@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clients import Client
 from safetensors.torch import load_file
 
 from ddgs_hub.bases import base_path
@@ -172,6 +173,36 @@ def test_survivor_says_that_another_process_has_ended(stage, inputs, tmp_path, s
     assert message.splitlines()[-1] == (
         "ddgs-hub: another process of this launch has ended: start the same command again, it goes on where it was"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("score {original} --scorer ./nothing --output {folder}/out", "the scorer ./nothing is not a folder: "),
+        ("score ./nothing --scorer {scorer} --output {folder}/out", "./nothing is not a folder: "),
+        ("finetune --original {original} --recipe none.yaml --output {folder}/out", "cannot read recipe none.yaml: "),
+    ],
+)
+def test_a_mistake_is_said_once_and_no_process_is_said_to_have_ended(command, message, inputs, tmp_path, free_port):
+    arguments = command.format(original=inputs.original, scorer=inputs.scorer, folder=tmp_path).split()
+    network = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
+    with open(tmp_path / "said", "w+") as said:
+        processes = [
+            Client(
+                ["-m", "ddgs_hub", *arguments],
+                env={**network, "RANK": rank, "LOCAL_RANK": rank},
+                cwd=tmp_path,
+                streams=(None, said, said),
+            )
+            for rank in ("0", "1")
+        ]
+        try:
+            assert [process.wait(PATIENCE) for process in processes] == [2, 2]
+        finally:
+            for process in processes:
+                process.kill()
+    lines = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
+    assert [line.startswith(f"ddgs-hub: {message}") for line in lines] == [True], lines
 
 
 def test_launcher_ends_when_one_of_its_processes_dies(inputs, tmp_path, start):

@@ -119,7 +119,9 @@ def test_the_posix_locale(place: Path, tmp_path: Path) -> None:
     assert re.findall(r"code \d", done.stdout.decode("ascii")) == ["code 0", "code 0", "code 2", "code 2"]
     pool, output = done.stderr.decode("ascii").splitlines()
     assert pool.endswith("is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION of a Hub dataset")
-    assert re.fullmatch(r"ddgs-hub: '.*' is no name in the encoding of the locale: rename it, or set PYTHONUTF8=1", output)
+    assert re.fullmatch(
+        r"ddgs-hub: '.*' is no name in the encoding of the locale: rename it, or set PYTHONUTF8=1", output
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["distilled", "real"]
 
 

