@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from ddgs_hub.core.disks import why_not_written
-from ddgs_hub.core.text import one_line
+from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.errors import InputError
 from ddgs_hub.processes import depart, first_word, join, lost_a_process
 
@@ -53,6 +53,8 @@ def _explain(error: Exception) -> tuple[int, str | None]:
         return 2, one_line(error.format_message())
     if isinstance(error, RuntimeError) and lost_a_process(error):
         return 1, "another process of this launch has ended: start the same command again, it goes on where it was"
+    if isinstance(error, UnicodeEncodeError):  # of a file: stdout takes all, and texts are written in UTF-8
+        return 2, f"{quoted(error.object)} is no name in the encoding of the locale: rename it, or set PYTHONUTF8=1"
     return 2, why_not_written(error)
 
 

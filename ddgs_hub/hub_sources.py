@@ -74,11 +74,16 @@ def why_no_model(name: str, revision: str | None, error: Exception) -> str:
 
     Not asked before: where the Hub cannot be reached, its clients take what is in their cache.
     """
-    if not (constants.HF_HUB_OFFLINE or Path(name).exists()):
-        try:
-            _pin(name, revision, "model")
-        except InputError as refused:
-            return str(refused)
+    if not Path(name).exists():
+        if isinstance(error, HFValidationError):
+            return str(_no_id(name, "model"))
+        if not constants.HF_HUB_OFFLINE:
+            try:
+                _pin(name, revision, "model")
+            except InputError as refused:
+                return str(refused)
+        elif isinstance(error, LocalEntryNotFoundError):
+            return str(not_cached(name, revision, "model"))
     return " ".join(str(error).strip().split("\n")[0].split())
 
 
@@ -94,8 +99,7 @@ def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
         page = f"{pages}{info.id}"
         patiently(lambda: api.auth_check(info.id, repo_type=repo_type))
     except HFValidationError as error:
-        wanted = f"neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}"
-        raise InputError(f"'{source}' is {wanted}") from error
+        raise _no_id(source, repo_type) from error
     except GatedRepoError as error:
         granted = f"ask for access on {page}" if token else f"ask for access on {page} and {LOG_IN}"
         raise InputError(f"{source} is gated and this account has no access to it: {granted}") from error
@@ -112,6 +116,10 @@ def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
     card = getattr(info, "card_data", None) or {}
     license, gated = card.get("license"), bool(getattr(info, "gated", False))
     return Pinned(info.id, str(info.sha), gated, license if isinstance(license, str) else None)
+
+
+def _no_id(source: str, repo_type: str) -> InputError:
+    return InputError(f"'{source}' is neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}")
 
 
 def split_revision(spec: str) -> tuple[str, str | None]:
@@ -168,10 +176,10 @@ def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path
             return None
 
 
-def not_cached(source: str, revision: str | None) -> InputError:
-    """What to say where HF_HUB_OFFLINE is set and a dataset is not in the caches."""
+def not_cached(source: str, revision: str | None, repo_type: str = "dataset") -> InputError:
+    """What to say where HF_HUB_OFFLINE is set and a dataset or a model is not in the caches."""
     at, option = (f" at revision '{revision}'", f" --revision {revision}") if revision else ("", "")
-    advice = f"unset it, or fetch it before with `hf download --repo-type dataset {source}{option}`"
+    advice = f"unset it, or fetch it before with `hf download --repo-type {repo_type} {source}{option}`"
     return InputError(f"HF_HUB_OFFLINE is set and {source}{at} is not in the cache: {advice}")
 
 
