@@ -28,6 +28,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
@@ -75,15 +76,14 @@ def why_no_model(name: str, revision: str | None, error: Exception) -> str:
     Not asked before: where the Hub cannot be reached, its clients take what is in their cache.
     """
     if not Path(name).exists():
-        if isinstance(error, HFValidationError):
-            return str(_no_id(name, "model"))
-        if not constants.HF_HUB_OFFLINE:
-            try:
+        try:
+            require_id(name, "model")
+            if not constants.HF_HUB_OFFLINE:
                 _pin(name, revision, "model")
-            except InputError as refused:
-                return str(refused)
-        elif isinstance(error, LocalEntryNotFoundError):
-            return str(not_cached(name, revision, "model"))
+            elif isinstance(error, LocalEntryNotFoundError):
+                raise not_cached(name, revision, "model")
+        except InputError as refused:
+            return str(refused)
     return " ".join(str(error).strip().split("\n")[0].split())
 
 
@@ -91,6 +91,7 @@ def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
     token = given_token() or get_token()
     if token is not None and not (token.isascii() and token.isprintable()):  # the client's error would show it
         raise InputError(f"the token of the Hub has characters that no token has: {LOG_IN}")
+    require_id(source, repo_type)
     api = HfApi(token=given_token())
     pages = f"{constants.ENDPOINT}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}"
     page = f"{pages}{source}"
@@ -98,8 +99,6 @@ def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
         info = patiently(lambda: api.repo_info(source, revision=revision, repo_type=repo_type))
         page = f"{pages}{info.id}"
         patiently(lambda: api.auth_check(info.id, repo_type=repo_type))
-    except HFValidationError as error:
-        raise _no_id(source, repo_type) from error
     except GatedRepoError as error:
         granted = f"ask for access on {page}" if token else f"ask for access on {page} and {LOG_IN}"
         raise InputError(f"{source} is gated and this account has no access to it: {granted}") from error
@@ -118,8 +117,13 @@ def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
     return Pinned(info.id, str(info.sha), gated, license if isinstance(license, str) else None)
 
 
-def _no_id(source: str, repo_type: str) -> InputError:
-    return InputError(f"'{source}' is neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}")
+def require_id(name: str, repo_type: str) -> None:
+    """Raises an InputError where a name can be no id, whether or not the Hub can be asked."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        wanted = f"neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}"
+        raise InputError(f"'{name}' is {wanted}") from error
 
 
 def split_revision(spec: str) -> tuple[str, str | None]:

@@ -16,7 +16,7 @@ from huggingface_hub import constants
 
 from ddgs_hub.core.door import admit_rows, declared_classes
 from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset
+from ddgs_hub.hub_sources import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset, require_id
 from ddgs_hub.original.classes import original_rows
 from ddgs_hub.original.folders import is_image_folder, open_image_folder
 from ddgs_hub.original.resolving import plain_files, resolve_split
@@ -230,6 +230,7 @@ def _open_files(
 def _refuse_path(source: str) -> None:
     if source.startswith((".", "/", "~")):
         raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
+    require_id(source, "dataset")
 
 
 def digits(split: str) -> Dataset:

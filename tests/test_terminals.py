@@ -32,7 +32,7 @@ for arguments in sys.argv[1:]:
     except SystemExit as end:
         print("code", end.code or 0, flush=True)
 """
-NOWHERE = ("./nothing", "~/nothing", "nothing/here")
+NOWHERE = ("./nothing", "~/nothing", "no/thing/here", "nothing/here")
 OFFLINE = "HF_HUB_OFFLINE is set and nothing/here is not in the cache: unset it, or fetch it before with `hf download "
 
 
@@ -100,7 +100,7 @@ class TestEncoding:
 def test_the_posix_locale(place: Path, tmp_path: Path) -> None:
     """All is read and written as ASCII there, also what names neither an encoding nor a stream; so a real process."""
     names = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
-    posix = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": os.environ["PYTHONPATH"]}
+    posix = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(Path(__file__).parents[1])}
     scored = "--pool", str(place / "pool"), "--original", str(place / "original")
     commands = [
         ["prepare", "--recipe", "digits", "--output", "real"],
@@ -147,6 +147,7 @@ def without() -> list[list[str]]:
             (["evaluate"], ["--validation", "original", "--recipe", "tiny.yaml"]),
             (["finetune", "--original", "original", "--recipe", "tiny.yaml", "--output", "out", "--base"], []),
             (["generate", "--recipe", "imagewoof", "--output", "out", "--per-class", "1", "--dit"], []),
+            (["generate", "--recipe", "digits", "--output", "out", "--per-class", "1", "--dit"], []),
             (["sample", "--output", "out", "--pool"], []),
         )
         for name in NOWHERE

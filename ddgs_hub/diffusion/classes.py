@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
 from ddgs_hub.core.schema import Index, Name, read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.errors import InputError
+from ddgs_hub.hub_sources import why_no_model
 from ddgs_hub.rows import class_names
 from ddgs_hub.subsets import imagenet_index
 
@@ -55,9 +57,14 @@ class PoolClasses:
         Raises:
             InputError: there is no `classes.json`, or it cannot be used.
         """
+        files = ModelFiles.of(dit, revision)
         try:
-            path = ModelFiles.of(dit, revision).get(CLASSES_FILE)
+            path = files.get(CLASSES_FILE)
         except UNREACHABLE as error:
+            there = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+            if files.on_hub and not there:
+                reason = why_no_model(files.name, revision, error)
+                raise InputError(f"cannot read {CLASSES_FILE} of {dit}: {reason}") from error
             raise InputError(
                 f"{dit} has no {CLASSES_FILE}: give the recipe of a subset, or a DiT that ddgs-hub made"
             ) from error
