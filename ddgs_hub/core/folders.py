@@ -74,6 +74,7 @@ def owned(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
     refuse_unwritable(folder)
     lock = path / f"{WORKSHOP}.lock" if _stays(path) else hidden_sibling(path, "lock")
     holder = FileLock(lock, thread_local=False)
+    made = [place for place in lock.parents if not place.exists()]
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         _acquire(holder, folder, wait)
@@ -92,6 +93,9 @@ def owned(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
         with suppress(OSError):  # Windows removes it by itself
             lock.unlink()  # before it is let go: who waits for it sees that it is gone, and makes another
         holder.release()
+        with suppress(OSError):  # the folder was written
+            for place in made:
+                place.rmdir()
 
 
 def _acquire(holder: FileLock, folder: str | Path, wait: bool) -> None:
