@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets import ClassLabel, DatasetBuilder, load_dataset_builder
 from datasets.exceptions import DatasetGenerationError
@@ -60,8 +61,10 @@ def resolve_split(folder: Path | None, pinned: Pinned | None, split: str, config
     """
     name = pinned.id if pinned else str(folder)
     where = f"split {quoted(split)} of {name}"
+    configured = False
     for card in CARDS:
-        _check_card(folder / card if folder else dataset_file(_given(pinned), card, _given(pinned).commit), name)
+        file = folder / card if folder else dataset_file(_given(pinned), card, _given(pinned).commit)
+        configured |= "configs" in _read_card(file, name)
     try:
         builder = patiently(lambda: _load_builder(folder, pinned, config))
         info = (builder.info.splits or {}).get(split)
@@ -75,7 +78,7 @@ def resolve_split(folder: Path | None, pinned: Pinned | None, split: str, config
         )
     if isinstance(builder, ImageFolder):
         # Its splits and classes are found by a walk of our own, which knows no configurations.
-        if builder.builder_configs:
+        if configured:
             raise InputError(
                 f"cannot open {where}: its card has configurations of images in folders, which are not read"
             )
@@ -114,12 +117,15 @@ def _given(pinned: Pinned | None) -> Pinned:
     return pinned
 
 
-def _check_card(file: Path | None, where: str) -> None:
+def _read_card(file: Path | None, where: str) -> dict[str, Any]:
+    """What a card declares; one that names files of others is refused."""
     if file is None or not file.is_file():
-        return
+        return {}
     text = read_bytes(file, f"the card of {where}").decode("utf-8", errors="replace")
     read = read_front_matter if file.name == CARDS[0] else read_mapping
-    refuse_other_files(read(text, f"{file.name} of {where}"), where)
+    metadata = read(text, f"{file.name} of {where}")
+    refuse_other_files(metadata, where)
+    return metadata
 
 
 def _refuse_foreign(files: Iterable[str], root: str, where: str) -> None:

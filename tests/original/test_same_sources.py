@@ -1,0 +1,79 @@
+"""What `prepare` takes `score` takes, too, here or on the Hub."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Features, Image
+from hub_datasets import encoded, read
+from hub_server import HubServer
+
+from ddgs_hub.rows import parquet_path, read_rows, undecoded
+from ddgs_hub.sources import write_original
+from ddgs_hub.spool import Spool
+
+IMAGES = [encoded(k) for k in range(4)]
+LABELS = [0, 0, 1, 1]
+NAMES = ["cat", "dog"]
+
+
+def write_folders(folder: Path) -> None:
+    for k, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
+        path = folder / "train" / NAMES[label] / f"{k}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image)
+
+
+def write_table(path: Path, label: str = "label", *, plain: bool = False) -> None:
+    features = Features({"image": Image(), label: ClassLabel(names=NAMES)})
+    images = IMAGES if plain else [{"bytes": image, "path": None} for image in IMAGES]
+    columns = {"image": pa.array(images, pa.binary() if plain else Image().pa_type), label: LABELS}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).replace_schema_metadata(features.arrow_schema.metadata), path)
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "images in folders": write_folders,
+    "Hub layout": lambda folder: write_table(parquet_path(folder)),
+    "a column labels": lambda folder: write_table(parquet_path(folder), "labels"),
+    "a bare file": lambda folder: write_table(folder / "train.parquet"),
+    "a bare file with labels": lambda folder: write_table(folder / "train.parquet", "labels"),
+    "plain bytes": lambda folder: write_table(parquet_path(folder), plain=True),
+}
+
+
+def sha256(images: list[bytes]) -> list[str]:
+    return [hashlib.sha256(image).hexdigest() for image in images]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_score_takes_from_here_what_prepare_takes(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / "a source [with brackets]"
+    KINDS[kind](source)
+    write_original(str(source), tmp_path / "out", splits={"train": "train"})
+    spool = Spool(str(source), "train", tmp_path / "rows")
+    spool.open()
+    spool.fetch()
+    for rows in (read_rows(tmp_path / "out"), spool.rows()):
+        assert rows["label"][:] == LABELS
+        assert rows.features["label"].names == NAMES
+        assert [cell["bytes"] for cell in undecoded(rows)["image"]] == IMAGES
+
+
+def test_the_hub_gives_the_same_rows_as_a_folder(hub: HubServer, tmp_path: Path) -> None:
+    for number, write in enumerate(KINDS.values()):
+        write(tmp_path / str(number))
+        files = {
+            p.relative_to(tmp_path / str(number)).as_posix(): p.read_bytes()
+            for p in tmp_path.rglob("*.*")
+            if p.is_file() and p.is_relative_to(tmp_path / str(number))
+        }
+        hub.add_repository("dataset", f"acme/kind-{number}", files)
+    results = read(hub, *({"source": f"acme/kind-{number}"} for number in range(len(KINDS))))
+    for kind, result in zip(KINDS, results, strict=True):
+        assert (result.get("label"), result.get("names")) == (LABELS, NAMES), (kind, result)
+        assert result["sha256"] == sha256(IMAGES), kind
+    assert hub.strays == []
