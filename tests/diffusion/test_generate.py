@@ -133,5 +133,8 @@ def test_classes_are_found_by_wnid_for_imagenet_and_travel_with_the_model(digits
     assert PoolClasses.of(wnids, "imagenet").dit_ids == [155] * 10
     CLASSES.write(tmp_path)
     assert PoolClasses.read(tmp_path) == CLASSES
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"has no classes.json"):
+        PoolClasses.read(tmp_path / "empty")
+    with pytest.raises(InputError, match=r"cannot read classes.json of .*gone: .* neither a folder nor"):
         PoolClasses.read(tmp_path / "gone")
