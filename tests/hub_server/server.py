@@ -165,8 +165,9 @@ class HubServer:
         longer than what most tests ask of this Hub.
         """
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-        nobody = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "SSL_CERT_DIR": str(self.store.folder)}
-        return {**dict.fromkeys(names, self.url), **nobody}
+        here = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        certificates = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(self.store.folder)}
+        return {**dict.fromkeys(names, self.url), **here, **certificates}
 
     def run(
         self,
