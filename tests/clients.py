@@ -69,7 +69,7 @@ class Client:
 
     def __init__(
         self,
-        argv: Sequence[str],
+        argv: Sequence[str | Path],
         *,
         env: Mapping[str, str],
         cwd: Path | None = None,
@@ -78,7 +78,7 @@ class Client:
         server = the_server()
         if at_start(env) != server.at_start:
             raise ValueError(f"{at_start(env)} is not what the fork server started with: {server.at_start}")
-        self.args, self.streams, self.returncode = list(argv), streams, None
+        self.args, self.streams, self.returncode = [*map(os.fspath, argv)], streams, None
         report, theirs = os.pipe()
         with tempfile.TemporaryFile("w+") as order, open(os.devnull, "r+") as nothing:
             json.dump({"argv": self.args, "env": dict(env), "cwd": str(cwd or Path.cwd())}, order)
@@ -115,7 +115,7 @@ class Client:
 
 
 def run(
-    argv: Sequence[str],
+    argv: Sequence[str | Path],
     *,
     env: Mapping[str, str],
     cwd: Path | None = None,
@@ -145,7 +145,13 @@ def run(
 
 
 def launch(
-    count: int, argv: Sequence[str], *, env: Mapping[str, str], port: int, cwd: Path | None = None, timeout: float = 300
+    count: int,
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    port: int,
+    cwd: Path | None = None,
+    timeout: float = 300,
 ) -> "subprocess.CompletedProcess[str]":
     """What `count` processes do and write together, which find each other at this port, as those of `torchrun` do.
 

@@ -10,7 +10,8 @@ from huggingface_hub import close_session, constants
 
 from ddgs_hub.sources import write_original
 
-SLOW = ("test_distributed", "test_kills", "test_run", "test_tour", "test_models")  # files, longest first
+# Files, longest first.
+SLOW = ("test_distributed", "test_kills", "test_tour", "test_score_push_faults", "test_run", "test_examples")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

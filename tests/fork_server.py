@@ -12,6 +12,7 @@ and its command line in /proc, their tracebacks begin with its frames, and they 
 import atexit
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -67,8 +68,18 @@ def begin(report: int, order: int, *streams: int) -> dict:
         os.dup2(fd, number)
         os.close(fd)
     os.close(report)
-    sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, name, reopened(getattr(sys, name)))
     return wanted
+
+
+def reopened(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The same stream for what its descriptor is now; a file, a pipe and a terminal differ in what they can do."""
+    through = stream.write_through  # PYTHONUNBUFFERED
+    mode, size = ("wb", 0 if through else -1) if stream.writable() else ("rb", -1)
+    raw = os.fdopen(stream.fileno(), mode, size, closefd=False)
+    by_line = stream.line_buffering or raw.isatty()
+    return io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=by_line, write_through=through)
 
 
 def become(argv: list[str], env: dict[str, str], cwd: str) -> None:

@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clients import ONE_THREAD, Client, launch, run
+from clients import Client, environment, launch, run
 from safetensors.torch import load_file
 
 from ddgs_hub.bases import base_path
 from ddgs_hub.rows import read_rows
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = os.environ | ONE_THREAD
 STAGES = ("finetune", "generate", "score")
 ALONE = ["-m", "ddgs_hub"]
 LAUNCHED = ["-m", "accelerate.commands.launch", "--config_file", "ddgs_hub/launch/cpu.yaml"]
@@ -59,7 +58,7 @@ Run = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 
 def by(launcher: list[str]) -> Run:
     """Runs a stage by a command that ends with the stage's arguments."""
-    return lambda arguments: run([*launcher, *arguments], env=ENVIRONMENT, cwd=ROOT, timeout=300)
+    return lambda arguments: run([*launcher, *arguments], env=environment(), cwd=ROOT, timeout=300)
 
 
 def make(start: Run, inputs: Inputs, folder: Path, stages: Sequence[str] = STAGES) -> list[str]:
@@ -85,7 +84,7 @@ def test_several_processes_have_the_losses_the_pool_and_the_scores_of_one(count,
     def start(arguments):
         if count == 2 and arguments[0] == "finetune":  # and once by the launcher itself
             return by(TORCHRUN)(arguments)
-        return launch(count, [*ALONE, *arguments], env=ENVIRONMENT, cwd=ROOT, port=free_port)
+        return launch(count, [*ALONE, *arguments], env=environment(), cwd=ROOT, port=free_port)
 
     tuned, made, scored = make(start, inputs, tmp_path)
     assert len(tuned.splitlines()) == len(made.splitlines()) == scored.count("mean difficulty") == 1  # by one of them
@@ -134,9 +133,9 @@ def start() -> Iterator[Callable[..., Client]]:
     """Starts a command that is killed at the end of the test."""
     with ExitStack() as ends:
 
-        def client(argv: list[str], **environment: str) -> Client:
+        def client(argv: list[str], **changes: str) -> Client:
             file = ends.enter_context(tempfile.TemporaryFile("w+"))
-            started = Client(argv, env=ENVIRONMENT | environment, cwd=ROOT, streams=(None, None, file))
+            started = Client(argv, env=environment(**changes), cwd=ROOT, streams=(None, None, file))
             ends.callback(started.kill)
             return started
 

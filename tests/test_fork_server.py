@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -103,6 +104,15 @@ def test_several_at_once_and_a_kill(env, tmp_path):
         assert Path(file.name).read_text() == f"{file.name}\n"
         with pytest.raises(ProcessLookupError):
             os.kill(client.pid, 0)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_its_output_is_a_pipe_or_a_terminal(kind, env):
+    source = "import sys; sys.stdout.reconfigure(errors='replace'); print(sys.stdout.seekable(), sys.stdout.isatty())"
+    read, write = os.pipe() if kind == "pipe" else pty.openpty()
+    with os.fdopen(read, "rb", 0) as ours, os.fdopen(write, "wb", 0) as theirs:
+        assert Client(["-c", source], env=env, streams=(None, theirs, None)).wait(30) == 0
+        assert ours.read(100).split() == [b"False", str(kind == "terminal").encode()]
 
 
 def test_what_takes_too_long_is_killed(env, tmp_path):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clients import launch
 from huggingface_hub import ModelCard as HubModelCard
 from huggingface_hub import constants
 
@@ -142,14 +142,12 @@ def test_refused_before_the_training(hub, call, original, place, token, repo, me
 
 
 @pytest.mark.parametrize("may", [True, False])
-def test_of_two_processes_one_pushes(hub, original, tmp_path, may):
+def test_of_two_processes_one_pushes(hub, original, tmp_path, free_port, may):
     hub.add_user("alice", TOKEN, role="write" if may else "read", orgs=["acme"])
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "ddgs_hub"]
-    command = [*launch, *arguments(original, "--push", REPO)]
+    command = ["-m", "ddgs_hub", *arguments(original, "--push", REPO)]
     command[command.index("dit")] = str(tmp_path / "dit")
-    environment = {**hub.environment(tmp_path / "home", TOKEN), "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root, timeout=300)
+    environment = hub.environment(tmp_path / "home", TOKEN)
+    done = launch(2, command, env=environment, port=free_port, cwd=Path(__file__).parents[1])
     assert TOKEN not in done.stdout + done.stderr
     writes = [request.path for request in hub.requests if request.method == "POST" and "/commit/" in request.path]
     if may:

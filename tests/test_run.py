@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from clients import Client, environment, run
 from datasets import load_dataset
 from diffusers import DiTPipeline
 from huggingface_hub import HfApi, constants
@@ -47,16 +46,28 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(recipe: Path, folder: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "ddgs_hub", "run", str(recipe), "--output", str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def command(recipe: Path, folder: Path) -> list[str]:
+    return ["-m", "ddgs_hub", "run", str(recipe), "--output", str(folder)]
 
 
 def finish(recipe: Path, folder: Path) -> str:
-    process = start(recipe, folder)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
+    done = run(command(recipe, folder), env=environment(), timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def kill_in(recipe: Path, folder: Path, stage: str) -> int:
+    """Starts the run, kills it a moment after it has said that a stage is done, and returns its exit code."""
+    read, write = os.pipe()
+    with os.fdopen(read) as lines:
+        with os.fdopen(write) as out:
+            process = Client(command(recipe, folder), env=environment(), streams=(None, out, None))
+        for line in lines:
+            if line[:22].strip() == stage and "done before" not in line:
+                break
+        time.sleep(0.1)
+        process.kill()
+    return process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +141,7 @@ def test_second_call_skips_what_is_finished(recipe, unbroken):
 def test_killed_in_four_stages_it_ends_with_the_rows_of_an_unbroken_run(recipe, unbroken, tmp_path):
     folder = tmp_path / "killed"
     for last_line in ("train-scorer", "finetune", "generate (plain DiT)", "sample"):
-        process = start(recipe, folder)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line[:22].strip() == last_line and "done before" not in line:
-                break
-        time.sleep(0.1)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL  # it was still at work
+        assert kill_in(recipe, folder, last_line) == -signal.SIGKILL  # it was still at work
         assert json.loads((folder / "stages.json").read_text())[last_line]
     out = finish(recipe, folder)
     assert "sample                30 images" in out

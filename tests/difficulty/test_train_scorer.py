@@ -1,13 +1,11 @@
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from clients import environment, launch
 from datasets import Dataset
 from safetensors.torch import load_file
 
@@ -184,12 +182,10 @@ np.save(f"{folder}/{accelerator.process_index}.npy", scored["difficulty"])
 """
 
 
-def test_two_processes_train_one_scorer_and_score_every_row(rows, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(TWO_PROCESSES)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([*launch, script, tmp_path], check=True, timeout=300, env=environment, capture_output=True)
+def test_two_processes_train_one_scorer_and_score_every_row(rows, tmp_path, free_port):
+    env = environment(PYTHONPATH=str(Path(__file__).parents[2]))
+    done = launch(2, ["-c", TWO_PROCESSES, str(tmp_path)], env=env, port=free_port)
+    assert done.returncode == 0, done.stderr
     expected = score(rows, Scorer.from_pretrained(tmp_path / "scorer"), batch_size=32)["difficulty"]
     for process in (0, 1):
         np.testing.assert_allclose(np.load(tmp_path / f"{process}.npy"), expected, atol=1e-6)

@@ -1,13 +1,11 @@
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from changes import output, perturb
+from clients import environment, run
 from diffusers import DiTPipeline, DiTTransformer2DModel
 from model_cache import COMMIT, ModelCache
 from safetensors.torch import load_file
@@ -122,9 +120,8 @@ with torch.inference_mode():
     out = dit(z, torch.tensor([7, 900]), torch.tensor([0, 2]), return_dict=False)[0]
 print(json.dumps([loaded_commit("org/base"), out.flatten().tolist()]))
 """
-    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", script, str(tmp_path / "adapter.safetensors")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    env = environment(HF_HUB_CACHE=str(tmp_path / "hub"), HF_HUB_OFFLINE="1")
+    done = run(["-c", script, str(tmp_path / "adapter.safetensors")], env=env, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     commit, found = json.loads(done.stdout)
     assert commit == COMMIT

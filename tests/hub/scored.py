@@ -7,14 +7,13 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import timm
 import torch
+from clients import Client
 from hub_datasets import IMAGES, LABELS, WANTED, WNIDS, WOOF
 from hub_server import HubServer
 from hub_server.repositories import Repository
@@ -111,9 +110,11 @@ class Forker:
     """
 
     def __init__(self, hub: HubServer, home: Path, *, hurry: bool = True, group: int = 5, part: int = 1000) -> None:
-        command = [sys.executable, "-c", FORK, "hurry" if hurry else "wait", str(group), str(part)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process: Any = subprocess.Popen(command, env={**hub.environment(home), "OMP_NUM_THREADS": "1"}, **pipes)
+        (theirs, orders), (answers, written) = os.pipe(), os.pipe()
+        self.orders, self.answers = os.fdopen(orders, "w"), os.fdopen(answers)
+        command = ["-c", FORK, "hurry" if hurry else "wait", str(group), str(part)]
+        with os.fdopen(theirs) as stdin, os.fdopen(written, "w") as stdout:
+            self.process = Client(command, env=hub.environment(home), streams=(stdin, stdout, None))
 
     def start(self, arguments: list[str], folder: Path, *, token: str = "", **env: str) -> int:
         """The number of the process that runs `ddgs-hub` with these arguments in `folder`."""
@@ -137,13 +138,14 @@ class Forker:
         return self.wait(pid)
 
     def _ask(self, order: Any) -> int:
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        self.orders.write(json.dumps(order) + "\n")
+        self.orders.flush()
+        return int(self.answers.readline())
 
     def close(self) -> None:
-        self.process.stdin.close()
+        self.orders.close()
         self.process.wait(10)
+        self.answers.close()
 
 
 def make_scorer(folder: Path, names: list[str] | None = None, seed: int = 0) -> Path:

@@ -3,16 +3,14 @@
 import dataclasses
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from clients import environment, run
 from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset
 from diffusers import AutoencoderKL
 from huggingface_hub import DatasetCard as HubDatasetCard
@@ -131,16 +129,10 @@ def test_folder_has_exactly_the_files_of_the_repository(tmp_path: Path, recipe: 
 def test_another_process_loads_it_streamed_or_not(tmp_path: Path, recipe: Recipe) -> None:
     rows = make_rows()
     out = export_dataset(rows, tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
-    environment = os.environ | {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    run = subprocess.run(
-        [sys.executable, "-c", LOAD, str(out)],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    loaded = json.loads(run.stdout.splitlines()[-1])
+    env = environment(HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="1")
+    done = run(["-c", LOAD, str(out)], env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout.splitlines()[-1])
     expected = [[r["label"], r["seed"], r["difficulty"], [list(p) for p in r["image"].getdata()]] for r in rows]
     for streaming in ("False", "True"):
         assert loaded[streaming]["features"] == str(FEATURES)

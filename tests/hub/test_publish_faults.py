@@ -1,12 +1,11 @@
 """Faults and other writers: in the end one commit and one tag a version, or none and a clear error."""
 
 import re
-import subprocess
-import sys
 import threading
 import traceback
 
 import pytest
+from clients import Client
 from huggingface_hub import HfApi
 from published import (
     FAULTS,
@@ -88,11 +87,10 @@ def test_cut_off_between_commit_and_tag(hub, api, tmp_path, served):
 
 def test_killed_with_a_commit_on_its_way(hub, api, run, tmp_path):
     late = hub.fail(OPERATIONS["commit"], delay=4)
-    command = [sys.executable, "-m", "ddgs_hub", "publish", str(run), "--repo", REPO]
-    process = subprocess.Popen(command, env=hub.environment(tmp_path / "home", TOKEN))
+    command = ["-m", "ddgs_hub", "publish", str(run), "--repo", REPO]
+    process = Client(command, env=hub.environment(tmp_path / "home", TOKEN))
     wait_until(lambda: late.happened or process.poll() is not None)
     process.kill()
-    process.wait()
     assert publish_dataset(run, REPO, api=api).action == "published"
     commits = [request for request in hub.requests if "/commit/" in request.path]
     assert [request.status for request in commits] == [None, 200]

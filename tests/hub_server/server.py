@@ -159,9 +159,15 @@ class HubServer:
         return {**kept, **mine, **({"HF_TOKEN": token} if token else {})}
 
     def proxy(self) -> dict[str, str]:
-        """Environment variables that lead all requests which are not for the loopback address here, to be refused."""
+        """Environment variables that lead all requests which are not for the loopback address here, to be refused.
+
+        And a folder without certificates: a client loads all that the system has, for each of its proxies, which takes
+        longer than what most tests ask of this Hub.
+        """
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-        return {**dict.fromkeys(names, self.url), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        here = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        certificates = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(self.store.folder)}
+        return {**dict.fromkeys(names, self.url), **here, **certificates}
 
     def run(
         self,

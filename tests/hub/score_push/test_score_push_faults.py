@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clients import launch
 from hub_server import HubServer
 from scored import PUBLISHING, SOURCE, TOKEN, Done, Forker, assert_every_row_once, published, published_rows
 
@@ -111,18 +112,14 @@ main()
 
 
 def test_two_processes_score_what_one_fetches(
-    hub: HubServer, push: Callable[..., Done], scorer: str, tmp_path: Path
+    hub: HubServer, push: Callable[..., Done], scorer: str, tmp_path: Path, free_port: int
 ) -> None:
     """Part by part, as it comes: the scores of one process, published once."""
     assert push("--batch-size", "4").code == 0
     hub.fail("GET /lfs/datasets/acme/in1k", times=None, delay=0.1)
-    script = tmp_path / "launched.py"
-    script.write_text(LAUNCHED)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
     options = ["--subset", "imagewoof", "--scorer", scorer, "--batch-size", "4", "--output", str(tmp_path / "two")]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    to = f"{push.repo}-two"
-    done = hub.run([*launch, "score", SOURCE, *options, "--push", to], token=TOKEN, env=environment, timeout=300)
+    to, environment = f"{push.repo}-two", hub.environment(tmp_path / "home", TOKEN)
+    done = launch(2, ["-c", LAUNCHED, "score", SOURCE, *options, "--push", to], env=environment, port=free_port)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mean difficulty") == done.stdout.count("the first version") == 1
     assert published_rows(published(hub, to)) == published_rows(published(hub, push.repo))
