@@ -1,8 +1,9 @@
 """Which files a dataset consists of, here or on the Hub: all of them its own, and of a format that holds bytes."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datasets import ClassLabel, DatasetBuilder, load_dataset_builder
@@ -85,8 +86,11 @@ def resolve_split(folder: Path | None, pinned: Pinned | None, split: str, config
         return ResolvedSplit(builder, [], None, None)
     if split not in files:
         raise InputError(f"cannot open {where}: it has {', '.join(files) or 'no files'}")
-    root = folder.resolve().as_posix() if folder else f"hf://datasets/{_given(pinned).id}@{_given(pinned).commit}"
-    _refuse_foreign(files[split], root, name)
+    if folder:  # by its name or, where that leads through a link, by the place that it stands for
+        roots = tuple(f"{Path(root).as_posix()}/" for root in (os.path.abspath(folder), folder.resolve()))
+    else:
+        roots = (f"hf://datasets/{_given(pinned).id}@{_given(pinned).commit}/",)
+    _refuse_foreign(files[split], roots, name)
     classes = declared_classes(builder.info.features, name) if builder.info.features else None
     return ResolvedSplit(builder, files[split], info.num_examples if info else None, classes)
 
@@ -128,7 +132,7 @@ def _read_card(file: Path | None, where: str) -> dict[str, Any]:
     return metadata
 
 
-def _refuse_foreign(files: Iterable[str], root: str, where: str) -> None:
+def _refuse_foreign(files: Iterable[str], roots: tuple[str, ...], where: str) -> None:
     for path in files:
-        if not str(path).startswith(f"{root}/"):
+        if not path.startswith(roots) or ".." in PurePosixPath(path).parts:
             raise InputError(f"{where} names {quoted(path)}, which is not its own: nothing else is opened for it")

@@ -12,7 +12,7 @@ from hub_datasets import encoded, read
 from hub_server import HubServer
 
 from ddgs_hub.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.sources import write_original
+from ddgs_hub.sources import open_source, write_original
 from ddgs_hub.spool import Spool
 
 IMAGES = [encoded(k) for k in range(4)]
@@ -61,6 +61,18 @@ def test_score_takes_from_here_what_prepare_takes(kind: str, tmp_path: Path) -> 
         assert rows["label"][:] == LABELS
         assert rows.features["label"].names == NAMES
         assert [cell["bytes"] for cell in undecoded(rows)["image"]] == IMAGES
+
+
+@pytest.mark.parametrize("linked", ["link/source", "link"])
+def test_a_folder_with_a_card_behind_a_link(linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "real" / "source"
+    write_table(parquet_path(source))
+    (source / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: data/train-*\n---\n")
+    (tmp_path / "link").symlink_to(source if linked == "link" else source.parent)
+    monkeypatch.chdir(tmp_path)
+    for given in (linked, str(tmp_path / linked), f"./{linked}"):
+        rows = list(open_source(given, "train").read())
+        assert rows[0].table["label"].to_pylist() == LABELS
 
 
 def test_the_hub_gives_the_same_rows_as_a_folder(hub: HubServer, tmp_path: Path) -> None:
