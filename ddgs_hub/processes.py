@@ -175,14 +175,12 @@ def depart(*, unread: bool) -> None:
     with suppress(torch.distributed.DistError):
         store.add(GONE, 1)
         if is_main():  # which may keep the store
-            kept = torch.distributed.distributed_c10d._get_default_store()  # else it would end with the group
             own = None if torch.distributed.get_backend() == "gloo" else _patient_group()
             _patient_group.cache_clear()
             torch.distributed.destroy_process_group(own)
             end = time.monotonic() + LINGER
             while unread and store.add(GONE, 0) < int(os.environ["WORLD_SIZE"]) and time.monotonic() < end:
                 time.sleep(0.05)
-            del kept
 
 
 @cache
