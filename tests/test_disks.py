@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from datasets import Features, Value
 from PIL import Image as PILImage
 from safetensors.torch import save_file
 
@@ -24,7 +25,8 @@ from ddgs_hub.core.memory import peak_memory
 from ddgs_hub.diffusion.checkpoints import Checkpoints
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation import figures
-from ddgs_hub.rows import read_rows
+from ddgs_hub.parts import Parts
+from ddgs_hub.rows import parquet_path, read_rows, write_rows
 
 NOBODY = 65534
 Mount = Callable[..., Path]
@@ -149,7 +151,7 @@ class TestMountPoint:
             fail()
         assert contents(target) == OLD
 
-    @pytest.mark.parametrize("moves", range(4))
+    @pytest.mark.parametrize("moves", range(5))
     def test_is_set_right_after_a_kill_between_any_two_moves(
         self, mount: Mount, monkeypatch: pytest.MonkeyPatch, moves: int
     ) -> None:
@@ -255,7 +257,55 @@ class TestFullDisk:
         enlarge(place)
         assert call("prepare", "--recipe", "digits", "--output", place / "original")[0] == 0
 
-    def test_what_was_finished_stays(
+    def test_sampling_is_one_sentence_and_leaves_nothing(
+        self, mount: Mount, call: Call, digits_folder: Path, tmp_path: Path
+    ) -> None:
+        rows = read_rows(digits_folder)
+        scored = rows.add_column("difficulty", np.linspace(0, 1, len(rows)).tolist())
+        write_rows(scored, tmp_path / "scored")
+        place = mount("disk", *tmpfs("16k"))
+        command = "sample", "--pool", tmp_path / "scored", "--original", tmp_path / "scored", "--output", place / "out"
+        code, out, err = call(*command)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert "No space left on device; free some space, and start the same command again" in err
+        assert list(place.iterdir()) == []
+        enlarge(place)
+        assert call(*command)[0] == 0
+        assert len(read_rows(place / "out")) == 100
+
+    def test_a_training_goes_on_at_the_checkpoint_before(self, mount: Mount) -> None:
+        place = mount("disk", *tmpfs("300k"))
+        model = torch.nn.Linear(200, 200)
+        points = Checkpoints(place / "points", "key", {"model": model})
+        points.save(1)
+        first = model.weight.detach().clone()
+        torch.nn.init.zeros_(model.weight)
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            points.save(2)
+        assert disks.is_full(caught.value)
+        assert points.restore() == 1
+        assert model.weight.equal(first)
+        enlarge(place)
+        points.save(2)
+        assert points.restore() == 2
+
+    def test_work_in_parts_goes_on_behind_those_that_are_whole(self, mount: Mount) -> None:
+        place = mount("disk", *tmpfs("1800k"))
+        parts = Parts(place / "pool", "fingerprint", 3)
+        assert parts.todo() == [0, 1, 2]
+        parts.write(0, TABLE)
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            parts.write(1, TABLE)
+        assert disks.is_full(caught.value)
+        enlarge(place)
+        again = Parts(place / "pool", "fingerprint", 3)
+        assert again.todo() == [1, 2]
+        for k in again.todo():
+            again.write(k, TABLE)
+        again.finish(Features(x=Value("float64")))
+        assert pq.read_table(parquet_path(place / "pool")).num_rows == 3 * len(TABLE)
+
+    def test_scoring_works_when_there_is_space_again(
         self, mount: Mount, call: Call, digits_folder: Path, timm_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(spool, "PART_BYTES", 50_000)
@@ -264,10 +314,7 @@ class TestFullDisk:
         command = "score", digits_folder, "--split", "validation", "--scorer", timm_folder, "--images"
         code, out, err = call(*command, "--output", place / "scored")
         assert (code, out, err.count("\n")) == (2, "", 1), err
-        assert "No space left on device" in err
-        rows = place / ".scored.rows"
-        parts = {path: path.stat().st_mtime_ns for path in rows.glob("*.arrow")}
-        assert parts
+        assert "No space left on device; free some space, and start the same command again" in err
         assert {path.name for path in place.iterdir()} <= {".scored.rows", ".scored.scores"}
         enlarge(place)
         assert call(*command, "--output", place / "scored")[0] == 0
