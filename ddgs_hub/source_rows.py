@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
 from ddgs_hub.core.pointers import refuse_pointer_file
+from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, reading
@@ -147,7 +148,10 @@ class ParquetRows(SourceRows):
         self.files = list(files)
         with open_parquet(self.files[0], where) as file:
             self._schema = file.schema_arrow
-        columns = choose_columns(self._schema, where, classes, image=wanted.image, label=wanted.label)
+        self._classes = class_columns(self._schema, where)
+        refuse_other_order(self._classes, classes or {}, where)
+        declared = {**self._classes, **(classes or {})}
+        columns = choose_columns(self._schema, where, declared, image=wanted.image, label=wanted.label)
         super().__init__(columns, where, expected=expected, pinned=pinned)
 
     def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
@@ -173,13 +177,8 @@ class ParquetRows(SourceRows):
         """Files of one split that count their classes in different ways would be mixed without a word."""
         theirs = self.columns.theirs(list(self.features))
         same = all(schema.names.count(n) == 1 and schema.field(n).type == self._schema.field(n).type for n in theirs)
-        classes = class_columns(schema, self.where) if same else {}
-        label = self.columns.theirs(["label"])[0]
-        declared = class_columns(self._schema, self.where).get(label)
-        if not same or classes.get(label) != declared:
-            raise InputError(
-                f"file {number + 1} of {self.where} has other columns or classes than the first: write them alike"
-            )
+        if not same or class_columns(schema, self.where) != self._classes:
+            raise _unlike_the_first(number, self.where)
 
     def _rows(
         self, file: pq.ParquetFile, group: int, names: list[str], kept: NDArray[np.int64], first_row: int
@@ -238,6 +237,50 @@ class StreamRows(SourceRows):
             row += len(table)
             self._bar.update(len(table))
         return row
+
+
+def require_same_classes(files: Sequence[str], where: str, declared: Mapping[str, ClassLabel] | None) -> None:
+    """Refuses Parquet files whose labels count classes in different orders, by their footers alone.
+
+    datasets takes the names of the card, or of the first file, for all of them.
+
+    Args:
+        files: paths here, or addresses on the Hub.
+        where: what they are, for messages.
+        declared: the classes that the card declares; None: it declares no columns.
+
+    Raises:
+        InputError: two files, or a file and the card, contradict each other.
+    """
+    first: dict[str, ClassLabel] = {}
+    for number, path in enumerate(files):
+        with open_parquet(path, where) as file:
+            classes = class_columns(file.schema_arrow, where)
+        if number == 0:
+            first = classes
+            refuse_other_order(classes, declared or {}, where)
+        elif classes != first:
+            raise _unlike_the_first(number, where)
+
+
+def refuse_other_order(own: Mapping[str, ClassLabel], declared: Mapping[str, ClassLabel], where: str) -> None:
+    """Refuses a card that gives a class of a file another number; it may call classes by other names.
+
+    Raises:
+        InputError: the message names the class.
+    """
+    for column in own.keys() & declared.keys():
+        numbers = {name: number for number, name in enumerate(own[column].names)}
+        for number, name in enumerate(declared[column].names):
+            if numbers.get(name, number) != number:
+                raise InputError(
+                    f"class {quoted(name)} of {where} is {number} in the card and {numbers[name]} in the files: mend "
+                    "its card"
+                )
+
+
+def _unlike_the_first(number: int, where: str) -> InputError:
+    return InputError(f"file {number + 1} of {where} has other columns or classes than the first: write them alike")
 
 
 @contextmanager

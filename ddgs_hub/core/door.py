@@ -5,6 +5,7 @@ its bytes go on, and a row without them is refused. Other columns than ours do n
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -105,8 +106,8 @@ def choose_columns(
         InputError: two columns have one name, or a column that is asked for is not there or of another type.
     """
     names = schema.names
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise InputError(f"{where} has two columns {quoted(name)}: rename one of them")
     classes = class_columns(schema, where) if classes is None else classes
     for wanted in (image, label):

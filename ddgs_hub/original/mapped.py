@@ -16,6 +16,7 @@ from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently
 from ddgs_hub.original.resolving import reason_of, resolve_split
 from ddgs_hub.rows import read_rows
+from ddgs_hub.source_rows import require_same_classes
 from ddgs_hub.sources import find_dataset, rows_in_cache
 from ddgs_hub.spool import Spool
 
@@ -49,7 +50,10 @@ def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Datase
     cached = cached_snapshot(pinned.id, pinned.commit) if constants.HF_HUB_OFFLINE else None
     if constants.HF_HUB_OFFLINE and not cached:
         return rows_in_cache(pinned, split, config)
-    builder = resolve_split(cached, pinned, split, config).builder
+    found = resolve_split(cached, pinned, split, config)
+    builder, where = found.builder, f"{pinned.id} ({split})"
+    if isinstance(builder, Parquet) and not Path(builder.cache_dir).is_dir():  # what is prepared was looked at before
+        require_same_classes(found.files, where, found.classes)
     if not isinstance(builder, Parquet | Arrow):
         # datasets takes the names in tar files and tables of metadata for paths on this machine.
         return cached_rows(pinned.id, split, config=config, commit=pinned.commit)
@@ -58,7 +62,7 @@ def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Datase
         rows = builder.as_dataset(split)
     except (ValueError, OSError, NoAnswer, DatasetsError) as error:
         raise InputError(f"cannot load split '{split}' of {pinned.id}: {reason_of(error)}") from error
-    return admit_rows(rows, f"{pinned.id} ({split})")
+    return admit_rows(rows, where)
 
 
 def cached_rows(

@@ -230,7 +230,7 @@ def test_mistakes_and_repositories_of_others(hub: HubServer, api: HfApi, tmp_pat
     assert "cannot open split 'train' of acme/none" in config["error"]
     assert "'pool' not found" in config["error"]
     assert path["error"].startswith("./nowhere is not a folder")
-    assert torn["error"].startswith("cannot load split 'train' of acme/torn: Parquet magic bytes not found in footer")
+    assert torn["error"].startswith("cannot read acme/torn (train): Parquet magic bytes not found in footer")
     # Whether it has a protocol is not known: the paper's is not taken for it.
     assert busy["error"] == f"{hub.url} answered 400 while acme/busy was read: start the same command again"
     for name, result in zip(others, foreign, strict=True):

@@ -7,10 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from datasets import ClassLabel, Features, Image
 from hub_datasets import encoded, read
 from hub_server import HubServer
 
+from ddgs_hub.errors import InputError
 from ddgs_hub.rows import parquet_path, read_rows, undecoded
 from ddgs_hub.sources import open_source, write_original
 from ddgs_hub.spool import Spool
@@ -27,8 +29,14 @@ def write_folders(folder: Path) -> None:
         path.write_bytes(image)
 
 
-def write_table(path: Path, label: str = "label", *, plain: bool = False) -> None:
-    features = Features({"image": Image(), label: ClassLabel(names=NAMES)})
+def write_card(folder: Path, names: list[str]) -> None:
+    features = Features({"image": Image(), "label": ClassLabel(names=names)})
+    front_matter = yaml.safe_dump({"dataset_info": {"features": features._to_yaml_list()}})
+    (folder / "README.md").write_text(f"---\n{front_matter}---\n")
+
+
+def write_table(path: Path, label: str = "label", *, plain: bool = False, names: list[str] = NAMES) -> None:
+    features = Features({"image": Image(), label: ClassLabel(names=names)})
     images = IMAGES if plain else [{"bytes": image, "path": None} for image in IMAGES]
     columns = {"image": pa.array(images, pa.binary() if plain else Image().pa_type), label: LABELS}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +81,44 @@ def test_a_folder_with_a_card_behind_a_link(linked: str, tmp_path: Path, monkeyp
     for given in (linked, str(tmp_path / linked), f"./{linked}"):
         rows = list(open_source(given, "train").read())
         assert rows[0].table["label"].to_pylist() == LABELS
+
+
+LOAD = """
+import sys
+import ddgs_hub
+from ddgs_hub.errors import InputError
+
+for repo in sys.argv[1:]:
+    try:
+        print(ddgs_hub.load(repo).class_names)
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_who_counts_the_classes_in_another_order_is_refused(hub: HubServer, tmp_path: Path) -> None:
+    """Datasets takes the names of the card, or of the first file, for all: the labels would be wrong without a word."""
+    repositories = {
+        "acme/files": tmp_path / "files",
+        "acme/card": tmp_path / "card",
+        "acme/renamed": tmp_path / "renamed",
+    }
+    for folder in repositories.values():
+        write_table(parquet_path(folder))
+    write_table(tmp_path / "files" / "data" / "train-00001-of-00002.parquet", names=NAMES[::-1])
+    write_card(tmp_path / "card", NAMES[::-1])
+    write_card(tmp_path / "renamed", ["tabby", "dog"])
+    for repo, folder in repositories.items():
+        content = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        hub.add_repository("dataset", repo, content)
+    files, card, renamed = read(hub, *({"source": repo} for repo in repositories))
+    alike = "file 2 of acme/files (train) has other columns or classes than the first: write them alike"
+    numbered = "class 'dog' of acme/card (train) is 0 in the card and 1 in the files: mend its card"
+    assert (files["error"], card["error"], renamed["names"]) == (alike, numbered, ["tabby", "dog"])
+    done = hub.run(LOAD, *repositories)
+    assert done.stdout.splitlines() == [alike, numbered, "['tabby', 'dog']"], done.stderr
+    with pytest.raises(InputError, match=r"class 'dog' of .* is 0 in the card and 1 in the files"):
+        open_source(str(tmp_path / "card"), "train")
 
 
 def test_the_hub_gives_the_same_rows_as_a_folder(hub: HubServer, tmp_path: Path) -> None:
