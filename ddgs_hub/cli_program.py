@@ -1,5 +1,6 @@
 """How a program of ours runs its commands: what is printed can be printed anywhere, and what is wrong is one line."""
 
+import errno
 import os
 import sys
 from typing import Any
@@ -55,6 +56,10 @@ def _explain(error: Exception) -> tuple[int, str | None]:
         return 1, "another process of this launch has ended: start the same command again, it goes on where it was"
     if isinstance(error, UnicodeEncodeError):  # of a file: stdout takes all, and texts are written in UTF-8
         return 2, f"{quoted(error.object)} is no name in the encoding of the locale: rename it, or set PYTHONUTF8=1"
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return 2, f"{quoted(error.filename)} is no place ({os.strerror(error.errno)}): give another name"
+    if isinstance(error, RuntimeError) and "Symlink loop" in str(error):  # of Python below 3.13
+        return 2, f"{one_line(error, 200)}: give another name"
     return 2, why_not_written(error)
 
 

@@ -108,7 +108,15 @@ def _candidates(pool: Dataset, sample: Sample) -> NDArray[np.bool_]:
     if sample.pool_size is None:
         return np.ones(len(pool), bool)
     require_columns(pool, "pool_index", where="the pool")
-    return np.asarray(pool["pool_index"]) < sample.pool_size * sample.ipc
+    numbers = list(pool.with_format(None)["pool_index"])
+    seen: set[tuple[int, int]] = set()
+    for row, key in enumerate(zip(pool["label"], numbers, strict=True)):
+        if key[1] is None or key[1] < 0 or key in seen:
+            raise InputError(
+                f"row {row} of the pool has pool_index {key[1]}, not a new one of its class: mend that row"
+            )
+        seen.add(key)
+    return np.asarray(numbers) < sample.pool_size * sample.ipc
 
 
 def _difficulties(rows: Dataset, where: str) -> NDArray[np.float32]:

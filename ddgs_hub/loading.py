@@ -14,6 +14,7 @@ from datasets.table import InMemoryTable, concat_tables
 from PIL.Image import Image
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.places import expanded
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import mix
@@ -121,7 +122,7 @@ def load(
             be read, the two do not fit together, or a protocol is told that cannot be used.
         ConnectionLostError: the Hub does not answer.
     """
-    folder = Path(repo_id).expanduser()
+    folder = expanded(repo_id)
     if folder.is_dir():
         if revision is not None:
             raise InputError(f"{repo_id} is a folder and has no revision '{revision}': leave it out, or give a Hub id")

@@ -14,11 +14,14 @@ from pydantic_core import ArgsKwargs
 
 from ddgs_hub.core.numbers import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
 from ddgs_hub.core.schema import Json
+from ddgs_hub.core.text import one_line
 from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation.protocol import Protocol
 
 T = TypeVar("T")
 RECIPES = Path(__file__).parent / "recipes"
+# What PyYAML raises: of a date that is none and of thousands of digits ValueErrors.
+UNREADABLE_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # what a folder or a repository can be called
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
@@ -237,8 +240,8 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
         values = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read recipe {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except UNREADABLE_YAML as error:
+        raise InputError(f"recipe {path} is not valid YAML: {one_line(error, 300)}") from error
     if not isinstance(values, dict):
         raise InputError(f"recipe {path} is not a mapping of sections")
     for override in overrides:
@@ -306,7 +309,7 @@ def _set(values: dict[str, Any], override: str) -> None:
             raise InputError(f"--set {override}: '{name}' is a value, not a section")
     try:
         values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except UNREADABLE_YAML as error:
         raise InputError(f"--set {override}: '{text}' is not valid YAML; quote it, as in '\"{text}\"'") from error
 
 

@@ -1,8 +1,10 @@
 """Rows on disk: how every box of the data flow is written, whole or not at all, and read again."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +13,13 @@ from datasets import ClassLabel, Dataset, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
 
-from ddgs_hub.core.door import Columns, admit, choose_columns, declared_classes
+from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
+from ddgs_hub.core.places import require_file
 from ddgs_hub.core.pointers import refuse_pointer_file
-from ddgs_hub.core.text import one_line
+from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.errors import InputError
 
+SHARD = re.compile(r"(.*)-(\d{1,9})-of-(\d{1,9})(?:\.\w+)*", re.DOTALL)  # what a file of several is called
 ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
 # What pyarrow raises of a file that is damaged, or was written to do damage.
 UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError)
@@ -28,8 +32,38 @@ def parquet_path(folder: str | Path, split: str = "train") -> Path:
 
 
 def row_files(folder: str | Path, split: str = "train") -> list[Path]:
-    """The Parquet files of a split in a folder of Hub layout, in order."""
-    return sorted(Path(folder).glob(f"data/{split}-*.parquet"))
+    """The Parquet files of a split in a folder of Hub layout, in order; those of `train-more` are not `train`'s.
+
+    Raises:
+        InputError: by their names, some are missing, or are of another writing.
+    """
+    named = re.compile(rf"{re.escape(split)}-\d+(-of-\d+)?\.parquet")
+    files = sorted(path for path in Path(folder).glob("data/*.parquet") if named.fullmatch(path.name))
+    require_whole([str(path) for path in files], f"split '{split}' of {folder}")
+    return files
+
+
+def require_whole(files: Sequence[str], where: str) -> None:
+    """Refuses files that are named twice, or of which their names, `…-00000-of-00003`, say that some are missing.
+
+    Raises:
+        InputError: the message names the first such file.
+    """
+    groups: dict[str, dict[int, set[int]]] = {}
+    for file in files:
+        if match := SHARD.fullmatch(file):
+            groups.setdefault(match[1], {}).setdefault(int(match[3]), set()).add(int(match[2]))
+    for beginning, written in groups.items():
+        (count, numbers), *others = written.items()
+        if others or numbers != set(range(count)):
+            name = PurePosixPath(beginning).name
+            raise InputError(
+                f"{where} is not whole: the numbers of its files {quoted(name)}… do not go from 0 to what they say; "
+                "get them all, of one writing"
+            )
+    for file, times in Counter(files).items():
+        if times > 1:
+            raise InputError(f"{where} names {quoted(PurePosixPath(file).name)} twice: name each file once")
 
 
 def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> int:
@@ -85,15 +119,21 @@ def _shards(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
         yield shard()
 
 
-def read_rows(folder: str | Path, split: str = "train", files: Sequence[Path] | None = None) -> Dataset:
+def read_rows(
+    folder: str | Path,
+    split: str = "train",
+    files: Sequence[Path] | None = None,
+    classes: Mapping[str, ClassLabel] | None = None,
+) -> Dataset:
     """Reads our columns of every Parquet file of a split in a folder of Hub layout, or of `files`, into memory.
 
     Read with pyarrow, not `load_dataset`: nothing is copied into the cache, and rows that were rewritten are read anew.
+    `classes` are those that a card declares, see `read_tables`.
 
     Raises:
         InputError: the folder holds no such split, or its files cannot be read.
     """
-    schema, tables = read_tables(folder, split, files)
+    schema, tables = read_tables(folder, split, files, classes=classes)
     table = pa.concat_tables([schema.empty_table(), *tables])
     # Without a fingerprint one is made of the pickled table: a second copy of all images, and most of the time.
     return Dataset(table, fingerprint=generate_random_fingerprint())
@@ -104,6 +144,7 @@ def read_tables(
     split: str = "train",
     files: Sequence[Path] | None = None,
     names: Sequence[str] | None = None,
+    classes: Mapping[str, ClassLabel] | None = None,
 ) -> tuple[pa.Schema, Iterator[pa.Table]]:
     """The rows of a split in a folder of Hub layout, or of `files`, `ROWS_PER_GROUP` at a time.
 
@@ -114,6 +155,7 @@ def read_tables(
         split: which of them.
         files: instead of those of the split.
         names: the columns that are needed; None: all of ours. No other is read.
+        classes: of the columns, instead of what the files say.
 
     Raises:
         InputError: the folder holds no such split, or, then or later, its files cannot be read, or an image has no
@@ -127,12 +169,12 @@ def read_tables(
             "give a folder in Hub layout, such as `ddgs-hub prepare` writes"
         )
     where = f"split '{split}' of {folder}"
-    columns = _columns_of(files[0], where, names)
+    columns = _columns_of(files[0], where, names, classes)
 
     def tables() -> Iterator[pa.Table]:
         row = 0
         for path in files:
-            if _columns_of(path, where, names) != columns:
+            if _columns_of(path, where, names, classes) != columns:
                 other = f"{path.name} has other columns or classes than {files[0].name}"
                 raise InputError(f"cannot read {where}: {other}; write it again")
             for batch in _batches(path, where, list(columns.ours)):
@@ -142,9 +184,12 @@ def read_tables(
     return columns.features.arrow_schema, tables()
 
 
-def _columns_of(path: Path, where: str, names: Sequence[str] | None) -> Columns:
+def _columns_of(
+    path: Path, where: str, names: Sequence[str] | None, classes: Mapping[str, ClassLabel] | None
+) -> Columns:
     with _parquet(path, where) as file:
-        columns = choose_columns(file.schema_arrow, where)
+        declared = {**class_columns(file.schema_arrow, where), **(classes or {})}
+        columns = choose_columns(file.schema_arrow, where, declared)
     return columns if names is None else columns.only(names)
 
 
@@ -158,6 +203,7 @@ def _batches(path: Path, where: str, names: list[str]) -> Iterator[pa.Table]:
 def _parquet(path: Path, where: str) -> Iterator[pq.ParquetFile]:
     """An opened Parquet file, of which whatever cannot be read is one sentence."""
     try:
+        require_file(path, where)
         refuse_pointer_file(path, where)
         with pq.ParquetFile(path) as file:
             yield file

@@ -150,11 +150,17 @@ class Run:
                     "choose another --output, or remove the folder"
                 )
             return
+        if not path.is_file() and any(not entry.name.startswith(".") for entry in _entries(self.folder)):
+            raise InputError(f"{self.folder} holds what no run has made: choose another --output, or empty it")
+        if path.is_file():
+            self._begun_with(path)  # says so where it is somebody else's
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(
+            beside = path.with_suffix(".partial")  # in the place of a link, not through it
+            beside.write_text(
                 yaml.safe_dump(made_with(self.recipe), sort_keys=False, allow_unicode=True), encoding="utf-8"
             )
+            beside.replace(path)
         except OSError as error:
             raise InputError(f"cannot write {self.folder}: {error.strerror}; choose another --output") from error
 
@@ -225,3 +231,7 @@ class Run:
         print(f"figures      {self.figures / 'difficulty.png'}, {self.figures / 'sheet.png'}")
         print(f'model        DiTPipeline.from_pretrained("{self.dit}")')
         print(f'dataset      load_dataset("{self.repository}", split="train")')
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []

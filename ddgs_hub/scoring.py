@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ddgs_hub.core.disks import is_full
 from ddgs_hub.core.folders import hidden_sibling, refuse_existing, staged_folder
 from ddgs_hub.core.memory import peak_memory
+from ddgs_hub.core.places import expanded
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
 from ddgs_hub.errors import ConnectionLostError, InputError
 from ddgs_hub.evaluation import scored_figure
@@ -83,7 +84,7 @@ class ScoreRequest:
     @property
     def key(self) -> str:
         """A fingerprint; it is another one where local files have changed since."""
-        local = (Path(name).expanduser() for name in (self.source, self.scorer))
+        local = (expanded(name) for name in (self.source, self.scorer))
         files = [file for folder in local if folder.is_dir() for file in sorted(folder.rglob("*")) if file.is_file()]
         states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return fingerprint([asdict(self), states])
@@ -274,7 +275,7 @@ def _write(
     images = not withheld if request.images is None else request.images
     if not images:
         withheld = withheld or "only their scores are published"
-    weights = None if scorer.revision else hash_weights(Path(request.scorer).expanduser())
+    weights = None if scorer.revision else hash_weights(expanded(request.scorer))
     name = scorer.name if scorer.revision else _public(request.scorer)
     difficulty, labels = (_column(scored, name).to_numpy() for name in ("difficulty", "label"))
     chosen = {"config": request.config, "split": request.split, "subset": request.subset}
@@ -318,7 +319,7 @@ def _write(
 
 def _public(name: str) -> str:
     """A Hub id as it is, of a local folder the name: where files lie here concerns nobody."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     return folder.resolve().name if folder.is_dir() else name
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
+from ddgs_hub.core.places import require_file
 from ddgs_hub.core.pointers import refuse_pointer_file
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
@@ -82,7 +83,8 @@ class SourceRows(ABC):
         for name in ("image", "label"):
             if name not in self.features:
                 raise InputError(
-                    f"{where} has no column '{name}': it has {columns.listed}; rename the one that holds it"
+                    f"{where} has no column '{name}': it has {columns.listed}; name the one that holds it by "
+                    f"data.{name}_column, or rename it"
                 )
 
     def read(
@@ -294,6 +296,7 @@ def open_parquet(path: str, where: str) -> Iterator[pq.ParquetFile]:
     hub = HfFileSystem(token=given_token()) if path.startswith("hf://") else None
     if not hub:
         with reading(where):
+            require_file(Path(path), where)
             refuse_pointer_file(Path(path), where)
     # What is read ahead by default would be images. The client tries again by itself where a connection breaks.
     with (

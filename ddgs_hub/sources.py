@@ -15,12 +15,13 @@ from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
 
 from ddgs_hub.core.door import admit_rows, declared_classes
+from ddgs_hub.core.places import expanded
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset, require_id
 from ddgs_hub.original.classes import original_rows
 from ddgs_hub.original.folders import is_image_folder, open_image_folder
 from ddgs_hub.original.resolving import plain_files, resolve_split
-from ddgs_hub.original.tree import HubTree, LocalTree
+from ddgs_hub.original.tree import HubTree, LocalTree, Tree
 from ddgs_hub.original.writing import Split, write_divided, write_splits
 from ddgs_hub.source_rows import ParquetRows, SourceRows, StreamRows, Wanted
 from ddgs_hub.subsets import get_subset
@@ -70,6 +71,7 @@ def write_original(
         names = {"train": names["train"]}
     opened = {}
     for name, split in names.items():
+        refuse_revision(source, revision)
         at = pinned.commit if pinned else revision
         rows = open_source(source, split, config=config, revision=at, wanted=wanted)
         features, chunks = original_rows(rows, chosen)
@@ -141,7 +143,7 @@ def pin_source(source: str, revision: str | None = None) -> Pinned:
     """
     if is_built_in(source):
         return Pinned(source, BUILT_IN)
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if folder.is_dir():
         from ddgs_hub.fingerprint import fingerprint_folder  # imported here: it brings torch
 
@@ -188,7 +190,7 @@ def open_source(
     where = f"{source} ({split})"
     if is_built_in(source):
         return StreamRows(digits(split).to_iterable_dataset(), where, expected=None, pinned=None)
-    folder, pinned = Path(source).expanduser(), None
+    folder, pinned = expanded(source), None
     if not folder.is_dir():
         _refuse_path(source)
         if not constants.HF_HUB_OFFLINE:
@@ -199,7 +201,7 @@ def open_source(
             pinned = find_dataset(source, config, revision)
             rows = rows_in_cache(pinned, split, config)
             return StreamRows(rows.to_iterable_dataset(), where, expected=len(rows), pinned=pinned)
-    if plain := plain_files(folder, split):
+    if plain := plain_files(folder, split) if config is None else []:
         return ParquetRows(plain, where, wanted, expected=None, pinned=pinned)
     if folder.is_dir() and not pinned and is_image_folder(folder):
         return open_image_folder(LocalTree(folder), split, where)
@@ -219,17 +221,25 @@ def _open_files(
             expected = number_of_samples(pinned, split)
         return ShardRows(found.files, where, wanted, found.classes, expected=expected, pinned=pinned)
     if isinstance(found.builder, ImageFolder):
-        assert pinned is not None  # the user's own folder was seen before
-        snapshot = folder.is_dir()
-        tree = LocalTree(folder, store=folder.parents[1] / "blobs") if snapshot else HubTree(pinned)
+        if folder.is_dir():
+            tree: Tree = LocalTree(folder, store=folder.parents[1] / "blobs" if pinned else None)
+        else:
+            assert pinned is not None
+            tree = HubTree(pinned)
         return open_image_folder(tree, split, where, pinned=pinned)
     stream = found.builder.as_streaming_dataset(split=split)
     return StreamRows(stream, where, wanted, expected=found.expected, pinned=pinned)
 
 
+def refuse_revision(source: str, revision: str | None) -> None:
+    """Refuses a revision of what is no Hub dataset: nothing there would be another."""
+    if revision is not None and (is_built_in(source) or expanded(source).is_dir()):
+        raise InputError(f"{source} is not on the Hub and has no revision '{revision}': leave it out, or give a Hub id")
+
+
 def _refuse_path(source: str) -> None:
-    if source.startswith((".", "/", "~")):
-        raise InputError(f"{source} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
+    if not source or source.startswith((".", "/", "~")):
+        raise InputError(f"{source or 'nothing'} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
     require_id(source, "dataset")
 
 

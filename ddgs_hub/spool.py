@@ -16,7 +16,7 @@ from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned
 from ddgs_hub.original.classes import check_every_class, original_rows
 from ddgs_hub.source_rows import Position
-from ddgs_hub.sources import open_source
+from ddgs_hub.sources import open_source, refuse_revision
 from ddgs_hub.subsets import get_subset
 
 PART_BYTES = 128 * 2**20  # of rows in a part: what a kill costs
@@ -76,6 +76,7 @@ class Spool:
             InputError: the source, the split or a column is missing, it may not be read, or the subset is not in it.
             ConnectionLostError: the Hub cannot be reached.
         """
+        refuse_revision(self.source, self.revision)
         state = _read_state(self.folder)
         if state.get("wanted") != self.wanted or not state["pinned"]:
             state = {"wanted": self.wanted, "pinned": None, "parts": 0, "position": None, "whole": False}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -189,6 +189,8 @@ class ShardRows(SourceRows):
             label = None if text is None else int(text)
         except ValueError as error:
             raise self._malformed(number, shard, str(error)) from error
+        if text is not None and not re.fullmatch(rb"-?\d+\s*", text):  # Python takes 1_0 and +1 for numbers, too
+            raise self._malformed(number, shard, f"{text[:20]!r} is no number of a class")
         if label is not None and abs(label) > MOST_CLASSES:
             raise self._malformed(number, shard, f"there is no class {label}")
         return label
@@ -230,10 +232,26 @@ class _Member:
 
 def _members(shard: str, where: str) -> Iterator[tuple[str, _Member]]:
     """The plain files in a tar file, in order; links lead nowhere."""
-    with _opened(shard) as handle, tarfile.open(fileobj=handle, mode="r|*") as tar:
+    with _opened(shard) as handle, tarfile.open(fileobj=handle, mode="r|*", tarinfo=_Header) as tar:
         for member in tar:
             if member.isreg():
                 yield member.name, _Member(tar, member, where)
+        while rest := tar.fileobj.read(2**20) if tar.fileobj else b"":
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError(f"{PurePosixPath(shard).name} goes on behind its end")
+
+
+class _Header(tarfile.TarInfo):
+    """What stands before a file. tarfile takes one that is damaged, or none, for the end, and what follows is lost."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Any:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # blocks of zeros: its end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError("unexpected end of data" if not str(error) else str(error)) from error
 
 
 @contextmanager

@@ -191,8 +191,8 @@ class TestSource:
             ("./nowhere", r"\./nowhere is not a folder"),
             ("no-scorer", "cannot open split 'train' of no-scorer"),
             ("pool", "cannot open split 'validation' of pool"),
-            ("odd/no-image", r"odd/no-image \(train\) has no column 'image': it has label, difficulty; rename"),
-            ("odd/no-label", r"odd/no-label \(train\) has no column 'label': it has image, difficulty; rename"),
+            ("odd/no-image", r"odd/no-image \(train\) has no column 'image': it has label, difficulty; name the one"),
+            ("odd/no-label", r"odd/no-label \(train\) has no column 'label': it has image, difficulty; name the one"),
             (
                 "odd/text-labels",
                 r"column 'label' of odd/text-labels .* is Value\('string'\), not a ClassLabel: cast it",

@@ -171,9 +171,31 @@ class TestWriteAndRead:
         write_rows(make_rows(), tmp_path)
         path = parquet_path(tmp_path)
         pq.write_table(pq.read_table(path).drop_columns("image"), path.with_name("train-00001-of-00002.parquet"))
+        path.rename(path.with_name("train-00000-of-00002.parquet"))
         with pytest.raises(
             InputError, match=r"train-00001-of-00002.parquet has other columns or classes than train-00000"
         ):
+            read_rows(tmp_path)
+
+    def test_a_split_whose_name_goes_on_is_another(self, tmp_path: Path) -> None:
+        write_rows(make_rows(), tmp_path)
+        write_rows(make_rows().select([0]), tmp_path, "train-noisy")
+        assert len(read_rows(tmp_path)) == 4
+        assert len(read_rows(tmp_path, "train-noisy")) == 1
+        for split in ("t*n", "[t]rain", "../data/train", "**"):
+            with pytest.raises(InputError, match="has no split"):
+                read_rows(tmp_path, split)
+
+    @pytest.mark.parametrize(
+        "names", [["00001-of-00003"], ["00000-of-00001", "00001-of-00002"], ["00000-of-00002", "00000-of-00001"]]
+    )
+    def test_files_of_which_some_are_missing_or_of_another_writing(self, tmp_path: Path, names: list[str]) -> None:
+        write_rows(make_rows(), tmp_path)
+        whole = parquet_path(tmp_path).read_bytes()
+        parquet_path(tmp_path).unlink()
+        for name in names:
+            (tmp_path / "data" / f"train-{name}.parquet").write_bytes(whole)
+        with pytest.raises(InputError, match=r"split 'train' of .* is not whole"):
             read_rows(tmp_path)
 
 

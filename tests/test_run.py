@@ -157,3 +157,21 @@ def test_folder_of_another_recipe_is_refused(recipe, unbroken):
     changed = load_recipe(recipe, ["pool.guidance_scale=3.5"])
     with pytest.raises(InputError, match=r"belongs to another recipe \(pool.guidance_scale is 2.0 there, 3.5 here\)"):
         Run(changed, unbroken[0])()
+
+
+def test_a_folder_that_no_run_has_made_is_left_alone(recipe, tmp_path):
+    precious = tmp_path / "run" / "original" / "precious.jpg"
+    precious.parent.mkdir(parents=True)
+    precious.write_bytes(b"mine")
+    with pytest.raises(InputError, match="holds what no run has made: choose another --output"):
+        Run(load_recipe(recipe), tmp_path / "run")()
+    assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"mine"]
+
+
+def test_the_recipe_of_somebody_else_in_a_folder_is_left_alone(recipe, tmp_path):
+    (tmp_path / "victim.yaml").write_text("name: mine\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").symlink_to("../victim.yaml")
+    with pytest.raises(InputError, match=r"recipe.yaml is damaged"):
+        Run(load_recipe(recipe), tmp_path / "run")()
+    assert (tmp_path / "victim.yaml").read_text() == "name: mine\n"

@@ -9,6 +9,9 @@ from hub_datasets import IMAGES, WNIDS, read, shard
 from hub_server import HubServer
 from timm.data import ImageNetInfo
 
+from ddgs_hub.errors import InputError
+from ddgs_hub.sources import open_source
+
 LABELS = [0, 1, 1, 0, 1, 0, 0, 1]  # more than datasets looks at to find the features
 
 
@@ -109,3 +112,32 @@ print(sum(not stream.response.is_closed for stream in streams))
 """
     done = hub.run(look)
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+DAMAGED = {
+    "a damaged header": lambda whole: whole[:4608] + b"x" * 512 + whole[5120:],
+    "cut at a header": lambda whole: whole[:4608],
+    "cut in a header": lambda whole: whole[:4808],
+    "two in one": lambda whole: whole + whole,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_no_sample_is_lost_without_a_word(tmp_path: Path, how: str) -> None:
+    """Tarfile takes what it cannot read for the end."""
+    whole = samples(*LABELS)
+    assert whole[4608:4614] == b"000001"  # a header
+    (tmp_path / "README.md").write_bytes(card("cat", "dog"))
+    (tmp_path / "train-0.tar").write_bytes(whole)
+    assert sum(len(chunk.rows) for chunk in open_source(str(tmp_path), "train").read()) == len(LABELS)
+    (tmp_path / "train-0.tar").write_bytes(DAMAGED[how](whole))
+    with pytest.raises(InputError, match=r"cannot read .* \(train\)"):
+        list(open_source(str(tmp_path), "train").read())
+
+
+@pytest.mark.parametrize("label", ["1_0", "+1", "\t1\x0b", "\N{FULLWIDTH DIGIT ONE}"])
+def test_what_only_python_takes_for_a_number_is_no_class(tmp_path: Path, label: str) -> None:
+    (tmp_path / "README.md").write_bytes(card(*(str(k) for k in range(20))))
+    (tmp_path / "train-0.tar").write_bytes(samples(0, 1, label))
+    with pytest.raises(InputError, match=r"sample 2 of train-0.tar of .* is malformed"):
+        list(open_source(str(tmp_path), "train").read())

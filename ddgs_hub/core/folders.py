@@ -23,7 +23,7 @@ _owned: set[Path] = set()  # by this command
 def refuse_unwritable(folder: str | Path) -> None:
     """Raises an InputError where `folder` cannot be made or replaced: before the work rather than after it."""
     path = Path(folder).resolve()
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         raise InputError(f"cannot write {folder}: it is a file; choose another --output")
     place = _written_in(path)
     if not place.is_dir():

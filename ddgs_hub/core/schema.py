@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
+from ddgs_hub.core.places import require_file
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.errors import InputError
 
@@ -79,11 +80,14 @@ def read_bytes(path: Path, where: str, most: int = MOST_BYTES) -> bytes:
         InputError: it cannot be read, or has more than `most`.
     """
     try:
-        if path.stat().st_size > most:
-            raise InputError(f"{where} is larger than {most // 2**20} MB, which none is: get it from elsewhere")
-        return path.read_bytes()
+        require_file(path, where)
+        with path.open("rb") as file:
+            content = file.read(most + 1)  # a link may lead to a device, which does not say how large it is
     except OSError as error:
         raise InputError(f"{where} cannot be read ({error.strerror}): get it again") from error
+    if len(content) > most:
+        raise InputError(f"{where} is larger than {most // 2**20} MB, which none is: get it from elsewhere")
+    return content
 
 
 def _validated(schema: type[T], text: bytes, where: str) -> T:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
+from ddgs_hub.core.places import require_file
 from ddgs_hub.core.schema import FOREIGN, Name, read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.errors import InputError
@@ -71,6 +72,7 @@ def read_headers(files: Iterable[Path]) -> Weights:
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in files:
+        require_file(path, "it")
         try:
             with safe_open(path, framework="pt") as file:
                 names = list(file.keys())

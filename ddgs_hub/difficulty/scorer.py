@@ -15,6 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as schema
 from torch import Tensor, nn
 
+from ddgs_hub.core.places import expanded
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
@@ -44,7 +45,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
     Raises:
         InputError: there is no such model, or the Hub cannot be reached; with HF_HUB_OFFLINE: it is not in the cache.
     """
-    folder = Path(name_or_path).expanduser()
+    folder = expanded(name_or_path)
     if folder.is_dir():
         return Pinned(name_or_path, fingerprint_folder(folder))
     repo_id = _repository(name_or_path)
@@ -216,7 +217,7 @@ def fold_of(digest: bytes, folds: int) -> int:
 
 def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
     """The folder of a model's files, its name, and the commit of what came from the Hub."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         return folder, name, None
     repo_id = _repository(name)

@@ -14,6 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.core.folders import staged_folder
+from ddgs_hub.core.places import expanded
 from ddgs_hub.hub.cards import DatasetCard, ModelCard, ScorerCard, public_name, render_card
 from ddgs_hub.rows import row_files, write_rows
 
@@ -86,7 +87,7 @@ def write_model_card(folder: str | Path, card: ModelCard | ScorerCard) -> Path:
 
 def hub_id(name: str | None) -> str | None:
     """`name` where it can be a Hub id (`owner/name`); None where it is a local path, something built in, or nothing."""
-    if name is None or "/" not in name or Path(name).expanduser().exists():
+    if name is None or "/" not in name or expanded(name).exists():
         return None
     try:
         validate_repo_id(name)

@@ -13,6 +13,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ddgs_hub.core.door import COLUMNS, admit, choose_columns
+from ddgs_hub.core.places import expanded
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub.export import PROVENANCE
@@ -68,7 +69,7 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
             or no original is given for a pool without one.
         ConnectionLostError: the Hub does not answer.
     """
-    folder, pool_source = Path(pool).expanduser(), None
+    folder, pool_source = expanded(pool), None
     if not folder.is_dir():
         folder, pool_source = _fetch_set(str(pool))
     beside = config_files(folder, ORIGINAL)
@@ -131,7 +132,7 @@ def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
 
 
 def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
-    folder = Path(spec).expanduser()
+    folder = expanded(spec)
     if folder.is_dir():
         return _read_scores(folder, config_files(folder, ORIGINAL) or None), None
     name, revision = split_revision(spec)

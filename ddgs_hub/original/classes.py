@@ -36,6 +36,8 @@ def original_rows(
     names = list(subset.class_names) if subset else label.names
     features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
 
+    wnid_of: dict[int, str | None] = {}
+
     def choose(keys: pa.Table, first_row: int) -> Sequence[int]:
         return [k for k, value in enumerate(keys.column(key).to_pylist()) if value in to_label]
 
@@ -45,13 +47,31 @@ def original_rows(
             columns: dict[str, Any] = {"image": known.column("image"), "label": labels}
             if subset:
                 columns["wnid"] = [subset.wnids[value] for value in labels]
+            elif "wnid" in known.column_names:
+                columns["wnid"] = known.column("wnid")
+                _check_wnids(set(zip(labels, known.column("wnid").to_pylist(), strict=True)), wnid_of, names, where)
             else:
-                columns["wnid"] = known.column("wnid") if "wnid" in known.column_names else pa.nulls(len(known))
+                columns["wnid"] = pa.nulls(len(known))
             counted = "source_index" in known.column_names
             columns["source_index"] = known.column("source_index") if counted else chunk.rows
             yield Chunk(pa.table(columns), chunk.rows, chunk.position)
 
     return features, chunks()
+
+
+def _check_wnids(
+    pairs: Collection[tuple[int, str | None]], wnid_of: dict[int, str | None], names: Sequence[str], where: str
+) -> None:
+    """Adds labels and their wnids to those that are known; refuses a class of two, and one of two classes."""
+    for label, wnid in sorted(pairs, key=str):
+        if wnid_of.setdefault(label, wnid) != wnid:
+            both = f"{quoted(wnid_of[label])} and {quoted(wnid)}"
+            raise InputError(f"class {quoted(names[label])} of {where} has the wnids {both}: mend that column")
+    classes: dict[str, int] = {}
+    for label, wnid in wnid_of.items():
+        if wnid is not None and classes.setdefault(wnid, label) != label:
+            both = f"{quoted(names[classes[wnid]])} and {quoted(names[label])}"
+            raise InputError(f"classes {both} of {where} have the same wnid {quoted(wnid)}: mend that column")
 
 
 def check_every_class(present: Collection[int], names: list[str], where: str) -> None:

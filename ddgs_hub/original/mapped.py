@@ -11,10 +11,11 @@ from filelock import FileLock
 from huggingface_hub import constants
 
 from ddgs_hub.core.door import admit_rows
+from ddgs_hub.core.places import expanded
 from ddgs_hub.errors import InputError
 from ddgs_hub.fingerprint import fingerprint
 from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently
-from ddgs_hub.original.resolving import reason_of, resolve_split
+from ddgs_hub.original.resolving import has_card, reason_of, resolve_split
 from ddgs_hub.rows import read_rows
 from ddgs_hub.source_rows import require_same_classes
 from ddgs_hub.sources import find_dataset, rows_in_cache
@@ -31,13 +32,14 @@ def load_rows(
     Raises:
         InputError: there is no such source, configuration or split.
     """
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if not folder.is_dir():
         return load_pinned(find_dataset(str(source), config, revision), split, config)
-    if config is None:
+    if config is None and not has_card(folder):
         return read_rows(folder, split)
-    files = resolve_split(folder, None, split, config).files
-    return read_rows(folder, split, [Path(file) for file in files])
+    found = resolve_split(folder, None, split, config)
+    require_same_classes(found.files, f"{source} ({split})", found.classes)
+    return read_rows(folder, split, [Path(file) for file in found.files], found.classes)
 
 
 def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Dataset:
@@ -77,7 +79,7 @@ def cached_rows(
         InputError: the source cannot be read, or not any more, or the subset is not in it.
         ConnectionLostError: the Hub does not answer.
     """
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     name = str(folder.resolve()) if folder.is_dir() else source
     key = fingerprint([name, commit, config, split, subset])
     cache = Path(datasets_config.HF_DATASETS_CACHE, CACHE, f"{Path(source).name}-{key}")

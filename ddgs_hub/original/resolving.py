@@ -20,7 +20,7 @@ from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.errors import InputError
 from ddgs_hub.hub_sources import Pinned, dataset_file, patiently
-from ddgs_hub.rows import row_files
+from ddgs_hub.rows import require_whole, row_files
 
 FORMATS = (Parquet, WebDataset, ImageFolder, Arrow)  # others run code, open what a row names, or hold no bytes
 CARDS = ("README.md", ".huggingface.yaml")  # where datasets looks for configurations
@@ -85,22 +85,32 @@ def resolve_split(folder: Path | None, pinned: Pinned | None, split: str, config
             )
         return ResolvedSplit(builder, [], None, None)
     if split not in files:
-        raise InputError(f"cannot open {where}: it has {', '.join(files) or 'no files'}")
+        there = f"it has {', '.join(files)}; take one of these" if files else "it has no files"
+        raise InputError(f"cannot open {where}: {there}")
     if folder:  # by its name or, where that leads through a link, by the place that it stands for
         roots = tuple(f"{Path(root).as_posix()}/" for root in (os.path.abspath(folder), folder.resolve()))
     else:
         roots = (f"hf://datasets/{_given(pinned).id}@{_given(pinned).commit}/",)
     _refuse_foreign(files[split], roots, name)
+    require_whole(files[split], where)
     classes = declared_classes(builder.info.features, name) if builder.info.features else None
-    return ResolvedSplit(builder, files[split], info.num_examples if info else None, classes)
+    expected = info.num_examples if info else None
+    if not (expected is None or (type(expected) is int and expected >= 0)):
+        raise InputError(f"the card of {name} says {quoted(expected)} for num_examples, no number of rows: mend it")
+    return ResolvedSplit(builder, files[split], expected, classes)
 
 
 def plain_files(folder: Path, split: str) -> list[str]:
     """The Parquet files of a split in a folder without a card, by their names; empty where there is more to look at."""
-    if not folder.is_dir() or any((folder / name).exists() for name in CARDS):
+    if not folder.is_dir() or has_card(folder):
         return []
     found = row_files(folder, split) or [file for file in (folder / f"{split}.parquet",) if file.is_file()]
     return [str(file) for file in found]
+
+
+def has_card(folder: Path) -> bool:
+    """Whether a folder says itself what it consists of."""
+    return any((folder / name).exists() for name in CARDS)
 
 
 def reason_of(error: Exception) -> str:

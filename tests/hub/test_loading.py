@@ -261,7 +261,7 @@ def test_a_folder(tmp_path: Path) -> None:
     for given, sentence in (
         ({"name": "nope"}, "cannot open split 'train' of .*'nope' not found"),
         ({"name": "pool", "split": "validation"}, "cannot open split 'validation' of .*: it has train"),
-        ({"split": "validation"}, "has no split 'validation'"),
+        ({"split": "validation"}, "cannot open split 'validation' of .*: it has train"),
         ({"revision": "v1.0.0"}, "is a folder and has no revision 'v1.0.0': leave it out, or give a Hub id"),
     ):
         with pytest.raises(InputError, match=sentence):

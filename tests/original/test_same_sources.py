@@ -105,7 +105,9 @@ def test_who_counts_the_classes_in_another_order_is_refused(hub: HubServer, tmp_
     }
     for folder in repositories.values():
         write_table(parquet_path(folder))
-    write_table(tmp_path / "files" / "data" / "train-00001-of-00002.parquet", names=NAMES[::-1])
+    first = parquet_path(tmp_path / "files")
+    first.rename(first.with_name("train-00000-of-00002.parquet"))
+    write_table(first.with_name("train-00001-of-00002.parquet"), names=NAMES[::-1])
     write_card(tmp_path / "card", NAMES[::-1])
     write_card(tmp_path / "renamed", ["tabby", "dog"])
     for repo, folder in repositories.items():
