@@ -30,6 +30,7 @@ quality: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 style: $(VENV)/.installed  ## mend what can be mended mechanically
 	$(BIN)/ruff check --fix $(CODE)

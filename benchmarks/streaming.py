@@ -29,8 +29,8 @@ PART_GROUPS = 4  # row groups in a part of the spool
 
 def whole_first(device: str, folder: str, part_bytes: int) -> dict[str, Any]:
     """All rows are fetched, then they are scored: as one writes it from the libraries."""
-    from ddgs_hub import spool
     from ddgs_hub.difficulty import Scorer, score
+    from ddgs_hub.original import spool
 
     spool.PART_BYTES = part_bytes
     scorer = Scorer.from_pretrained(f"{folder}/scorer", device=device)
@@ -45,9 +45,9 @@ def whole_first(device: str, folder: str, part_bytes: int) -> dict[str, Any]:
 
 def ours(device: str, folder: str, part_bytes: int) -> dict[str, Any]:
     """`ddgs-hub score`, without writing what comes of it."""
-    from ddgs_hub import spool
     from ddgs_hub.difficulty import Scorer
-    from ddgs_hub.scoring import ScoreRequest, score_while_it_comes
+    from ddgs_hub.original import spool
+    from ddgs_hub.stages.score import ScoreRequest, score_while_it_comes
 
     spool.PART_BYTES = part_bytes
     scorer = Scorer.from_pretrained(f"{folder}/scorer", device=device)

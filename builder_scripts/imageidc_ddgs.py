@@ -3,7 +3,7 @@
 Example: python builder_scripts/imageidc_ddgs.py --pool OWNER/imageidc-ddgs-ipc50@v1.0.0 --output distilled-ipc10
 """
 
-from ddgs_hub.cli_builders import distilled_dataset
+from ddgs_hub.cli.scripts import distilled_dataset
 from ddgs_hub.recipe import load_recipe
 
 recipe = load_recipe("imageidc")

@@ -5,7 +5,7 @@ Accept ImageNet's terms at https://huggingface.co/datasets/ILSVRC/imagenet-1k, a
 Example: python builder_scripts/imageidc_difficulty.py --output imageidc-difficulty
 """
 
-from ddgs_hub.cli_builders import scored_dataset
+from ddgs_hub.cli.scripts import scored_dataset
 from ddgs_hub.recipe import load_recipe
 
 recipe = load_recipe("imageidc")

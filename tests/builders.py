@@ -19,8 +19,8 @@ POOL_REPO = "acme/imagewoof-ddgs-ipc2"
 BUILD = """
 import hashlib, json, sys
 from datasets import Image
-from ddgs_hub import builder as builders
-from ddgs_hub.errors import InputError
+from ddgs_hub.stages import builders
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe import Sample
 
 def described(rows):

@@ -1,14 +1,17 @@
 """What all tests share: golden vectors and real images, where this checkout has them beside it, and a local Hub."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hub_server import HubServer
-from huggingface_hub import close_session, constants
+from huggingface_hub import HfApi, close_session, constants
+from huggingface_hub.utils import disable_progress_bars
+from published import TOKEN, export, export_with_pool
 
-from ddgs_hub.sources import write_original
+from ddgs_hub.original.sources import write_original
 
 # Files, longest first.
 SLOW = ("test_distributed", "test_kills", "test_tour", "test_score_push_faults", "test_run", "test_examples")
@@ -85,3 +88,33 @@ def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         close_session()  # a client keeps the proxies of its first moment
         yield server
         close_session()
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """Seconds that were slept for, by us and by huggingface_hub; nobody waits for them."""
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def api(hub, pauses, tmp_path_factory, monkeypatch):
+    """The client of alice of acme, with a cache of its own."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    disable_progress_bars()  # those of an upload that fails are left open
+    hub.add_user("alice", TOKEN, orgs=["acme"])
+    hub.add_user("alice", "hf_read", role="read", orgs=["acme"])
+    hub.add_user("bob", "hf_bob")
+    return HfApi(endpoint=hub.url, token=TOKEN)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return export(tmp_path)
+
+
+@pytest.fixture
+def pooled(tmp_path):
+    """A run folder whose distilled set knows its pool."""
+    return export_with_pool(tmp_path / "run")

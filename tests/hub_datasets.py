@@ -15,7 +15,7 @@ from hub_server import HubServer
 from PIL import Image as PILImage
 from timm.data import ImageNetInfo
 
-from ddgs_hub.subsets import SUBSETS
+from ddgs_hub.original.subsets import SUBSETS
 
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
 WOOF = SUBSETS["imagewoof"]
@@ -27,8 +27,8 @@ FILE = "data/train-00000-of-00001.parquet"
 READ = """
 import hashlib, json, sys, tempfile
 from pathlib import Path
-from ddgs_hub import spool
-from ddgs_hub.errors import InputError
+from ddgs_hub.original import spool
+from ddgs_hub.core.errors import InputError
 
 KEPT = ("label", "wnid", "source_index")
 spool.PART_BYTES = int(sys.argv[1])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hub_server import HubServer
 
-from ddgs_hub.rows import parquet_path, read_rows, write_rows
+from ddgs_hub.core.rows import parquet_path, read_rows, write_rows
 
 ROOT = Path(__file__).parents[1]
 LAUNCHED = ["-m", "accelerate.commands.launch", "--config_file", str(ROOT / "ddgs_hub/launch/cpu.yaml")]

@@ -74,7 +74,7 @@ def test_libraries_of_the_hub_read_the_environment_of_the_client(env, tmp_path):
 
 def test_clients_are_forked_whatever_was_imported_here(hub):
     source = "import sys; print('torch' in sys.modules, open('/proc/self/cmdline').read())"
-    for name in ("diffusers", "sklearn.cluster", "timm", "ddgs_hub.run"):  # some of which set variables
+    for name in ("diffusers", "sklearn.cluster", "timm", "ddgs_hub.stages.run"):  # some of which set variables
         importlib.import_module(name)
     done = hub.run(source)
     assert done.stdout.startswith("True"), done.stderr

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 Indices = NDArray[np.int64]
 

@@ -10,6 +10,7 @@ from diffusers import ModelMixin
 from pydantic import BaseModel
 from torch import Tensor
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.model_files import ModelFiles, refuse_code
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line, quoted
@@ -23,7 +24,6 @@ from ddgs_hub.core.weights import (
     require_fit,
     weights_of,
 )
-from ddgs_hub.errors import InputError
 
 CONFIG = "config.json"
 SAFE, INDEX = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json"

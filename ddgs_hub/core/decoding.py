@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, ImageFile, TiffImagePlugin, UnidentifiedImageError
 from PIL import Image as PILImage
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 # Formats of pixels, whose readers start no program and open no other file. MPO is read as JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "TGA")

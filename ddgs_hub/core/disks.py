@@ -3,7 +3,7 @@
 import errno
 import os
 
-from ddgs_hub.errors import causes
+from ddgs_hub.core.errors import causes
 
 AGAIN = "free some space, and start the same command again: it goes on where it was"
 ADVICE = {

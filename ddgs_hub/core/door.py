@@ -17,10 +17,10 @@ from datasets.fingerprint import generate_random_fingerprint
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.schema import MOST_CLASSES, Name, read_json, read_values
 from ddgs_hub.core.text import one_line, quoted
-from ddgs_hub.errors import InputError
-from ddgs_hub.processes import is_main
 
 LOG = logging.getLogger(__name__)
 # The columns of all boxes of the data flow; a label is a ClassLabel wherever its classes have names.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ddgs_hub.errors import InputError
-from ddgs_hub.processes import by_the_first
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.processes import by_the_first
 
 WORKSHOP = ".ddgs-hub"  # in a folder that cannot be renamed: what else is beside it; all that begins so is ours
 MOUNTS = Path("/proc/self/mountinfo")  # Linux; the fifth word of each line is where it is mounted

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.schema import MOST_BYTES
 from ddgs_hub.core.text import one_line, quoted
-from ddgs_hub.errors import InputError
 
 DEEPEST = 50  # levels; datasets' own features have fewer than ten
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a card of ImageNet-21k has megabytes

@@ -9,9 +9,9 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HTTPError
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.errors import InputError
 
 ON_HUB = "hf-hub:"  # before an id: whatever a folder on this machine is called, the one on the Hub is meant
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

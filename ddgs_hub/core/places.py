@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 
 def expanded(name: str | Path) -> Path:

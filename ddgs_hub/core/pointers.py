@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 POINTER = b"version https://git-lfs.github.com/spec/"  # with which each of them begins
 

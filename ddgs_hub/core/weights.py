@@ -21,10 +21,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.places import require_file
 from ddgs_hub.core.schema import FOREIGN, Name, read_json
 from ddgs_hub.core.text import quoted
-from ddgs_hub.errors import InputError
 
 DAMAGED = "it is damaged, or no checkpoint: download or save it again"
 # Of numbers in safetensors, as it calls them: what torch knows in all its versions.

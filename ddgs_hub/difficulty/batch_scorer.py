@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.difficulty.margins import Margins
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
-from ddgs_hub.errors import InputError
 
 
 class BatchScorer:

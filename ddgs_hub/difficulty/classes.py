@@ -7,9 +7,9 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import class_names
 from ddgs_hub.original.imagenet import aliases, imagenet_names, normalised, wnids_by_order
-from ddgs_hub.rows import class_names
 
 PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where nobody gave names
 

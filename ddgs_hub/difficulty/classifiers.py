@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.model_files import refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json, read_values
 from ddgs_hub.core.text import one_line, quoted
@@ -25,7 +26,6 @@ from ddgs_hub.core.weights import (
     require_finite,
 )
 from ddgs_hub.difficulty.classes import ScorerClasses
-from ddgs_hub.errors import InputError
 
 CONFIG, SAFE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pth", "*.pt")

@@ -4,9 +4,9 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from ddgs_hub.core.images import image_batches
+from ddgs_hub.core.rows import require_columns
 from ddgs_hub.difficulty.scorer import Scorer
-from ddgs_hub.images import image_batches
-from ddgs_hub.rows import require_columns
 
 
 def extract_features(

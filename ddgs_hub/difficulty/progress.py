@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.difficulty.margins import has_bfloat16
 from ddgs_hub.difficulty.scorer import Scorer
-from ddgs_hub.errors import InputError
-from ddgs_hub.fingerprint import fingerprint
 
 KEY_BYTES = 32  # of `progress_key`
 

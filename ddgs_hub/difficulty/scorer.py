@@ -15,16 +15,16 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as schema
 from torch import Tensor, nn
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.fingerprint import fingerprint_folder
+from ddgs_hub.core.hub_client import NoAnswer, Pinned, patiently, why_no_model
 from ddgs_hub.core.places import expanded
+from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Transform, load_classifier
-from ddgs_hub.errors import InputError
-from ddgs_hub.fingerprint import fingerprint_folder
-from ddgs_hub.hub_sources import NoAnswer, Pinned, patiently, why_no_model
-from ddgs_hub.processes import get_state
 
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
 _OF_A_MODEL = ("config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json")

@@ -26,13 +26,13 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import open_weights, staged_folder
+from ddgs_hub.core.images import encoded_images
+from ddgs_hub.core.processes import get_accelerator, wait_for_all
+from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.difficulty.scorer import FOLDS_FILE, fold_of, image_digest
-from ddgs_hub.errors import InputError
-from ddgs_hub.images import encoded_images
-from ddgs_hub.processes import get_accelerator, wait_for_all
 from ddgs_hub.recipe import ScorerTraining
-from ddgs_hub.rows import checked_labels, class_names, require_columns
 
 MEAN = STD = (0.5, 0.5, 0.5)  # the models' input is −1 … 1, whatever the data
 EVALUATION_VIEW = {"crop_pct": 1.0, "interpolation": "bicubic"}  # the middle square, resized

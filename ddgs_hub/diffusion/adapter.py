@@ -12,15 +12,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ddgs_hub.bases import base_path
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.model_files import ON_HUB, REVISION, is_hub_id
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import DAMAGED, read_headers, require_finite
+from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, ScaledLinear, add_difffit, trained_parameters
-from ddgs_hub.errors import InputError
-from ddgs_hub.fingerprint import fingerprint
 
 ADAPTER_FILE = "adapter.safetensors"
 METADATA = "ddgs_hub"  # the key of the configuration in the file's metadata

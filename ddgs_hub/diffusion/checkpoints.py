@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from accelerate.utils import broadcast_object_list
 
-from ddgs_hub.processes import is_main, several
+from ddgs_hub.core.processes import is_main, several
 
 KEPT = 2  # if the newest cannot be read, after a power failure, there is the one before
 

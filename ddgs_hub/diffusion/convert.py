@@ -9,9 +9,9 @@ from diffusers import DiTTransformer2DModel
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import justified_by, read_headers, read_pickle, weights_of
-from ddgs_hub.errors import InputError
 
 HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}  # of the published sizes S, B, L and XL, by hidden size
 

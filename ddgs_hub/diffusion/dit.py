@@ -12,14 +12,16 @@ from huggingface_hub import try_to_load_from_cache
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from ddgs_hub.bases import base_path
 from ddgs_hub.core.components import Kind, load_component
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import open_weights
+from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import ON_HUB, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import require_finite
 from ddgs_hub.diffusion.adapter import ADAPTER_FILE, load_adapter, read_adapter_config
+from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.diffusion.convert import (
     CONDITION_EMBEDDER,
     infer_config,
@@ -28,8 +30,6 @@ from ddgs_hub.diffusion.convert import (
     rename_original,
 )
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
-from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import why_no_model
 
 FREQUENCIES = "timestep_frequencies"  # our key in a model's configuration, see `use_original_frequencies`
 TRANSFORMER_CONFIG = "transformer/config.json"  # in a pipeline

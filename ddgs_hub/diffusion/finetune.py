@@ -11,6 +11,9 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.processes import get_accelerator
 from ddgs_hub.diffusion.checkpoints import Checkpoints
 from ddgs_hub.diffusion.ddpm import Schedule
 from ddgs_hub.diffusion.denoiser import Denoiser, cast_frozen
@@ -18,9 +21,6 @@ from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit, trained_parame
 from ddgs_hub.diffusion.dit import null_class
 from ddgs_hub.diffusion.latents import BatchSource, LatentCache, diffusion_loss
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
-from ddgs_hub.errors import InputError
-from ddgs_hub.fingerprint import fingerprint
-from ddgs_hub.processes import get_accelerator
 from ddgs_hub.recipe import Finetune
 
 LOSSES = ("diffusion", "representativeness", "diversity")  # of every step, in the log

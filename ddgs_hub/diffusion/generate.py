@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from tqdm.auto import tqdm
 
-from ddgs_hub.codec import Codec
+from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.parts import Parts, Writers
+from ddgs_hub.core.processes import compiled, is_main
 from ddgs_hub.diffusion.classes import PoolClasses
+from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import sample_latents
 from ddgs_hub.diffusion.denoiser import denoise
-from ddgs_hub.fingerprint import fingerprint
-from ddgs_hub.parts import Parts, Writers
-from ddgs_hub.processes import compiled, is_main
 
 ScoreImages: TypeAlias = Callable[[Sequence[bytes], Sequence[int]], NDArray[np.float32]]
 

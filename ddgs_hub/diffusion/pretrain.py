@@ -6,11 +6,11 @@ from diffusers import DiTTransformer2DModel
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
+from ddgs_hub.core.processes import get_accelerator
 from ddgs_hub.diffusion.ddpm import Schedule
 from ddgs_hub.diffusion.denoiser import Denoiser
 from ddgs_hub.diffusion.dit import new_dit, null_class
 from ddgs_hub.diffusion.latents import BatchSource, LatentCache, diffusion_loss
-from ddgs_hub.processes import get_accelerator
 from ddgs_hub.recipe import Pretraining
 
 

@@ -13,11 +13,11 @@ from pydantic.dataclasses import dataclass
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.augmentation import augment, mix, normalize
 from ddgs_hub.evaluation.images import for_training, for_validation, same_classes, to_tensors
 from ddgs_hub.evaluation.networks import build_network
-from ddgs_hub.evaluation.protocol import Protocol
+from ddgs_hub.recipe.protocol import Protocol
 
 Examples = tuple[list[torch.Tensor], torch.Tensor]  # uint8 (3, h, w) each, and int64 (N,)
 

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from ddgs_hub.core.decoding import to_rgb
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import one_line
-from ddgs_hub.errors import InputError
 
 BINS = 10
 COLORS = {"original": "#4c72b0", "pool": "#dd8452", "distilled": "#55a868"}

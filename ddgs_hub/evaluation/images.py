@@ -10,9 +10,9 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from tqdm import tqdm
 
 from ddgs_hub.core.decoding import decode_image
-from ddgs_hub.errors import InputError
-from ddgs_hub.evaluation.protocol import Protocol
-from ddgs_hub.rows import checked_labels, class_names, require_columns, undecoded
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import checked_labels, class_names, require_columns, undecoded
+from ddgs_hub.recipe.protocol import Protocol
 
 
 def to_tensors(

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.markdown import cell
-from ddgs_hub.errors import InputError
 from ddgs_hub.evaluation.evaluate import Evaluation
 
 MEANINGS = {

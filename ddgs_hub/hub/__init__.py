@@ -1,17 +1,24 @@
 """The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
-from ddgs_hub.hub.access import check_push
-from ddgs_hub.hub.cards import ClassSelection, DatasetCard, ModelCard, PublishedPool, ScorerCard, render_card
-from ddgs_hub.hub.content import CONTENT, describe_rows, hash_pool, hash_weights
-from ddgs_hub.hub.export import PROVENANCE, export_dataset, hub_id, public_values, write_model_card
-from ddgs_hub.hub.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
-from ddgs_hub.hub.models import license_of, write_dit, write_scorer
-from ddgs_hub.hub.pool_files import add_pool
+from ddgs_hub.hub.cards.cards import ClassSelection, DatasetCard, ModelCard, PublishedPool, ScorerCard, render_card
+from ddgs_hub.hub.cards.scored import ScoredCard, render_scored_card
+from ddgs_hub.hub.folders.distilled import PROVENANCE, export_dataset, hub_id, public_values, write_model_card
+from ddgs_hub.hub.folders.hashes import CONTENT, describe_rows, hash_pool, hash_weights
+from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
+from ddgs_hub.hub.folders.models import license_of, write_dit, write_scorer
+from ddgs_hub.hub.folders.pool import add_pool
+from ddgs_hub.hub.folders.scored import is_imagenet, why_withheld, write_scored
 from ddgs_hub.hub.pools import OpenedPool, open_pool
-from ddgs_hub.hub.publish import Publication, publish, publish_dataset
-from ddgs_hub.hub.scored import is_imagenet, why_withheld, write_scored
-from ddgs_hub.hub.scored_card import ScoredCard, render_scored_card
-from ddgs_hub.hub.versions import ModelDiff, PublishedVersion, VersionDiff, diff_versions, list_versions, versions_table
+from ddgs_hub.hub.publishing.access import check_push
+from ddgs_hub.hub.publishing.publish import Publication, publish, publish_dataset
+from ddgs_hub.hub.publishing.versions import (
+    ModelDiff,
+    PublishedVersion,
+    VersionDiff,
+    diff_versions,
+    list_versions,
+    versions_table,
+)
 
 __all__ = [
     "CONTENT",

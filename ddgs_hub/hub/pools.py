@@ -13,15 +13,23 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ddgs_hub.core.door import COLUMNS, admit, choose_columns
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hub_client import (
+    Pinned,
+    cached_snapshot,
+    not_cached,
+    patiently,
+    pin_dataset,
+    reading,
+    split_revision,
+)
 from ddgs_hub.core.places import expanded
+from ddgs_hub.core.rows import read_rows, read_tables
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.errors import InputError
-from ddgs_hub.hub.export import PROVENANCE
+from ddgs_hub.hub.folders.distilled import PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, read_provenance
-from ddgs_hub.hub_sources import Pinned, cached_snapshot, not_cached, patiently, pin_dataset, reading, split_revision
+from ddgs_hub.original.reading import open_parquet
 from ddgs_hub.original.resolving import resolve_split
-from ddgs_hub.rows import read_rows, read_tables
-from ddgs_hub.source_rows import open_parquet
 
 POOL, ORIGINAL = "pool", "original"  # configurations of a published set, and the folders of their files
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs

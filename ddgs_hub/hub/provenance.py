@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.schema import FOREIGN, Count, Json, Line, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.text import one_line
-from ddgs_hub.hub.export import PROVENANCE
+from ddgs_hub.hub.folders.distilled import PROVENANCE
 
 SECTIONS = ("recipe", "content", "published", "source")  # a file in which none of these is an object is not ours
 MOST_OF_SETTINGS = 100_000  # characters of JSON; a recipe has two thousand

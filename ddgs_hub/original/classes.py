@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 from datasets import ClassLabel, Features, Image, Value
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import quoted
-from ddgs_hub.errors import InputError
 from ddgs_hub.original.imagenet import IMAGENET_SIZE, Candidates, candidates, imagenet_names, wnids_by_order
-from ddgs_hub.source_rows import Chunk, Position, SourceRows
-from ddgs_hub.subsets import Subset
+from ddgs_hub.original.reading import Chunk, Position, SourceRows
+from ddgs_hub.original.subsets import Subset
 
 ORIGINAL_COLUMNS = ("image", "label", "wnid", "source_index")
 NUMBER = re.compile(r"(?:LABEL_)?(\d{1,5})", re.ASCII)  # folders 0 … 999, and what transformers writes without names

@@ -18,15 +18,15 @@ from PIL import Image as PILImage
 
 from ddgs_hub.core.decoding import FORMATS
 from ddgs_hub.core.door import IMAGE, Columns
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hub_client import Pinned, reading
 from ddgs_hub.core.pointers import refuse_pointer
+from ddgs_hub.core.processes import is_main
+from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import one_line, quoted
-from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import Pinned, reading
 from ddgs_hub.original.classes import check_class_names
+from ddgs_hub.original.reading import Choose, Chunk, Chunks, Position, SourceRows
 from ddgs_hub.original.tree import Tree
-from ddgs_hub.processes import is_main
-from ddgs_hub.rows import ROWS_PER_GROUP
-from ddgs_hub.source_rows import Choose, Chunk, Chunks, Position, SourceRows
 
 LOG = logging.getLogger(__name__)
 OTHER_LAYOUTS = (".parquet", ".arrow", ".tar")  # files that hold rows: a folder with one of them is no image folder

@@ -11,15 +11,15 @@ from filelock import FileLock
 from huggingface_hub import constants
 
 from ddgs_hub.core.door import admit_rows
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.hub_client import NoAnswer, Pinned, cached_snapshot, patiently
 from ddgs_hub.core.places import expanded
-from ddgs_hub.errors import InputError
-from ddgs_hub.fingerprint import fingerprint
-from ddgs_hub.hub_sources import NoAnswer, Pinned, cached_snapshot, patiently
+from ddgs_hub.core.rows import read_rows
+from ddgs_hub.original.reading import require_same_classes
 from ddgs_hub.original.resolving import has_card, reason_of, resolve_split
-from ddgs_hub.rows import read_rows
-from ddgs_hub.source_rows import require_same_classes
-from ddgs_hub.sources import find_dataset, rows_in_cache
-from ddgs_hub.spool import Spool
+from ddgs_hub.original.sources import find_dataset, rows_in_cache
+from ddgs_hub.original.spool import Spool
 
 CACHE = "ddgs_hub"  # in the cache of datasets: the rows of sources
 

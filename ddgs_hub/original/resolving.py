@@ -14,13 +14,13 @@ from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
 from ddgs_hub.core.door import declared_classes
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.front_matter import read_front_matter, read_mapping, refuse_other_files
+from ddgs_hub.core.hub_client import Pinned, dataset_file, patiently
+from ddgs_hub.core.rows import require_whole, row_files
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import Pinned, dataset_file, patiently
-from ddgs_hub.rows import require_whole, row_files
 
 FORMATS = (Parquet, WebDataset, ImageFolder, Arrow)  # others run code, open what a row names, or hold no bytes
 CARDS = ("README.md", ".huggingface.yaml")  # where datasets looks for configurations

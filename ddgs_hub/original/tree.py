@@ -9,10 +9,10 @@ from typing import Protocol
 from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.hf_api import RepoFile
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hub_client import Pinned, patiently
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.errors import InputError
-from ddgs_hub.hub_sources import Pinned, patiently
 
 MOST_BYTES = 2**30  # of a file; no image that anybody trains with comes near
 HIDDEN = (".", "__")  # how names begin that the system, editors and zip programs give: .DS_Store, __MACOSX

@@ -14,11 +14,11 @@ import xxhash
 from datasets import Features
 from numpy.typing import NDArray
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.processes import is_main
+from ddgs_hub.core.rows import ROWS_PER_GROUP, parquet_path, write_tables
 from ddgs_hub.core.text import one_line, quoted
-from ddgs_hub.errors import InputError
 from ddgs_hub.original.classes import check_every_class, check_same_classes
-from ddgs_hub.processes import is_main
-from ddgs_hub.rows import ROWS_PER_GROUP, parquet_path, write_tables
 
 LOG = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.sampling.transform import as_count, difficulty_histogram
 
 # Fig. 4: counts per bin, from easy to hard, by shape and by IPC.

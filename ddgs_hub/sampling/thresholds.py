@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.sampling.transform import (
     EPSILON,
     MAX_BINS,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 EPSILON = 1e-4  # ε of Eq. 7: stands in for a floor of 0, and the least transformed value
 MAX_BINS = 1000  # ε must stay below the first edge, or raising a value to it would move it to another bin

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ddgs_hub.baselines import CORESETS, herding, k_center, random_selection
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 SET = "n60_d16_c3_ipc20"
 

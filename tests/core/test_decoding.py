@@ -31,7 +31,7 @@ from PIL import Image as PILImage
 from PIL import ImageFile
 
 from ddgs_hub.core.decoding import decode_image, encoded_bytes, to_rgb
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 # Pillow's: pytest has warnings shown that the decoding keeps to itself.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

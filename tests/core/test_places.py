@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import refuse_unwritable, staged_folder
 from ddgs_hub.core.places import expanded
+from ddgs_hub.core.rows import parquet_path, read_rows
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.weights import read_headers
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import parquet_path, read_rows
-from ddgs_hub.sources import open_source
+from ddgs_hub.original.sources import open_source
 
 READERS: dict[str, Callable[[Path], object]] = {
     "JSON": lambda path: read_bytes(path, "facts.json"),

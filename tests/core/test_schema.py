@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.schema import MOST_BYTES, Json, Line, read_json, read_values
-from ddgs_hub.errors import InputError
 
 
 @dataclass

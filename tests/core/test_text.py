@@ -1,7 +1,7 @@
 import pytest
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import one_line, printable, quoted
-from ddgs_hub.errors import InputError
 
 
 @pytest.mark.parametrize(

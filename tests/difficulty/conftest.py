@@ -7,8 +7,8 @@ import torch
 from datasets import Dataset
 
 from ddgs_hub.difficulty import TrainedScorer, train_scorer
+from ddgs_hub.original.sources import digits
 from ddgs_hub.recipe import ScorerTraining
-from ddgs_hub.sources import digits
 
 TINY = ScorerTraining(
     model="resnet10t",

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import class_names, undecoded
 from ddgs_hub.difficulty import BatchScorer, Scorer, score
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import class_names, undecoded
 
 
 @pytest.mark.usefixtures("without_bfloat16")

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from timm.data import ImageNetInfo
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.difficulty.classes import ScorerClasses
-from ddgs_hub.errors import InputError
 from ddgs_hub.original.imagenet import in_imagenets_order
-from ddgs_hub.subsets import SUBSETS
+from ddgs_hub.original.subsets import SUBSETS
 
 LEMMAS = ImageNetInfo("imagenet-1k").label_descriptions()
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from datasets import Dataset, Image, Value
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import undecoded
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.difficulty.margins import Margins, difficulties, margin
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import undecoded
 
 
 @pytest.fixture

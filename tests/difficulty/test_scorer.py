@@ -10,9 +10,9 @@ import torch
 from timm.data import create_transform, resolve_model_data_config
 from torch.nn import functional as F
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
-from ddgs_hub.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import class_names, undecoded
 from ddgs_hub.difficulty import BatchScorer, Scorer
 from ddgs_hub.difficulty.stream import score_tables
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import class_names, undecoded
 
 
 @pytest.fixture

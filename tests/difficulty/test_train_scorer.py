@@ -9,13 +9,13 @@ from clients import environment, launch
 from datasets import Dataset
 from safetensors.torch import load_file
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import undecoded
 from ddgs_hub.difficulty import Scorer, score, train_scorer
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
 from ddgs_hub.difficulty.train_scorer import random_crops
-from ddgs_hub.errors import InputError
+from ddgs_hub.original.sources import digits
 from ddgs_hub.recipe import ScorerTraining, load_recipe
-from ddgs_hub.rows import undecoded
-from ddgs_hub.sources import digits
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ import numpy as np
 from accelerate import Accelerator
 from ddgs_hub.difficulty import Scorer, score, train_scorer
 from ddgs_hub.recipe import ScorerTraining
-from ddgs_hub.sources import digits
+from ddgs_hub.original.sources import digits
 
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2

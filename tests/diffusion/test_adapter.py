@@ -10,6 +10,7 @@ from diffusers import DiTPipeline, DiTTransformer2DModel
 from model_cache import COMMIT, ModelCache
 from safetensors.torch import load_file
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.diffusion import (
     PoolClasses,
     add_difffit,
@@ -22,7 +23,6 @@ from ddgs_hub.diffusion import (
 )
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, trained_parameters
 from ddgs_hub.diffusion.dit import tie_condition_embedders
-from ddgs_hub.errors import InputError
 
 CLASSES = PoolClasses(names=["a", "c"], wnids=["n1", None], dit_ids=[0, 2])
 

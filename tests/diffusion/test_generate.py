@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ddgs_hub.bases import base_path
-from ddgs_hub.codec import Codec
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import read_rows, undecoded
 from ddgs_hub.diffusion import PoolClasses, cast_frozen, generate_pool, image_seed, load_dit, sample_latents
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import read_rows, undecoded
+from ddgs_hub.diffusion.bases import base_path
+from ddgs_hub.diffusion.codec import Codec
 
 CLASSES = PoolClasses(names=["a", "b", "c"], wnids=["n1", None, "n3"], dit_ids=[2, 0, 1])
 SETTINGS = {"per_class": 3, "seed": 4, "num_steps": 3, "batch_size": 4}
@@ -109,7 +109,7 @@ def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_d
 
 
 def test_batches_of_another_model_are_not_taken_over(pool, tiny_dit, tiny_codec, tmp_path, monkeypatch):
-    from ddgs_hub import parts
+    from ddgs_hub.core import parts
 
     def fail(*args):
         raise KeyboardInterrupt

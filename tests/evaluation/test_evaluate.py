@@ -9,9 +9,9 @@ from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as PILImage
 from sklearn.datasets import load_digits
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate
-from ddgs_hub.evaluation.protocol import Protocol
+from ddgs_hub.recipe.protocol import Protocol
 
 SHORT = {
     "network": "convnet",

@@ -17,10 +17,10 @@ from published import REPO, export, make_rows, png, the_repository
 from torch.utils.data import DataLoader
 
 import ddgs_hub
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import undecoded, write_rows
 from ddgs_hub.evaluation import Protocol
 from ddgs_hub.hub import publish_dataset
-from ddgs_hub.rows import undecoded, write_rows
 
 EVALUATE = {"network": "convnet", "width": 4, "image_size": 8, "epochs": 2}
 POOL = "pool/train-00000-of-00001.parquet"
@@ -29,8 +29,8 @@ CONFIGS = "configs:\n- config_name: pool\n  data_files: [{split: train, path: po
 LOAD = """
 import hashlib, json, os, sys
 import ddgs_hub
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import undecoded
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import undecoded
 
 results = []
 for argument in sys.argv[1:]:
@@ -147,7 +147,7 @@ def test_what_others_left_in_the_caches(hub: HubServer, two_versions: dict[str, 
     fetch = f"""
 from datasets import load_dataset
 from huggingface_hub import snapshot_download
-from ddgs_hub.hub_sources import Pinned, dataset_file
+from ddgs_hub.core.hub_client import Pinned, dataset_file
 snapshot_download("{REPO}", repo_type="dataset", revision="v1.0.0")
 load_dataset("{REPO}", revision="v1.1.0")
 # The branch has moved on since it was pinned: the file is nevertheless that of the commit.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.hub.joining import ScoredSource
 from ddgs_hub.hub.provenance import Provenance, parse_provenance, provenance_values, read_provenance
-from ddgs_hub.joining import ScoredSource
 
 WHERE = "acme/set at 12345678"
 CONTENT = {"rows": "0" * 64, "num_rows": 4, "mean_difficulty": 0.5, "pool": "a pool", "dit": "a DiT", "scorer": "s@1"}

@@ -4,10 +4,10 @@ import json
 
 LOAD = """
 import json, os, sys
-from ddgs_hub.codec import load_autoencoder
+from ddgs_hub.diffusion.codec import load_autoencoder
 from ddgs_hub.diffusion import load_dit
 from ddgs_hub.difficulty import Scorer
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 said = []
 for token, name, revision in json.loads(sys.argv[1]):

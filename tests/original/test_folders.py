@@ -14,12 +14,12 @@ from hub_datasets import FILE
 from hub_server import HubServer
 from image_files import write
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import ROWS_PER_GROUP, read_rows, undecoded
 from ddgs_hub.original import folders
-from ddgs_hub.rows import ROWS_PER_GROUP, read_rows, undecoded
-from ddgs_hub.source_rows import SourceRows
-from ddgs_hub.sources import open_source, write_original
-from ddgs_hub.spool import Spool
+from ddgs_hub.original.reading import SourceRows
+from ddgs_hub.original.sources import open_source, write_original
+from ddgs_hub.original.spool import Spool
 
 KINDS = ("jpg", "JPEG", "png", "PNG", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "ico", "jp2", "tga")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -325,7 +325,7 @@ def test_loose_images_of_a_repository_are_read_at_one_commit(hub: HubServer) -> 
     hub.add_repository("dataset", "alice/loose", {path: path.encode() for path in paths})
     script = """
 import json, sys
-from ddgs_hub.hub_sources import pin_dataset
+from ddgs_hub.core.hub_client import pin_dataset
 from ddgs_hub.original.folders import open_image_folder
 from ddgs_hub.original.tree import HubTree
 pinned = pin_dataset("alice/loose")

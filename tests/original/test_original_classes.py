@@ -8,11 +8,11 @@ import pytest
 from datasets import ClassLabel
 from timm.data import ImageNetInfo
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
 from ddgs_hub.original.imagenet import wnids_by_order
-from ddgs_hub.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.sources import write_original
-from ddgs_hub.subsets import SUBSETS
+from ddgs_hub.original.sources import write_original
+from ddgs_hub.original.subsets import SUBSETS
 
 IN1K = ImageNetInfo("imagenet-1k")
 WNIDS, NAMES = IN1K.label_names(), IN1K.label_descriptions()

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Features, Image
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
+from ddgs_hub.original.reading import Wanted
+from ddgs_hub.original.sources import open_source
 from ddgs_hub.recipe import Recipe, changed_keys, parse_recipe, recipe_to_dict
-from ddgs_hub.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.source_rows import Wanted
-from ddgs_hub.sources import open_source
-from ddgs_hub.stages import make_original
+from ddgs_hub.stages.original import make_original
 
 SUPERCLASSES, CLASSES = ["fish", "trees"], ["cod", "oak", "elm"]
 

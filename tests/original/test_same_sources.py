@@ -12,10 +12,10 @@ from datasets import ClassLabel, Features, Image
 from hub_datasets import encoded, read
 from hub_server import HubServer
 
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.sources import open_source, write_original
-from ddgs_hub.spool import Spool
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
+from ddgs_hub.original.sources import open_source, write_original
+from ddgs_hub.original.spool import Spool
 
 IMAGES = [encoded(k) for k in range(4)]
 LABELS = [0, 0, 1, 1]
@@ -86,7 +86,7 @@ def test_a_folder_with_a_card_behind_a_link(linked: str, tmp_path: Path, monkeyp
 LOAD = """
 import sys
 import ddgs_hub
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 for repo in sys.argv[1:]:
     try:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from image_files import write
 
-from ddgs_hub.errors import InputError
-from ddgs_hub.rows import read_rows, undecoded
-from ddgs_hub.sources import write_original
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import read_rows, undecoded
+from ddgs_hub.original.sources import write_original
 
 
 class TestValidationShare:

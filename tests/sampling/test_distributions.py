@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.sampling import DISTRIBUTIONS, preset_counts, scaled_counts
 
 # Fig. 4 of the paper, written once more and not read from the package.

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.sampling import (
     DISTRIBUTIONS,
     difficulty_bins,

@@ -3,7 +3,7 @@ import pytest
 from scipy.special import rel_entr
 from scipy.stats import entropy
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.sampling import (
     Thresholds,
     difficulty_histogram,

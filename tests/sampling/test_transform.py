@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.sampling import EPSILON, difficulty_bins, difficulty_histogram, log_transform
 
 

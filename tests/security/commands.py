@@ -10,8 +10,8 @@ RUN = """
 import contextlib, io, json, sys, time, traceback
 import datasets
 import ddgs_hub
-from ddgs_hub import cli
-from ddgs_hub.errors import InputError
+from ddgs_hub.cli import main as cli
+from ddgs_hub.core.errors import InputError
 
 time.sleep = lambda seconds: None
 datasets.disable_progress_bars()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
 
 SECONDS = 20  # for refusing a model, on a machine that does other things; it takes a tenth of one
 DEEP = "[" * 100_000 + "]" * 100_000

@@ -14,13 +14,13 @@ from datasets import Audio, ClassLabel, Features, Image, List, Value
 from PIL import Image as PILImage
 
 from ddgs_hub.core.door import COLUMNS
-from ddgs_hub.errors import InputError
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import parquet_path, read_rows, undecoded, write_rows
 from ddgs_hub.hub import open_pool
-from ddgs_hub.hub.content import hash_pool
+from ddgs_hub.hub.folders.hashes import hash_pool
 from ddgs_hub.original.mapped import load_rows
-from ddgs_hub.rows import parquet_path, read_rows, undecoded, write_rows
-from ddgs_hub.sources import open_source, write_original
-from ddgs_hub.spool import Spool
+from ddgs_hub.original.sources import open_source, write_original
+from ddgs_hub.original.spool import Spool
 
 NAMES = ["cat", "dog"]
 ADDRESSES = (

@@ -11,8 +11,8 @@ import torch
 from hostile_models import DEEP, DIGITS, damaged, edit, edited, lacking, refused, reshaped, spoilt, written
 from safetensors.torch import load_file, save_file
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.difficulty import Scorer
-from ddgs_hub.errors import InputError
 
 
 def timm_data(**changes):

@@ -20,16 +20,16 @@ from timm.models import save_for_hf
 from torch.utils.data import DataLoader
 
 import ddgs_hub
-from ddgs_hub import cli
-from ddgs_hub.builder import ScoredBuilder
-from ddgs_hub.codec import Codec, cropped_images
+from ddgs_hub.cli import main as cli
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import parquet_path, write_tables
 from ddgs_hub.difficulty import Scorer, extract_features, score, train_scorer
 from ddgs_hub.diffusion import LatentCache
-from ddgs_hub.errors import InputError
+from ddgs_hub.diffusion.codec import Codec, cropped_images
 from ddgs_hub.evaluation import Protocol
 from ddgs_hub.evaluation.evaluate import evaluate
 from ddgs_hub.recipe import ScorerTraining
-from ddgs_hub.rows import parquet_path, write_tables
+from ddgs_hub.stages.builders import ScoredBuilder
 
 # Pillow's: pytest has warnings shown that the decoding keeps to itself.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -126,7 +126,7 @@ def test_workers_of_a_trainer_say_it_in_the_same_sentence(tmp_path: Path) -> Non
 
 def test_rows_keep_their_numbers_where_they_are_chosen_and_shuffled(tmp_path: Path) -> None:
     loaded = ddgs_hub.load(write(tmp_path, table_of({"bytes": b"no image"})))
-    chosen = ddgs_hub.loading.LoadedDataset(**{**vars(loaded), "rows": loaded.rows.select([7, BAD_ROW, 5, 0])})
+    chosen = ddgs_hub.hub.loading.LoadedDataset(**{**vars(loaded), "rows": loaded.rows.select([7, BAD_ROW, 5, 0])})
     for rows in (loaded.training_rows().shuffle(seed=1), loaded.validation_rows(loaded.rows).select([1, BAD_ROW])):
         with pytest.raises(InputError, match=f"the image of row {BAD_ROW} cannot be decoded"):
             rows[:]

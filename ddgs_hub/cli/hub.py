@@ -1,0 +1,88 @@
+"""The commands that publish on the Hub, and show what was published."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddgs_hub.cli.options import JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.core.processes import by_the_first
+
+app = typer.Typer()
+
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/.")],
+    repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; made if it is not there.")],
+    pool: Annotated[
+        bool, typer.Option("--pool", help="With the run's scored pool, from which anyone samples another IPC.")
+    ] = False,
+    version: Annotated[
+        str | None, typer.Option(help="As v2.0.0, instead of the one that follows from what changed.")
+    ] = None,
+    private: PrivateOption = False,
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Of a DiT its adapter alone, without the pipeline.")
+    ] = False,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files, version and card; touch nothing.")] = False,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the distilled dataset, the DiT or the scorer of a run on the Hub: one commit, and a tag with its version.
+
+    Example: ddgs-hub publish runs/imagewoof --repo org/imagewoof-ddgs-ipc10 --private
+    """
+    from ddgs_hub.hub import publish as publish_folder
+
+    work = partial(
+        publish_folder,
+        folder,
+        repo,
+        pool=pool,
+        version=version,
+        private=private,
+        adapter=adapter,
+        create_pr=create_pr,
+        dry_run=dry_run,
+    )
+    made = by_the_first(work)
+    show({**made.to_dict(), "text": made.text}, as_json)
+
+
+@app.command()
+def versions(
+    repo: RepositoryArgument,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the versions of a published dataset or model: date, rows, mean difficulty, what changed.
+
+    Example: ddgs-hub versions org/imagewoof-ddgs-ipc10
+    """
+    from ddgs_hub.hub import list_versions, versions_table
+
+    found = by_the_first(lambda: list_versions(repo))
+    show({"versions": [one.to_dict() for one in found], "text": versions_table(found)}, as_json)
+
+
+@app.command()
+def diff(
+    repo: RepositoryArgument,
+    a: Annotated[str, typer.Argument(help="A version, as v1.0.0.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions of a published dataset (rows by image, difficulties, recipe) or model (weights, recipe).
+
+    Example: ddgs-hub diff org/imagewoof-ddgs-ipc10 v1.0.0 v1.1.0
+    """
+    from ddgs_hub.hub import diff_versions
+
+    found = by_the_first(lambda: diff_versions(repo, a, b))
+    show({**found.to_dict(), "text": found.text}, as_json)

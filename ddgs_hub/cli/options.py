@@ -1,0 +1,63 @@
+"""What commands share: options, with the same name and meaning everywhere, and how a result is printed."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ddgs_hub.core.folders import refuse_existing
+from ddgs_hub.core.processes import is_main
+from ddgs_hub.core.text import printable
+from ddgs_hub.core.tokens import using_token
+
+
+def new_folder(path: Path | None) -> Path | None:
+    """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
+    if path is not None:
+        refuse_existing(path)
+    return path
+
+
+def _use(context: typer.Context, token: str | None) -> str | None:
+    context.with_resource(using_token(token))
+    return token
+
+
+RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
+OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
+ContinuedOption = Annotated[
+    Path, typer.Option("--output", help="Folder to write, new or empty; or with --push what the same command wrote.")
+]
+OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
+SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
+RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+PushOption = Annotated[
+    str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there; it must be writable.")
+]
+PrivateOption = Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        callback=_use,
+        help="For all that is on the Hub, instead of HF_TOKEN's or the login's, which no list of processes shows.",
+    ),
+]
+
+
+def say(text: str) -> None:
+    """Prints lines, once where there are several processes; nothing that they quote acts on the terminal."""
+    if is_main():
+        print(printable(text))
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """A result as JSON, in ASCII, or its text."""
+    text = result.pop("text")
+    say(json.dumps(result, indent=1) if as_json else text)

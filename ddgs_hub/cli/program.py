@@ -1,0 +1,73 @@
+"""How a program of ours runs its commands: what is printed can be printed anywhere, and what is wrong is one line."""
+
+import errno
+import os
+import sys
+from typing import Any
+
+import typer
+
+from ddgs_hub.core.disks import why_not_written
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.processes import depart, first_word, join, lost_a_process
+from ddgs_hub.core.text import one_line, quoted
+
+UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
+
+
+def run_commands(commands: Any, program: str) -> None:
+    """Runs click's commands, and exits; a user's mistake is one line on stderr and exit code 2.
+
+    Of several processes of a launch one says what is wrong, and all exit alike.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has λ, ± and …
+    try:
+        join()
+        # Without click's own handling: its usage errors are several lines.
+        arguments = sys.argv[1:] or ["--help"]
+        code = commands.main(arguments, prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        if not _stdout_is_closed():
+            raise
+        sys.exit(1)  # who read it has seen enough
+    except Exception as error:
+        code, message = _explain(error)
+        if message is None:
+            raise
+    speaks, code = first_word(code)
+    if speaks:
+        print(f"{program}: {message}", file=sys.stderr, flush=True)
+    depart(unread=code == 2)
+    sys.exit(code)
+
+
+def _explain(error: Exception) -> tuple[int, str | None]:
+    """Exit code, and in one line what is wrong; None where the error is a defect of ours or of a library."""
+    if isinstance(error, InputError):
+        return 2, str(error)
+    if isinstance(error, UsageError):
+        return 2, one_line(error.format_message())
+    if isinstance(error, RuntimeError) and lost_a_process(error):
+        return 1, "another process of this launch has ended: start the same command again, it goes on where it was"
+    if isinstance(error, UnicodeEncodeError):  # of a file: stdout takes all, and texts are written in UTF-8
+        return 2, f"{quoted(error.object)} is no name in the encoding of the locale: rename it, or set PYTHONUTF8=1"
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return 2, f"{quoted(error.filename)} is no place ({os.strerror(error.errno)}): give another name"
+    if isinstance(error, RuntimeError) and "Symlink loop" in str(error):  # of Python below 3.13
+        return 2, f"{one_line(error, 200)}: give another name"
+    return 2, why_not_written(error)
+
+
+def _stdout_is_closed() -> bool:
+    """Whether nobody reads what is printed, as behind `| head`; what is left to print is then dropped."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at the end
+        return True
+    return False

@@ -1,0 +1,94 @@
+"""The scored pool beside the distilled rows in the folder of a repository, so that anyone samples from it again."""
+
+import os
+import shutil
+from pathlib import Path
+
+from datasets import Features
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.folders import staged_folder
+from ddgs_hub.core.rows import parquet_path, read_tables, row_files, write_tables
+from ddgs_hub.hub.cards.cards import OWNER, render_pool_section
+from ddgs_hub.hub.cards.pool import ConfigFiles, with_pool
+from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE, measure_files, sha256_of
+from ddgs_hub.hub.folders.hashes import hash_pool
+from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
+from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files
+from ddgs_hub.hub.provenance import read_provenance
+
+SCORES = ("label", "source_index", "difficulty")  # of the original, no images: all that sampling needs, and whose it is
+
+
+def add_pool(repository: Path, output: Path | None = None) -> Path:
+    """Writes the folder of a distilled set with the pool of its run, whole or not at all.
+
+    Two configurations come to `default`, which `load_dataset` reads from the folder as from the Hub: `pool`, the
+    Parquet files of the run's pool, byte for byte (linked, where the disk can), and `original`, the difficulties of the
+    scored original without its images. The card names both. What was so before is done anew.
+
+    Args:
+        repository: a folder in the `hub/` of a run folder.
+        output: where to write; None: in its place.
+
+    Returns:
+        `output`, or `repository`.
+
+    Raises:
+        InputError: the run has no scored pool or original, or its pool is not the one that the rows were selected from.
+    """
+    run, output = repository.resolve().parents[1], output or repository
+    told = read_provenance(repository / PROVENANCE, str(repository))
+    kind = kind_of(told, f"{repository / PROVENANCE}")
+    if kind != DISTILLED:
+        raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
+    if not told.content or not told.content.pool:
+        raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
+    if repository.resolve().parent.name != "hub" or not (run / POOL).is_dir():
+        raise InputError(f"{repository} is in no run folder with a {POOL}/: publish it from its run, or without --pool")
+    for name in (POOL, ORIGINAL):
+        _require_scores(run / name)
+    if hash_pool(run / POOL) != told.content.pool:
+        raise InputError(
+            f"{run / POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
+            "or publish without --pool"
+        )
+    with staged_folder(output) as partial:
+        shutil.copytree(repository, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(POOL, ORIGINAL))
+        (partial / POOL).mkdir()
+        for path in sorted((run / POOL).glob("data/train-*.parquet")):
+            _link(path, partial / POOL / path.name)
+        _write_scores(run / ORIGINAL, partial)
+        _write_card(partial, f"{OWNER}/{repository.resolve().name}")
+    return output
+
+
+def _write_scores(original: Path, folder: Path) -> None:
+    schema, tables = read_tables(original)
+    features = Features.from_arrow_schema(schema)
+    kept = Features({name: features[name] for name in SCORES if name in features})
+    write_tables(tables, kept, folder / ORIGINAL / parquet_path(folder).name)
+
+
+def _write_card(folder: Path, repo_id: str) -> None:
+    paths = {name: config_files(folder, name) for name in (POOL, ORIGINAL)}
+    files = {name: ConfigFiles(measure_files(own), sha256_of(own)) for name, own in paths.items()}
+    pool, rows = files[POOL].info, measure_files(row_files(folder))
+    classes = pool.features["label"].num_classes
+    per_class, ipc = (info.splits["train"].num_examples // classes for info in (pool, rows))
+    section = render_pool_section(repo_id, per_class=per_class, ipc=min(2 * ipc, per_class))
+    card = (folder / CARD).read_text(encoding="utf-8")
+    (folder / CARD).write_text(with_pool(card, files, section), encoding="utf-8", newline="\n")
+
+
+def _require_scores(folder: Path) -> None:
+    schema, _ = read_tables(folder)
+    if "difficulty" not in schema.names:
+        raise InputError(f"{folder} has no column 'difficulty': finish the run, or score it")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)

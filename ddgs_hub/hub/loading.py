@@ -1,0 +1,179 @@
+"""Published rows for a trainer: at one commit, with the images of their source, and the protocol's transforms."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetInfo, Features, Value
+from datasets.fingerprint import generate_random_fingerprint
+from datasets.table import InMemoryTable, concat_tables
+from PIL.Image import Image
+
+from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hub_client import dataset_file
+from ddgs_hub.core.places import expanded
+from ddgs_hub.core.rows import class_names, require_columns, undecoded
+from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
+from ddgs_hub.evaluation.augmentation import mix
+from ddgs_hub.evaluation.images import same_classes
+from ddgs_hub.hub.folders.distilled import PROVENANCE
+from ddgs_hub.hub.joining import ScoredSource, join_scores
+from ddgs_hub.hub.provenance import Provenance, read_provenance
+from ddgs_hub.hub.publishing.remote import Version
+from ddgs_hub.original.mapped import load_pinned, load_rows
+from ddgs_hub.original.sources import find_dataset
+from ddgs_hub.recipe import parse_section
+
+NUMBER = "number"  # a column that the transforms see: of a row, for messages
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedDataset:
+    """The rows of a published dataset, and how networks are trained on them.
+
+    Attributes:
+        rows: with all columns that were published, and `image` where it was not. An `image` that is taken out of these
+            is what datasets decodes it to; `training_rows` and `validation_rows` see what all of ddgs-hub sees.
+        repo_id: as the Hub spells it, or the folder.
+        commit: what the revision stood for, 40 hexadecimal digits; None for a folder.
+        version: `vMAJOR.MINOR.PATCH` that this commit belongs to; None where it was not published by ddgs-hub.
+        protocol: of the recipe that made the rows; the paper's where no recipe is told.
+    """
+
+    rows: Dataset
+    repo_id: str
+    commit: str | None
+    version: str | None
+    protocol: Protocol
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in label order."""
+        return class_names(self.rows)
+
+    @property
+    def train_transform(self) -> TrainTransform:
+        """PIL image → a random view, float32 `(3, image_size, image_size)`."""
+        return TrainTransform(self.protocol)
+
+    @property
+    def validation_transform(self) -> ValidationTransform:
+        """PIL image → its center, float32 `(3, image_size, image_size)`."""
+        return ValidationTransform(self.protocol)
+
+    def training_rows(self) -> Dataset:
+        """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`.
+
+        To take one out raises an InputError where its image cannot be decoded; the message names its row here.
+        """
+        return _transformed(self.rows, self.train_transform.batch)
+
+    def validation_rows(self, rows: Dataset) -> Dataset:
+        """The same of other rows, such as the validation images of the original dataset, as the protocol tests on them.
+
+        Raises:
+            InputError: a column is missing, or they have other classes than these rows.
+        """
+        require_columns(rows, "image", "label", where="the validation set")
+        same_classes(self.rows, rows)
+        return _transformed(rows, self.validation_transform.batch)
+
+    def mix(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The protocol's CutMix of a training batch.
+
+        Args:
+            images: float32 `(B, 3, image_size, image_size)`.
+            labels: int64 `(B,)`.
+
+        Returns:
+            The images, and float32 targets `(B, classes)` for a cross entropy.
+        """
+        return mix(images, labels, len(self.class_names), self.protocol)
+
+
+def load(
+    repo_id: str | Path,
+    name: str | None = None,
+    *,
+    split: str = "train",
+    revision: str | None = None,
+    source: str | Path | None = None,
+) -> LoadedDataset:
+    """Loads a dataset that ddgs-hub published, or any with `image` and `label`, at one commit.
+
+    Scores that were published without images are joined with those of their source, at the commit where they were
+    scored; the images are kept in the cache of datasets. The environment is that of the Hub's libraries: HF_HOME,
+    HF_TOKEN, HF_ENDPOINT; with HF_HUB_OFFLINE what was loaded once is read from the caches.
+
+    Args:
+        repo_id: a Hub id, or a folder that holds the files of a repository.
+        name: the configuration, such as `pool`; None: the default one.
+        split: which split of it.
+        revision: a tag, a branch or a commit; None: the newest commit.
+        source: of scores without images: a folder or Hub id to read the images from instead.
+
+    Raises:
+        InputError: there is no such dataset, revision, configuration or split, it or the source of its images may not
+            be read, the two do not fit together, or a protocol is told that cannot be used.
+        ConnectionLostError: the Hub does not answer.
+    """
+    folder = expanded(repo_id)
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError(f"{repo_id} is a folder and has no revision '{revision}': leave it out, or give a Hub id")
+        where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE, str(repo_id))
+        rows = load_rows(folder, split, config=name)
+    else:
+        pinned = find_dataset(str(repo_id), name, revision)
+        where, commit = pinned.id, pinned.commit
+        provenance = _read(dataset_file(pinned, PROVENANCE, revision), where)
+        rows = load_pinned(pinned, split, name)
+    if "image" not in rows.column_names:
+        scored = ScoredSource.read(provenance, where, str(source) if source else None)
+        rows = join_scores(rows, scored.images(), where, scored.id)
+    return LoadedDataset(
+        rows=rows,
+        repo_id=where,
+        commit=commit,
+        version=_version(provenance),
+        protocol=_protocol(provenance, where),
+    )
+
+
+def _read(file: Path | None, where: str) -> Provenance:
+    return read_provenance(file, where) if file else Provenance()
+
+
+def _version(provenance: Provenance) -> str | None:
+    version = Version.parse(provenance.published.version)
+    return str(version) if version else None
+
+
+def _protocol(provenance: Provenance, where: str) -> Protocol:
+    told: Any = (provenance.recipe or {}).get("evaluate") or {}
+    return parse_section(Protocol, told, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
+
+
+def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:
+    return _numbered(undecoded(rows.select_columns(["image", "label"]))).with_transform(partial(_apply, transform))
+
+
+def _numbered(rows: Dataset) -> Dataset:
+    """The rows with their numbers, which they keep wherever they are put; no image is copied, as `add_column` would."""
+    chosen = rows._indices  # the place of each row in the table behind them; None: they are all of it
+    numbers = np.zeros(len(rows.data), dtype=np.int64)
+    numbers[slice(None) if chosen is None else chosen.column(0).to_numpy()] = np.arange(len(rows))
+    table = concat_tables([rows.data, InMemoryTable.from_pydict({NUMBER: numbers})], axis=1)
+    info = DatasetInfo(features=Features({**rows.features, NUMBER: Value("int64")}))
+    return Dataset(table, info, indices_table=chosen, fingerprint=generate_random_fingerprint())
+
+
+def _apply(transform: Callable[[Sequence[Image]], torch.Tensor], batch: dict[str, Any]) -> dict[str, Any]:
+    """A function of the module: workers of a data loader may have to unpickle it."""
+    images = [decode_image(cell, row) for cell, row in zip(batch["image"], batch[NUMBER], strict=True)]
+    return {"image": transform(images), "label": batch["label"]}

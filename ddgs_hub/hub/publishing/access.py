@@ -1,0 +1,91 @@
+"""Whether a token may write to a repository: asked before hours are spent on what is to go there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.patience import make_client, may_not_write, persist, used_token
+
+
+def check_push(
+    repo_id: str,
+    repo_type: str = "dataset",
+    *,
+    private: bool = False,
+    token: str | None = None,
+    api: HfApi | None = None,
+) -> None:
+    """Refuses a repository that could not be published to; nothing on the Hub is touched.
+
+    What only the attempt can show, such as the quota of an organisation, is let pass.
+
+    Args:
+        repo_id: `owner/name`, there or not.
+        repo_type: "dataset" or "model".
+        private: it is to be private, or is.
+        token: instead of that of the environment or the login.
+        api: a client to use instead of a new one.
+
+    Raises:
+        InputError: the name is none, there is no token, it may not write there, the repository is public and is to be
+            private, or the Hub does not answer.
+    """
+    check_name(repo_id)
+    api = make_client(api, token)
+    check_token(api)
+
+    def ask() -> bool:
+        _check_role(api.whoami(), repo_id)
+        try:
+            there = api.repo_info(repo_id, repo_type=repo_type)
+        except GatedRepoError:
+            raise
+        except RepositoryNotFoundError:
+            return True
+        check_privacy(repo_id, wanted=private, private=bool(there.private))
+        api.auth_check(repo_id, repo_type=repo_type, write=True)
+        return True
+
+    persist(repo_id, ask, repo_type=repo_type)
+
+
+def check_name(repo_id: str) -> None:
+    """Refuses what is not `owner/name`."""
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise InputError(f"'{repo_id}' is no name of a repository: give OWNER/NAME") from error
+    if "/" not in repo_id:
+        raise InputError(f"'{repo_id}' does not say whose repository it is: give OWNER/NAME")
+
+
+def check_token(api: HfApi) -> str:
+    """The token that a client sends; an InputError where it has none."""
+    token = used_token(api)
+    if token is None:
+        raise InputError("there is no token to publish with: log in with `hf auth login`, or set HF_TOKEN")
+    return token
+
+
+def check_privacy(repo_id: str, *, wanted: bool, private: bool) -> None:
+    """Refuses a public repository where a private one is wanted."""
+    if wanted and not private:
+        raise InputError(f"{repo_id} is there and public: make it private in its settings first")
+
+
+def _check_role(who: Mapping[str, Any], repo_id: str) -> None:
+    """Refuses a token that may write nowhere, or whose user is no member of the owner; what is unclear passes."""
+    access = (who.get("auth") or {}).get("accessToken") or {}
+    reads_only = access.get("role") == "read"
+    scopes = (access.get("fineGrained") or {}).get("scoped")
+    if access.get("role") == "fineGrained" and scopes is not None:
+        # A permission may be given for a group of repositories, which is not named here: any that writes will do.
+        permissions = [name for scope in scopes for name in scope.get("permissions") or ()]
+        reads_only = not any(name.startswith("repo") and "write" in name for name in permissions)
+    owners = [who.get("name"), *(organisation.get("name") for organisation in who.get("orgs") or ())]
+    if reads_only or repo_id.split("/")[0].lower() not in {str(owner).lower() for owner in owners}:
+        raise InputError(may_not_write(repo_id))

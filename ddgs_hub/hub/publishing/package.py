@@ -1,0 +1,154 @@
+"""The folder that is published: its files, checked before anything is sent, and how they compare with a commit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.schema import Json, read_bytes, read_json
+from ddgs_hub.hub.cards.cards import render_card, with_repository
+from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD, merge_cards, split_card
+from ddgs_hub.hub.cards.pool import POOL_CONFIGS, pool_section, with_pool_section
+from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE
+from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, Kind, kind_of
+from ddgs_hub.hub.folders.models import ADAPTER, CLASSES, dit_card, read_classes
+from ddgs_hub.hub.provenance import Content, Provenance, parse_provenance
+from ddgs_hub.hub.publishing.gate import Hashes, check_files
+from ddgs_hub.hub.publishing.remote import PUBLISHED, Snapshot, Version, is_pool_file
+
+AGAIN = "remove it, and write it again"
+
+
+@dataclass(frozen=True)
+class Package:
+    """The files of one version.
+
+    Attributes:
+        kind: what the folder holds.
+        repo_id: where they are to go.
+        card: the generated README.md, with placeholders for the repository's name and the version.
+        values: of `provenance.json`, without what publishing adds.
+        provenance: what they tell.
+        files: path in the repository → file on disk, of all others.
+        hashes: path → what the Hub will know it by, of those.
+    """
+
+    kind: Kind
+    repo_id: str
+    card: str
+    values: Mapping[str, Any]
+    provenance: Provenance
+    files: Mapping[str, Path]
+    hashes: Mapping[str, Hashes]
+
+    @classmethod
+    def read(cls, folder: Path, repo_id: str, *, adapter: bool = False, token: str | None = None) -> "Package":
+        """Reads and checks a folder of one of the `KINDS`.
+
+        Args:
+            folder: what to publish.
+            repo_id: where.
+            adapter: of a DiT the adapter alone, with a card of its own.
+            token: that of the caller, which may be nowhere in it.
+
+        Raises:
+            InputError: it is none, it does not hold what its provenance says, its card's front matter is no YAML, or
+                something in it may not be published, see `check_files`; or there is no adapter.
+        """
+        for name in (CARD, PROVENANCE):
+            if not (folder / name).is_file():
+                raise InputError(f"{folder} has no {name}: give a run folder, one in its hub/, its dit/ or its scorer/")
+        values = read_json(folder / PROVENANCE, Json, str(folder / PROVENANCE))
+        told = parse_provenance(values, str(folder))
+        kind = kind_of(told, f"{folder / PROVENANCE}")
+        content = told.content.told() if told.content else {}
+        if not kind.keys <= content.keys():
+            raise InputError(f"{folder / PROVENANCE} does not say what the {kind.called} was made of: {AGAIN}")
+        paths = sorted(path for pattern in kind.files for path in folder.glob(pattern) if path.is_file())
+        files = {path.relative_to(folder).as_posix(): path for path in paths}
+        hashes = check_files(kind, folder, (CARD, PROVENANCE, *files), token)
+        if kind.identify(folder) != content[kind.identity]:
+            raise InputError(f"the {kind.identity} of {folder} are not those that its {PROVENANCE} tells of: {AGAIN}")
+        card = read_bytes(folder / CARD, str(folder / CARD), MOST_OF_A_CARD).decode("utf-8", errors="replace")
+        split_card(card, f"{folder / CARD}")
+        if adapter:
+            if kind != DIT or not {ADAPTER, CLASSES} <= files.keys():
+                raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER} and {CLASSES} beside it")
+            files = {name: files[name] for name in (ADAPTER, CLASSES)}
+            alone = replace(dit_card(told, read_classes(folder)), pipeline=False, adapter=True)
+            card = render_card(alone)
+        return cls(kind, repo_id, card, values, told, files, {name: hashes[name] for name in files})
+
+    def card_for(self, snapshot: Snapshot, version: Version | None = None) -> str:
+        """The card of a version, with what people wrote into that of a commit, and with its pool if that is kept.
+
+        Without a version it is the commit's own: where nothing else differs, nor does the card.
+        """
+        card = with_repository(self.card, self.repo_id, str(version or snapshot.version or ""))
+        if self.kept_pool(snapshot):
+            return merge_cards(with_pool_section(card, pool_section(snapshot.card)), snapshot.card)
+        return merge_cards(card, snapshot.card, dropped=POOL_CONFIGS if snapshot.has_pool else ())
+
+    def kept_pool(self, snapshot: Snapshot) -> list[str]:
+        """Files of the pool in a commit, where this comes without its pool and its rows were selected from that one."""
+        theirs = snapshot.provenance.content
+        if self.kind != DISTILLED or self._brings_pool or not theirs or theirs.pool != self._content.pool:
+            return []
+        return snapshot.pool_files
+
+    def provenance_for(self, snapshot: Snapshot, version: Version, changes: str) -> str:
+        """The text of `provenance.json` of a version that comes on top of a commit."""
+        files = [*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE]
+        values = {**self.values, PUBLISHED: {"version": str(version), "changes": changes, "files": files}}
+        return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    def stale(self, snapshot: Snapshot) -> list[str]:
+        """Files of an earlier version in a commit that this one does not have."""
+        # What somebody put among the files of a configuration that is ours now would be loaded with them.
+        taken = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
+        kept = {*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE}
+        return sorted((snapshot.own_files(self.provenance.row_files) | taken) - kept)
+
+    def changed(self, snapshot: Snapshot) -> list[str]:
+        """Files whose content in a commit is not this one's, those that are to be removed among them."""
+        paths = [path for path, hashes in self.hashes.items() if snapshot.hashes.get(path) not in hashes]
+        if self.card_for(snapshot) != snapshot.card:
+            paths.append(CARD)
+        if {key: value for key, value in snapshot.values.items() if key != PUBLISHED} != self.values:
+            paths.append(PROVENANCE)
+        return sorted([*paths, *self.stale(snapshot)])
+
+    @property
+    def _content(self) -> Content:
+        return self.provenance.content or Content()
+
+    @property
+    def _brings_pool(self) -> bool:
+        return any(is_pool_file(path) for path in self.files)
+
+    def next_version(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
+        """The version that follows the newest one, and in words what has changed.
+
+        Raises:
+            InputError: the newest one is of another kind.
+        """
+        if newest is None:
+            return Version(1, 0, 0), "the first version"
+        (major, minor, patch), snapshot = newest
+        if snapshot.provenance.content is None:
+            return Version(major + 1, 0, 0), f"made by ddgs-hub, which v{major}.{minor}.{patch} was not"
+        there = kind_of(snapshot.provenance, f"{PROVENANCE} of {self.repo_id}")
+        if there != self.kind:
+            raise InputError(
+                f"{self.repo_id} holds a {there.called}, this is a {self.kind.called}: give another --repo"
+            )
+        ours, theirs = self._content.told(), snapshot.provenance.content.told()
+        others = [name for key, name in self.kind.made_of.items() if ours[key] != theirs.get(key)]
+        if others:
+            return Version(major + 1, 0, 0), f"another {', another '.join(others)}"
+        if ours[self.kind.identity] != theirs.get(self.kind.identity):
+            return Version(major, minor + 1, 0), self.kind.other_rows
+        same = f"the same {self.kind.identity}"
+        return Version(major, minor, patch + 1), f"{same}; changed: {', '.join(self.changed(snapshot))}"

@@ -1,0 +1,296 @@
+"""Publishes a dataset or a model: one commit, then one tag, and neither twice, whatever happens on the way."""
+
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.folders import is_writable, owned, refuse_unwritable
+from ddgs_hub.core.patience import make_client, page_of, persist, used_token
+from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE
+from ddgs_hub.hub.folders.pool import add_pool
+from ddgs_hub.hub.publishing.access import check_name, check_privacy, check_token
+from ddgs_hub.hub.publishing.package import Package
+from ddgs_hub.hub.publishing.remote import Remote, Snapshot, Version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What came of publishing.
+
+    Attributes:
+        repo_id: where.
+        version: the version that has this content; of a dry run the one that it would get.
+        commit: its commit; None where there is none yet.
+        url: the page of the version, or of the pull request; empty where there is none yet.
+        action: "published", "proposed" (a pull request), "unchanged" (it was there before) or "planned" (a dry run).
+        changes: in words what differs from the version before.
+        added: files of the repository that are new or have other content.
+        removed: files of an earlier version that go.
+        kept: files that stay as they are: those of others, and those of a pool that is not brought again.
+        card: the text of README.md.
+    """
+
+    repo_id: str
+    version: str
+    commit: str | None
+    url: str
+    action: str
+    changes: str
+    added: list[str]
+    removed: list[str]
+    kept: list[str]
+    card: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        name = f"{self.repo_id} {self.version}"
+        if self.action == "unchanged":
+            return f"nothing to publish: {name} has this content ({self.url})"
+        if self.action == "published":
+            return f"{name}: {self.changes}\n{self.url}"
+        if self.action == "proposed":
+            return (
+                f"{name} is proposed: {self.changes}\n{self.url}\nonce it is merged, publish again: that sets the tag"
+            )
+        files = [(sign, f) for sign, part in (("+", self.added), ("-", self.removed), ("=", self.kept)) for f in part]
+        listed = "\n".join(f"  {sign} {file}" for sign, file in files)
+        return f"{name} would be published: {self.changes}\n{listed}\n\n{self.card}"
+
+
+def publish(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    pool: bool = False,
+    version: str | None = None,
+    private: bool = False,
+    adapter: bool = False,
+    create_pr: bool = False,
+    dry_run: bool = False,
+    token: str | None = None,
+    api: HfApi | None = None,
+) -> Publication:
+    """Publishes a folder of one of `KINDS` as the next version of a repository on the Hub.
+
+    The version follows from the content hashes: MAJOR where what it was made of is another (of a distilled set pool,
+    DiT or scorer; of a model its weights), MINOR where other rows of the same pool were selected, PATCH for everything
+    else. Content that the newest version has is not published again.
+    Interrupted at any point, the same call goes on there. Of the card that is on the Hub the hand-written parts are
+    kept, see `merge_cards`; files that no version of this brought are left alone. So is a pool that was published,
+    as long as the rows are selected from it: with those of another pool it goes.
+
+    Args:
+        folder: a run folder, whose distilled set is meant, or the folder of a distilled set, a scored original, a DiT
+            or a scorer.
+        repo_id: `owner/name`; the repository is made if it is not there.
+        pool: of a run, put its pool into the folder first, see `add_pool`.
+        version: instead of the one that follows, a higher one than all there are.
+        private: a new repository is private; one that is there must be.
+        adapter: of a DiT the adapter alone, without the pipeline: it needs its base, and is small.
+        create_pr: propose it as a pull request, without a tag; needs no right to write there.
+        dry_run: only read, and say what would be done.
+        token: instead of that of the environment or the login.
+        api: a client to use instead of a new one.
+
+    Raises:
+        InputError: the folder is none, another command works there, the Hub refuses or does not answer, or `version`
+            cannot be given.
+    """
+    check_name(repo_id)
+    wanted = Version.parse(version)
+    if version is not None and wanted is None:
+        raise InputError(f"'{version}' is no version: give one such as v1.2.0")
+    api = make_client(api, token)
+    found = find_repository(Path(folder), repo_id)
+    # What may not be written here nobody else writes either.
+    with owned(found) if found.is_dir() and is_writable(found) else nullcontext():
+        package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
+        check_token(api)
+        publisher = _Publisher(api, package, wanted, private, create_pr)
+        return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
+
+
+publish_dataset = publish  # the name for who publishes datasets alone: a folder says itself what it holds
+
+
+def find_repository(folder: Path, repo_id: str) -> Path:
+    """The folder to publish: `folder` itself, or the one in the `hub/` of a run folder.
+
+    Raises:
+        InputError: there is none, or there are several and none is called like the repository.
+    """
+    if (folder / CARD).is_file() or not (folder / "hub").is_dir():
+        return folder
+    found = {path.name: path for path in sorted((folder / "hub").iterdir()) if path.is_dir()}
+    name = repo_id.split("/")[-1]
+    if name in found:
+        return found[name]
+    if len(found) != 1:
+        listed = ", ".join(str(path) for path in found.values()) or "none"
+        raise InputError(f"{folder} has not one folder to publish ({listed}): give the one that is meant")
+    return next(iter(found.values()))
+
+
+def _read_package(
+    repository: Path, repo_id: str, *, pool: bool, adapter: bool, dry_run: bool, token: str | None
+) -> Package:
+    if pool and dry_run:  # which touches nothing here either; of what was read, only hashes are needed later
+        refuse_unwritable(repository)
+        with TemporaryDirectory(dir=repository.resolve().parent, prefix=".") as folder:
+            return Package.read(add_pool(repository, Path(folder) / repository.name), repo_id, token=token)
+    return Package.read(add_pool(repository) if pool else repository, repo_id, adapter=adapter, token=token)
+
+
+class _Publisher:
+    """The steps of one publication; `advance` does the next one that the state of the repository asks for."""
+
+    def __init__(self, api: HfApi, package: Package, wanted: Version | None, private: bool, create_pr: bool) -> None:
+        self.api, self.package, self.wanted, self.private, self.create_pr = api, package, wanted, private, create_pr
+        self.repo_id, self.repo_type = package.repo_id, package.kind.repo_type
+        self.remote = Remote(api, self.repo_id, self.repo_type)
+        self.written = False  # whether this call changed anything: else what is found was there before
+        self.below: Version | None = None  # the newest version when this call first committed
+        self.committed = False
+        self.changes = ""  # as the commit said it
+
+    def advance(self) -> Publication | None:
+        """Reads the state and takes one step; None: look again."""
+        head = self.remote.snapshot()
+        if head is None:
+            self.api.create_repo(self.repo_id, repo_type=self.repo_type, private=self.private, exist_ok=True)
+            return None
+        check_privacy(self.repo_id, wanted=self.private, private=head.private)
+        tags = self.remote.versions()
+        if head.version and head.version not in tags and not self.create_pr:
+            # A commit without its tag: this call's, or that of one which was cut off. Nothing comes before it.
+            self.written = True
+            commit = self.remote.publishing_commit(head)
+            self.api.create_tag(self.repo_id, tag=str(head.version), revision=commit, repo_type=self.repo_type)
+            return None
+        newest = self._newest(head, tags)
+        if newest and not self.package.changed(newest[1]):
+            return self._found(*newest)
+        if overtaken := self._overtaken(tags):
+            return overtaken
+        if self.create_pr and (proposed := self._proposed()):
+            return proposed
+        version, self.changes = self._next(newest)
+        # Set before: of a lost answer nobody knows whether the commit is there.
+        self.below = self.below if self.committed else newest and newest[0]
+        self.written = self.committed = True
+        self.api.create_commit(
+            self.repo_id,
+            self._operations(head, version),
+            commit_message=f"{version}: {self.changes}",
+            repo_type=self.repo_type,
+            parent_commit=head.commit,
+            create_pr=self.create_pr,
+        )
+        return None
+
+    def plan(self) -> Publication:
+        """What `advance` would come to, found by reading alone."""
+        head = self.remote.snapshot()
+        newest = None
+        if head is not None:
+            check_privacy(self.repo_id, wanted=self.private, private=head.private)
+            tags = self.remote.versions()
+            newest = self._newest(head, tags)
+            if newest and not self.package.changed(newest[1]):
+                if newest[0] in tags or self.create_pr:
+                    return self._found(*newest)
+                return self._publication(head, newest[0], action="planned", changes="only its tag is missing")
+        version, changes = self._next(newest)
+        state = head or Snapshot("", self.private, {})
+        return self._publication(state, version, action="planned", changes=changes)
+
+    def _newest(self, head: Snapshot, tags: dict[Version, str]) -> tuple[Version, Snapshot] | None:
+        """The newest version, with or without its tag."""
+        if head.version and head.version >= max(tags, default=head.version) and head.version not in tags:
+            return head.version, head
+        if not tags:
+            return None
+        version = max(tags)
+        snapshot = self.remote.snapshot(str(version))
+        return (version, snapshot) if snapshot else None
+
+    def _overtaken(self, tags: dict[Version, str]) -> Publication | None:
+        """The version that this call has made, where others have published a newer one since."""
+        for version in tags if self.committed else ():
+            if self.below is None or version > self.below:
+                snapshot = self.remote.snapshot(str(version))
+                if snapshot and not self.package.changed(snapshot):
+                    return self._found(version, snapshot)
+        return None
+
+    def _next(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
+        version, changes = self.package.next_version(newest)
+        if self.wanted is None:
+            return version, changes
+        if newest and self.wanted <= newest[0]:
+            raise InputError(f"version {self.wanted} is not above {newest[0]}, which is there: give a higher one")
+        return self.wanted, changes
+
+    def _operations(self, head: Snapshot, version: Version) -> list[CommitOperationAdd | CommitOperationDelete]:
+        package = self.package
+        texts = {CARD: package.card_for(head, version), PROVENANCE: package.provenance_for(head, version, self.changes)}
+        return [
+            *(CommitOperationAdd(path, text.encode()) for path, text in texts.items()),
+            *(self._add(path, file) for path, file in package.files.items()),
+            *(CommitOperationDelete(path, is_folder=False) for path in package.stale(head)),
+        ]
+
+    def _add(self, path: str, file: Path) -> CommitOperationAdd:
+        """Sends a file whose bytes are those that the gate has seen, see `check_files`."""
+        operation = CommitOperationAdd(path, str(file))
+        if operation.upload_info.sha256.hex() != self.package.hashes[path].sha256:
+            raise InputError(f"{file} was changed while it was being published: start the same command again")
+        return operation
+
+    def _found(self, version: Version, snapshot: Snapshot) -> Publication:
+        """The version that has this content."""
+        action = "published" if self.written else "unchanged"
+        changes = snapshot.provenance.published.changes or ""
+        return self._publication(snapshot, version, action=action, changes=changes)
+
+    def _proposed(self) -> Publication | None:
+        """The pull request that has this content."""
+        for reference in self.remote.pull_requests():
+            snapshot = self.remote.snapshot(reference)
+            if snapshot and snapshot.version and not self.package.changed(snapshot):
+                action = "proposed" if self.written else "unchanged"
+                number = reference.rsplit("/", 1)[1]
+                changes = snapshot.provenance.published.changes or ""
+                page = f"discussions/{number}"
+                return self._publication(snapshot, snapshot.version, action=action, changes=changes, page=page)
+        return None
+
+    def _publication(
+        self, state: Snapshot, version: Version, *, action: str, changes: str, page: str | None = None
+    ) -> Publication:
+        package = self.package
+        own = {*package.files, CARD, PROVENANCE}
+        removed = package.stale(state)
+        page = page or ("" if action == "planned" else f"tree/{version}")
+        return Publication(
+            repo_id=self.repo_id,
+            version=str(version),
+            commit=None if action == "planned" else state.commit,
+            url=f"{page_of(self.repo_id, self.repo_type, self.api.endpoint)}/{page}" if page else "",
+            action=action,
+            changes=changes,
+            added=[path for path in package.changed(state) if path not in removed],
+            removed=removed,
+            kept=sorted(set(state.hashes) - own - set(removed)),
+            card=package.card_for(state, version),
+        )

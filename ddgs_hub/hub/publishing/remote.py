@@ -1,0 +1,143 @@
+"""A repository on the Hub as publishing sees it: commits with the hashes of their files, and versions."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.schema import MOST_BYTES
+from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD
+from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE
+from ddgs_hub.hub.pools import ORIGINAL, POOL
+from ddgs_hub.hub.provenance import Provenance, parse_provenance, provenance_values
+
+PUBLISHED = "published"  # the key of `provenance.json` that publishing writes: version, what changed, and its files
+
+
+def is_pool_file(path: str) -> bool:
+    """Whether a configuration of a published pool loads the file of that path."""
+    return any(fnmatchcase(path, f"{name}/train-*.parquet") for name in (ORIGINAL, POOL))
+
+
+class Version(NamedTuple):
+    """`vMAJOR.MINOR.PATCH`, in its order."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, tag: object) -> "Version | None":
+        """The version that a tag names; None where it names none."""
+        number = r"(0|[1-9]\d{0,8})"  # Python gives up on thousands of digits
+        match = re.fullmatch(rf"v{number}\.{number}\.{number}", str(tag), re.ASCII)
+        return cls(*map(int, match.groups())) if match else None
+
+    def __str__(self) -> str:
+        return f"v{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit.
+
+    Attributes:
+        commit: its hash.
+        private: whether the repository is.
+        hashes: path → SHA-256 of a file in large storage, git's hash of the blob of any other.
+        card: the text of README.md; empty where there is none.
+        values: of `provenance.json`, to be compared; empty where there is none of ours.
+        provenance: what they tell.
+    """
+
+    commit: str
+    private: bool
+    hashes: Mapping[str, str]
+    card: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def version(self) -> Version | None:
+        """The version that this commit belongs to."""
+        return Version.parse(self.provenance.published.version)
+
+    def own_files(self, rows: str) -> set[str]:
+        """The files that an earlier publication brought here, and all that would be loaded among `rows`, a pattern."""
+        named = {*self.provenance.published.files, *self.pool_files}
+        return {path for path in self.hashes if path in named or fnmatchcase(path, rows)}
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether an earlier publication brought a pool here."""
+        return any(is_pool_file(path) for path in self.provenance.published.files)
+
+    @property
+    def pool_files(self) -> list[str]:
+        """All that would be loaded as that pool; none where there is none."""
+        return sorted(path for path in self.hashes if self.has_pool and is_pool_file(path))
+
+
+class Remote:
+    """What is read of a repository; nothing is written here.
+
+    All methods raise what huggingface_hub raises: see `patience.persist`.
+    """
+
+    def __init__(self, api: HfApi, repo_id: str, repo_type: str = "dataset") -> None:
+        self.api, self.repo_id, self.repo_type = api, repo_id, repo_type
+        self._info = api.model_info if repo_type == "model" else api.dataset_info
+
+    def snapshot(self, revision: str = "main") -> Snapshot | None:
+        """The commit that a branch, a tag or a reference points to; None where there is no such repository."""
+        try:
+            info = self._info(self.repo_id, revision=revision, files_metadata=True)
+        except GatedRepoError:
+            raise
+        except RepositoryNotFoundError:
+            return None
+        commit, files = str(info.sha), info.siblings or ()
+        hashes = {file.rfilename: file.lfs.sha256 if file.lfs else str(file.blob_id) for file in files}
+        where, sizes = f"{self.repo_id} at {commit[:8]}", {file.rfilename: file.size or 0 for file in files}
+        for path, most in ((CARD, MOST_OF_A_CARD), (PROVENANCE, MOST_BYTES)):
+            if sizes.get(path, 0) > most:  # before it is downloaded
+                raise InputError(f"{path} of {where} is larger than {most // 2**20} MB: shorten it there first")
+        card, values = "", {}
+        if CARD in hashes:
+            card = self.download(CARD, commit).read_bytes().decode("utf-8", errors="replace")
+        if PROVENANCE in hashes:
+            values = provenance_values(self.download(PROVENANCE, commit), where)
+        return Snapshot(commit, bool(info.private), hashes, card, values, parse_provenance(values, where))
+
+    def download(self, path: str, commit: str) -> Path:
+        """A file of a commit, in the cache of huggingface_hub."""
+        return Path(self.api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=commit))
+
+    def versions(self) -> dict[Version, str]:
+        """Version → what its tag points to, oldest version first; other tags are not versions."""
+        refs = self.api.list_repo_refs(self.repo_id, repo_type=self.repo_type)
+        found = {Version.parse(tag.name): tag.target_commit for tag in refs.tags}
+        return dict(sorted((version, commit) for version, commit in found.items() if version))
+
+    def pull_requests(self) -> list[str]:
+        """References of the pull requests that are neither merged nor closed, newest first."""
+        found = self.api.get_repo_discussions(
+            self.repo_id, repo_type=self.repo_type, discussion_type="pull_request", discussion_status="all"
+        )
+        waiting = [one.num for one in found if one.status in ("open", "draft")]
+        return [f"refs/pr/{number}" for number in sorted(waiting, reverse=True)]
+
+    def publishing_commit(self, head: Snapshot) -> str:
+        """The commit that brought `head` its `provenance.json`: others may have come on top of it."""
+        entries = self.api.list_repo_tree(self.repo_id, expand=True, revision=head.commit, repo_type=self.repo_type)
+        for entry in entries:
+            if isinstance(entry, RepoFile) and entry.path == PROVENANCE and entry.last_commit:
+                return entry.last_commit.oid
+        return head.commit

@@ -1,0 +1,41 @@
+"""What made a result, for `recipe.yaml` and `provenance.json`: recipe, versions, and hashes of what it was made of."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+
+from ddgs_hub import __version__
+from ddgs_hub.diffusion.bases import base_path
+from ddgs_hub.hub import hash_weights
+from ddgs_hub.recipe import Recipe, recipe_to_dict
+
+LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
+# One of these is in the cache, once a model of the Hub was loaded: a classifier's, a pipeline's, an adapter's.
+LOADED = ("config.json", "transformer/config.json", "adapter.safetensors")
+
+
+def made_with(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe and the versions of the libraries that carry it out."""
+    return {"recipe": recipe_to_dict(recipe), "versions": library_versions(*LIBRARIES)}
+
+
+def library_versions(*libraries: str) -> dict[str, str]:
+    """The versions of ddgs-hub and of the libraries, by the names of their distributions."""
+    return {"ddgs-hub": __version__, **{name: version(name) for name in libraries}}
+
+
+def model_identity(name: str | Path, revision: str | None = None) -> str:
+    """What tells a model from others: of a folder or file the hash of its weights, of a Hub id that and its commit.
+
+    Args:
+        name: a Hub id, the name of a shipped base, a folder or a file.
+        revision: of a Hub id; its commit is that which was loaded into the cache.
+    """
+    path = Path(base_path(str(name)))
+    if path.exists():
+        return hash_weights(path)
+    cached = (try_to_load_from_cache(str(name), file, revision=revision) for file in LOADED)
+    commit = next((Path(path).parts for path in cached if isinstance(path, str)), None)
+    return f"{name}@{commit[commit.index('snapshots') + 1] if commit else revision or ''}"

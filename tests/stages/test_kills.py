@@ -1,0 +1,74 @@
+"""Stages that are killed at random moments, again and again, end in the bytes of an unbroken run."""
+
+import multiprocessing
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ddgs_hub.recipe import load_recipe
+from ddgs_hub.stages import original as stages
+from ddgs_hub.stages import score as scoring
+
+KILLS = 10
+SETTINGS = ["finetune.epochs=1", "finetune.save_every=4", "pool.num_steps=20", "pool.batch_size=4"]
+# Children are forked from a process that has imported everything, so that little of a run is its start.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    ["ddgs_hub.stages.score", "ddgs_hub.stages.original", "ddgs_hub.diffusion", "ddgs_hub.difficulty"]
+)
+
+
+def start(stage: Callable[..., object], arguments: tuple, settings: dict) -> multiprocessing.process.BaseProcess:
+    process = CONTEXT.Process(target=stage, args=arguments, kwargs=settings)
+    process.start()
+    return process
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def unbroken(digits_folder: Path, timm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of unbroken runs: `dit`, `pool` and `scored`."""
+    folder, recipe = tmp_path_factory.mktemp("unbroken"), load_recipe("digits", SETTINGS)
+    stages.make_dit(recipe, digits_folder, "digits", folder / "dit")
+    stages.make_pool(recipe, "digits", folder / "pool", per_class=6)
+    request = scoring.ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
+    scoring.score_source(request, folder / "scored")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["dit", "pool", "scored"])
+def test_ten_kills_change_nothing(name, unbroken, digits_folder, timm_folder, tmp_path):
+    recipe, output = load_recipe("digits", SETTINGS), tmp_path / name
+    request = scoring.ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
+    stage, arguments, settings = {
+        "dit": (stages.make_dit, (recipe, digits_folder, "digits", output), {}),
+        "pool": (stages.make_pool, (recipe, "digits", output), {"per_class": 6}),
+        "scored": (scoring.score_source, (request, output), {}),
+    }[name]
+    began = time.monotonic()
+    whole = start(stage, arguments, settings)
+    whole.join()
+    seconds = time.monotonic() - began
+    assert contents(output) == contents(unbroken / name)  # in a process of its own, the same
+
+    moments, kills = random.Random(name), 0
+    while kills < KILLS:
+        shutil.rmtree(output, ignore_errors=True)  # it ended before the last kill: from the beginning
+        process = start(stage, arguments, settings)
+        process.join(moments.uniform(0, 0.6 * seconds))
+        if process.is_alive():
+            process.kill()
+            kills += 1
+        process.join()
+    last = start(stage, arguments, settings)
+    last.join()
+    assert last.exitcode == 0
+    assert contents(output) == contents(unbroken / name)
+    assert {path.name for path in tmp_path.iterdir()} <= {name, "latents"}

@@ -1,0 +1,177 @@
+"""The whole method through the real command line, on the digits with few steps: unbroken, killed, and skipped."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from clients import Client, environment, run
+from datasets import load_dataset
+from diffusers import DiTPipeline
+from huggingface_hub import HfApi, constants
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import read_rows
+from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish, publish_dataset
+from ddgs_hub.recipe import load_recipe
+from ddgs_hub.stages.run import Run
+
+QUICK = {
+    "finetune": {"epochs": 0.2, "batch_size": 16},
+    "pool": {"size": 2, "num_steps": 4, "batch_size": 16},
+    "score": {"training": {"folds": 2, "epochs": 1}},
+    "sample": {"ipc": 3},
+    "evaluate": {"epochs": 3, "evaluations": 2, "repeats": 2, "width": 8},
+}
+STAGES = [
+    *("original", "train-scorer", "finetune", "generate", "generate (plain DiT)", "score original", "score pool"),
+    *("sample", "evaluate", "figures", "hub folder"),
+]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' recipe with few steps."""
+    values = yaml.safe_load((Path(__file__).parents[2] / "ddgs_hub/recipes/digits.yaml").read_text())
+    for section, changes in QUICK.items():
+        nested = changes.pop("training", None) if section == "score" else None
+        values[section] = {**values[section], **changes}
+        if nested:
+            values[section]["training"] = {**values[section]["training"], **nested}
+    path = tmp_path_factory.mktemp("recipe") / "quick.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def command(recipe: Path, folder: Path) -> list[str]:
+    return ["-m", "ddgs_hub", "run", str(recipe), "--output", str(folder)]
+
+
+def finish(recipe: Path, folder: Path) -> str:
+    done = run(command(recipe, folder), env=environment(), timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def kill_in(recipe: Path, folder: Path, stage: str) -> int:
+    """Starts the run, kills it a moment after it has said that a stage is done, and returns its exit code."""
+    read, write = os.pipe()
+    with os.fdopen(read) as lines:
+        with os.fdopen(write) as out:
+            process = Client(command(recipe, folder), env=environment(), streams=(None, out, None))
+        for line in lines:
+            if line[:22].strip() == stage and "done before" not in line:
+                break
+        time.sleep(0.1)
+        process.kill()
+    return process.wait()
+
+
+@pytest.fixture(scope="module")
+def unbroken(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run folder, and what the run printed."""
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    return folder, finish(recipe, folder)
+
+
+def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
+    folder, out = unbroken
+    assert [line[:22].strip() for line in out.splitlines()[: len(STAGES)]] == STAGES
+    rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")][2:]
+    assert rows == ["Random (real images)", "DiT", "Minimax", "Ours"]
+    assert f'load_dataset("{folder}/hub/digits-ddgs-ipc3", split="train")' in out
+    for name in ("difficulty", "sheet"):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    folder, _ = unbroken
+    content = json.loads((folder / "hub/digits-ddgs-ipc3/provenance.json").read_text())["content"]
+    assert content == {
+        **describe_rows(read_rows(folder / "distilled-ipc3")),
+        "pool": hash_pool(folder / "pool"),
+        "dit": hash_weights(folder / "dit"),
+        "scorer": hash_weights(folder / "scorer"),
+    }
+    assert content["num_rows"] == 30
+    hub.add_user("alice", "hf_alice")
+    api = HfApi(endpoint=hub.url, token="hf_alice")
+    assert publish_dataset(folder, "alice/digits", api=api).version == "v1.0.0"
+    for name in ("dit", "scorer"):
+        values = json.loads((folder / name / "provenance.json").read_text())
+        assert (values["kind"], values["content"]["weights"]) == (name, content[name])
+        assert publish(folder / name, f"alice/digits-{name}", api=api).version == "v1.0.0"
+
+
+def test_distilled_folder_loads_as_a_dataset(unbroken, tmp_path):
+    folder, _ = unbroken
+    rows = load_dataset(str(folder / "hub/digits-ddgs-ipc3"), split="train", cache_dir=str(tmp_path))
+    expected = ["image", "label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin"]
+    assert rows.column_names == expected
+    assert [rows["label"][:].count(k) for k in range(10)] == [3] * 10
+    assert rows.features["label"].names == [str(k) for k in range(10)]
+    assert rows[0]["image"].size == (16, 16)
+    pool = read_rows(folder / "pool")
+    assert sum(pool["selected"]) == 30
+    assert set(zip(rows["label"], rows["pool_index"], strict=True)) == {
+        (row["label"], row["pool_index"]) for row in pool.remove_columns("image") if row["selected"]
+    }
+
+
+def test_finetuned_folder_is_a_stock_pipeline(unbroken):
+    pipeline = DiTPipeline.from_pretrained(unbroken[0] / "dit")
+    pipeline.set_progress_bar_config(disable=True)
+    image = pipeline(pipeline.get_label_ids(["7"]), guidance_scale=4.0, num_inference_steps=2).images[0]
+    assert image.size == (16, 16)
+
+
+def test_second_call_skips_what_is_finished(recipe, unbroken):
+    folder, first = unbroken
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    second = finish(recipe, folder)
+    assert second.count("(done before)") == len(STAGES)
+    assert second[second.index("\n\n") :] == first[first.index("\n\n") :]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_killed_in_four_stages_it_ends_with_the_rows_of_an_unbroken_run(recipe, unbroken, tmp_path):
+    folder = tmp_path / "killed"
+    for last_line in ("train-scorer", "finetune", "generate (plain DiT)", "sample"):
+        assert kill_in(recipe, folder, last_line) == -signal.SIGKILL  # it was still at work
+        assert json.loads((folder / "stages.json").read_text())[last_line]
+    out = finish(recipe, folder)
+    assert "sample                30 images" in out
+    for name in ("distilled-ipc3", "pool", "original", "hub/digits-ddgs-ipc3"):
+        ours, expected = read_rows(folder / name), read_rows(unbroken[0] / name)
+        assert ours.data.table.equals(expected.data.table)
+    results = [json.loads((root / "evaluation/results.json").read_text()) for root in (folder, unbroken[0])]
+    assert results[0] == results[1]
+    assert not [path for path in folder.iterdir() if path.name.startswith(".") and path.name != ".lock"]
+
+
+def test_folder_of_another_recipe_is_refused(recipe, unbroken):
+    changed = load_recipe(recipe, ["pool.guidance_scale=3.5"])
+    with pytest.raises(InputError, match=r"belongs to another recipe \(pool.guidance_scale is 2.0 there, 3.5 here\)"):
+        Run(changed, unbroken[0])()
+
+
+def test_a_folder_that_no_run_has_made_is_left_alone(recipe, tmp_path):
+    precious = tmp_path / "run" / "original" / "precious.jpg"
+    precious.parent.mkdir(parents=True)
+    precious.write_bytes(b"mine")
+    with pytest.raises(InputError, match="holds what no run has made: choose another --output"):
+        Run(load_recipe(recipe), tmp_path / "run")()
+    assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"mine"]
+
+
+def test_the_recipe_of_somebody_else_in_a_folder_is_left_alone(recipe, tmp_path):
+    (tmp_path / "victim.yaml").write_text("name: mine\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").symlink_to("../victim.yaml")
+    with pytest.raises(InputError, match=r"recipe.yaml is damaged"):
+        Run(load_recipe(recipe), tmp_path / "run")()
+    assert (tmp_path / "victim.yaml").read_text() == "name: mine\n"

@@ -1,0 +1,250 @@
+"""Sampling from a published pool, and publishing what was sampled."""
+
+import json
+import os
+import re
+
+import pytest
+from datasets import Image
+from huggingface_hub import snapshot_download
+from published import (
+    REPO,
+    TOKEN,
+    configs,
+    export,
+    make_rows,
+    provenance,
+    the_repository,
+)
+
+from ddgs_hub import __version__
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hub_client import split_revision
+from ddgs_hub.core.rows import read_rows, write_rows
+from ddgs_hub.hub import describe_rows, publish_dataset
+from ddgs_hub.recipe import changed_keys
+
+SHARD = "train-00000-of-00001.parquet"
+
+
+def folder_of(run):
+    return run / "hub" / "tiny-ddgs-ipc2"
+
+
+# Sampling from it
+
+
+SAMPLE = """
+import contextlib, io, json, sys
+from ddgs_hub.cli import main as cli
+
+done = []
+for arguments in json.loads(sys.argv[1]):
+    out, err, code = io.StringIO(), io.StringIO(), None
+    sys.argv = ["ddgs-hub", "sample", *arguments]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as exit:
+            code = exit.code
+    done.append([code or 0, out.getvalue(), err.getvalue()])
+print(json.dumps(done))
+"""
+
+
+def sample(hub, output, *calls, **options):
+    """What each call of `ddgs-hub sample`, all in one process, came to: exit code, what it printed, and its folder."""
+    folders = [output / str(k) for k in range(len(calls))]
+    # Of an option that is given twice the last one counts.
+    every = [["--ipc", "2", "--seed", "3", *call, "--output", str(f)] for call, f in zip(calls, folders, strict=True)]
+    run = hub.run(SAMPLE, json.dumps(every), **options)
+    assert run.returncode == 0, run.stderr
+    done = json.loads(run.stdout.splitlines()[-1])
+    return [(code, out, err, folder) for (code, out, err), folder in zip(done, folders, strict=True)]
+
+
+def shard(folder):
+    return (folder / "data" / SHARD).read_bytes()
+
+
+def test_the_published_pool_gives_the_runs_own_rows(hub, api, pooled, tmp_path):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    pinned = {"id": REPO, "commit": the_repository(hub).tags["v1.0.0"]}
+    calls = [
+        ["--pool", f"{REPO}@v1.0.0"],
+        ["--pool", REPO],
+        ["--pool", REPO, "--original", str(pooled / "original")],
+        ["--pool", REPO, "--original", REPO],
+        ["--pool", str(pooled / "pool"), "--original", str(folder_of(pooled))],
+        ["--pool", str(folder_of(pooled))],  # into which publishing has put it
+    ]
+    found = sample(hub, tmp_path / "out", *([*call, "--json"] for call in calls))
+    for (code, out, err, folder), call in zip(found, calls, strict=True):
+        assert code == 0, err
+        assert shard(folder) == shard(pooled / "distilled-ipc2"), call
+        told = json.loads((folder / "sampling.json").read_text())
+        assert told["pool"] == json.loads(out)["sources"]["pool"] == (pinned if REPO in call[1] else None)
+        assert told["original"] == (pinned if call[-1].startswith(REPO) else None)
+        assert (told["sample"]["ipc"], told["seed"]) == (2, 3)
+
+
+def test_the_commands(hub, pooled, tmp_path):
+    hub.add_user("alice", TOKEN, orgs=["acme"])
+    done = hub.run(["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--pool"], token=TOKEN)
+    assert done.stdout.startswith(f"{REPO} v1.0.0: the first version\n"), done.stderr
+    command = ["-m", "ddgs_hub", "sample", "--pool", f"{REPO}@v1.0.0", "--ipc", "5", "--output", str(tmp_path / "out")]
+    done = hub.run(command)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("10 images, mean difficulty 0."), done.stderr
+    assert lines[1:] == [
+        f"pool of {REPO} at commit {the_repository(hub).tags['v1.0.0']}",
+        f"to publish: {tmp_path}/out/hub/tiny-ddgs-ipc5, with its card",
+    ]
+    assert read_rows(tmp_path / "out")["label"][:] == [0] * 5 + [1] * 5
+
+
+def test_a_scored_dataset_as_original_is_read_without_its_images(hub, api, pooled, tmp_path):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    big = make_rows(*range(200, 220)).remove_columns(["image", "seed"])
+    noise = [{"bytes": os.urandom(200_000), "path": None} for _ in range(20)]
+    write_rows(big.add_column("image", noise, feature=Image()), tmp_path / "scored")
+    write_rows(big, tmp_path / "alone")
+    for name in ("scored", "alone"):
+        hub.add_repository("dataset", f"acme/{name}", {f"data/{SHARD}": shard(tmp_path / name)})
+    calls = [["--pool", REPO, "--original", f"acme/{name}"] for name in ("scored", "alone")]
+    asked = len(hub.requests)
+    for (code, _, err, folder), call in zip(sample(hub, tmp_path / "out", *calls), calls, strict=True):
+        assert code == 0, err
+        assert shard(folder) == shard(pooled / "distilled-ipc2")
+        assert json.loads((folder / "sampling.json").read_text())["original"]["id"] == call[-1]
+    assert sum(request.sent for request in hub.requests[asked:]) < 400_000  # of ten times as much
+
+
+def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    home, offline = tmp_path / "home", {"HF_HUB_OFFLINE": "1"}
+    calls = [["--pool", f"{REPO}@v1.0.0"], ["--pool", REPO]]
+    for (code, _, err, _), call in zip(sample(hub, tmp_path, *calls, home=home, env=offline), calls, strict=True):
+        assert code == 2
+        at = call[1].replace("@v1.0.0", " at revision 'v1.0.0'")
+        assert err.startswith(f"ddgs-hub: HF_HUB_OFFLINE is set and {at} is not in the cache")
+    assert [code for code, *_ in sample(hub, tmp_path / "online", *calls, home=home)] == [0, 0]
+    asked = len(hub.requests)
+    for code, _, err, folder in sample(hub, tmp_path / "offline", *calls, home=home, env=offline):
+        assert code == 0, err
+        assert shard(folder) == shard(pooled / "distilled-ipc2")
+    assert len(hub.requests) == asked
+    # Of a scored dataset no images are fetched, and so nothing is left in the cache: until somebody fetches it.
+    command, name = ["--pool", REPO, "--original", "acme/scored"], "acme/scored"
+    hub.add_repository("dataset", name, {f"data/{SHARD}": shard(pooled / "original")})
+    ((code, _, err, _),) = sample(hub, tmp_path / "refused", command, home=home, env=offline)
+    assert (code, f"fetch it before with `hf download --repo-type dataset {name}`" in err) == (2, True)
+    snapshot_download(name, repo_type="dataset", endpoint=hub.url, cache_dir=home / "hub")
+    ((code, _, err, folder),) = sample(hub, tmp_path / "given", command, home=home, env=offline)
+    assert code == 0, err
+    assert shard(folder) == shard(pooled / "distilled-ipc2")
+
+
+def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
+    publish_dataset(export(tmp_path / "alone"), REPO, api=api)
+    publish_dataset(pooled, "acme/pooled", pool=True, api=api)
+    hub.set_private(hub.repository("dataset", "acme/pooled"), True)
+    hub.add_repository("dataset", "acme/half", {f"pool/{SHARD}": shard(pooled / "pool")})
+    hub.add_repository("dataset", "acme/words", {"data.csv": b"a,b\n1,2\n"})
+    write_rows(make_rows(1, 2).remove_columns("difficulty"), tmp_path / "plain")
+    hub.add_repository("dataset", "acme/plain", {f"data/{SHARD}": shard(tmp_path / "plain")})
+    refused = {
+        ("acme/none",): "there is no dataset acme/none on .*, or it is private",
+        ("acme/pooled",): "there is no dataset acme/pooled on .*, or it is private",
+        (f"{REPO}@v9.0.0",): f"{REPO} has no revision 'v9.0.0'",
+        (f"{REPO}@",): "is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION",
+        (f"{REPO}@v1.0.0",): f"{REPO}@v1.0.0 was published without its pool: give a revision that has it, or ask its "
+        f"owner for `ddgs-hub publish RUN --repo {REPO} --pool`",
+        ("acme/half",): "acme/half was published without the difficulties of its original: give --original",
+        (str(pooled / "pool"),): "pool is a pool without its scored original: give --original",
+        ("acme/half", "--original", "acme/words"): "cannot read the difficulties of acme/words: ",
+        ("acme/half", "--original", "acme/plain"): "the original dataset has no column 'difficulty': it has label",
+        ("acme/half", "--original", "acme/none"): "there is no dataset acme/none on ",
+    }
+    asked = len(hub.requests)
+    found = sample(hub, tmp_path / "out", *(["--pool", *call] for call in refused))
+    for (code, out, err, folder), message in zip(found, refused.values(), strict=True):
+        assert (code, out, folder.exists()) == (2, "", False)
+        assert re.search(message, err)
+        assert [line for line in err.splitlines() if line.startswith("ddgs-hub: ")] == [err.splitlines()[-1]]
+    assert {request.method for request in hub.requests[asked:]} <= {"GET", "HEAD"}
+    ((code, _, err, _),) = sample(hub, tmp_path / "out", ["--pool", "acme/pooled", "--pool-size", "9"], token=TOKEN)
+    assert (code, "class 'zero' has 8 images in the pool, fewer than 9 × IPC 2" in err) == (2, True)
+
+
+# Publishing what was sampled
+
+
+def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    commit_of, other = the_repository(hub).tags["v1.0.0"], "acme/tiny-ddgs-ipc5"
+    ((code, out, err, folder),) = sample(hub, tmp_path / "out", ["--pool", REPO, "--ipc", "5", "--weight", "0.25"])
+    assert (code, out.splitlines()[-1]) == (0, f"to publish: {folder}/hub/tiny-ddgs-ipc5, with its card"), err
+    assert shard(folder / "hub/tiny-ddgs-ipc5") == shard(folder)
+    made = publish_dataset(folder, other, api=api)
+    assert made.version == "v1.0.0"
+    told, theirs = provenance(hub.repository("dataset", other)), provenance(the_repository(hub))
+    assert told["content"] == {**theirs["content"], **describe_rows(read_rows(folder))}
+    pinned = {"id": REPO, "commit": commit_of}
+    assert told["sampled"] == {"pool": pinned, "original": pinned, "seed": 3, "versions": {"ddgs-hub": __version__}}
+    assert changed_keys(theirs["recipe"], told["recipe"]) == {"sample.ipc": [2, 5], "sample.weight": [0.5, 0.25]}
+    assert "They were selected from a pool 1.6 times as large" in made.card
+    assert f"| Pool | 8 images a class, published with `{REPO}`, commit `{commit_of[:8]}` |" in made.card
+    assert "## Evaluation" not in made.card
+    assert "![Images of each class" in made.card
+    # The command in the card makes the same rows again.
+    card = made.card.replace(" \\\n   ", "")  # long commands go over several lines
+    (command,) = re.findall(r"^ddgs-hub sample (--pool .*) --output distilled-ipc5$", card, re.MULTILINE)
+    ((code, _, err, again),) = sample(hub, tmp_path / "again", command.split())
+    assert shard(again) == shard(folder), err
+    # As the next version of the set whose pool it is, it is one with other rows, and the pool stays.
+    made = publish_dataset(folder, REPO, api=api)
+    assert (made.version, made.changes) == ("v1.1.0", "new rows from the same pool")
+    assert configs(the_repository(hub)) == ["default", "original", "pool"]
+    with pytest.raises(InputError, match="is in no run folder with a pool/: publish it from its run"):
+        publish_dataset(folder, REPO, pool=True, api=api)
+
+
+def test_no_repository_where_it_is_not_told_what_made_the_pool(hub, api, pooled, tmp_path):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    files = {name: the_repository(hub).read(name) for name in (f"pool/{SHARD}", f"original/{SHARD}")}
+    told = provenance(the_repository(hub))
+    unknown = {**told, "recipe": {**told["recipe"], "of_tomorrow": 1}}
+    for name, text in (("bare", None), ("words", b"{"), ("list", b"[]"), ("unknown", json.dumps(unknown).encode())):
+        hub.add_repository("dataset", f"acme/{name}", {**files, **({"provenance.json": text} if text else {})})
+    found = sample(
+        hub, tmp_path / "out", *(["--pool", f"acme/{name}"] for name in ("bare", "words", "list", "unknown"))
+    )
+    for code, out, err, folder in found:
+        assert (code, len(out.splitlines())) == (0, 2), err
+        assert sorted(path.name for path in folder.iterdir()) == ["data", "sampling.json", "selections.json"]
+        assert shard(folder) == shard(pooled / "distilled-ipc2")
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "during"}, {"drop": "before"}], ids=str)
+def test_a_hub_that_stumbles(hub, api, pooled, tmp_path, fault):
+    publish_dataset(pooled, REPO, pool=True, api=api)
+    planned = [hub.fail(f"(GET|HEAD) .*{part}", **fault) for part in ("/revision/v1.0.0", "/tree/", "/resolve/.*pool")]
+    ((code, _, err, folder),) = sample(hub, tmp_path / "out", ["--pool", f"{REPO}@v1.0.0"])
+    assert code == 0, err
+    assert all(fault.met for fault in planned)
+    assert shard(folder) == shard(pooled / "distilled-ipc2")
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [("a/b", ("a/b", None)), ("a/b@v1.0.0", ("a/b", "v1.0.0")), ("a/b@refs/pr/1", ("a/b", "refs/pr/1"))],
+)
+def test_split_revision(spec, expected):
+    assert split_revision(spec) == expected
+
+
+@pytest.mark.parametrize("spec", ["", "a", "a/b@", "@v1", "a/b/c", "/a/b", "./a", "~/a", "a@v1"])
+def test_what_is_no_published_dataset(spec):
+    with pytest.raises(InputError, match="is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION"):
+        split_revision(spec)
