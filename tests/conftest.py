@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, close_session, constants
 from huggingface_hub.utils import disable_progress_bars
 from published import TOKEN, export, export_with_pool
 
-from ddgs_hub.original.sources import write_original
+from ddgs_hub.original import write_original
 
 # Files, longest first.
 SLOW = ("test_distributed", "test_kills", "test_tour", "test_score_push_faults", "test_run", "test_examples")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import class_names
-from ddgs_hub.original.imagenet import aliases, imagenet_names, normalised, wnids_by_order
+from ddgs_hub.original.imagenet import imagenet_names, normalised_name, synonyms, wnids_by_order
 
 PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where nobody gave names
 
@@ -41,7 +41,7 @@ class ScorerClasses:
         elif len(names) != num_classes:
             raise InputError(f"the scorer has {num_classes} classes and {len(names)} names of classes: mend its config")
         descriptions = descriptions or {}
-        self.aliases = [aliases(name) | aliases(descriptions.get(name, name)) for name in names]
+        self.aliases = [synonyms(name) | synonyms(descriptions.get(name, name)) for name in names]
         if wnids := wnids_by_order(names):
             for known, wnid in zip(self.aliases, wnids, strict=True):
                 known.update([wnid] if wnid else [])
@@ -89,10 +89,10 @@ class ScorerClasses:
         return indices
 
     def _by_name(self, name: str) -> list[int]:
-        whole = self._by_alias.get(normalised(name), [])
+        whole = self._by_alias.get(normalised_name(name), [])
         if len(whole) == 1:
             return whole
-        return sorted({index for alias in aliases(name) for index in self._by_alias.get(alias, [])})
+        return sorted({index for alias in synonyms(name) for index in self._by_alias.get(alias, [])})
 
 
 def class_wnids(rows: Dataset, labels: NDArray[np.int64]) -> list[str | None] | None:

@@ -29,7 +29,7 @@ from ddgs_hub.core.tokens import given_token
 from ddgs_hub.hub.folders.distilled import PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, read_provenance
 from ddgs_hub.original.reading import open_parquet
-from ddgs_hub.original.resolving import resolve_split
+from ddgs_hub.original.split_files import resolve_split
 
 POOL, ORIGINAL = "pool", "original"  # configurations of a published set, and the folders of their files
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs

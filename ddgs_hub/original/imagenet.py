@@ -9,14 +9,14 @@ WNID = re.compile(r"n\d{8}(?!\d)")  # a class name may go on behind it: Stanford
 Candidates = list[frozenset[str]]  # of each class the wnids of those that it may be
 
 
-def normalised(name: str) -> str:
+def normalised_name(name: str) -> str:
     """A class name without what its writers differ in: `Golden_Retriever` is `golden retriever`."""
     return name.replace("_", " ").strip().casefold()
 
 
-def aliases(name: str) -> set[str]:
+def synonyms(name: str) -> set[str]:
     """A name as it is, and each of its synonyms between commas."""
-    return {normalised(part) for part in [name, *name.split(",")]}
+    return {normalised_name(part) for part in [name, *name.split(",")]}
 
 
 @lru_cache
@@ -42,8 +42,8 @@ def candidates(names: Sequence[str]) -> Candidates:
     def wnids(name: str) -> frozenset[str]:
         if stated := WNID.match(name):
             return frozenset({stated[0]})
-        whole = known.get(normalised(name), frozenset())
-        return whole if len(whole) == 1 else frozenset().union(*(known.get(alias, ()) for alias in aliases(name)))
+        whole = known.get(normalised_name(name), frozenset())
+        return whole if len(whole) == 1 else frozenset().union(*(known.get(alias, ()) for alias in synonyms(name)))
 
     return [wnids(name) for name in names]
 
@@ -58,7 +58,7 @@ def in_imagenets_order(names: Sequence[str]) -> bool:
     if not known:
         return False
     pairs = zip(names, known, strict=True)
-    return sum(bool(aliases(name) & (aliases(descriptions[wnid]) | {wnid})) for name, wnid in pairs) > len(names) / 2
+    return sum(bool(synonyms(name) & (synonyms(descriptions[wnid]) | {wnid})) for name, wnid in pairs) > len(names) / 2
 
 
 def wnids_by_order(names: Sequence[str]) -> list[str | None] | None:
@@ -90,6 +90,6 @@ def _by_alias(num_classes: int) -> dict[str, frozenset[str]]:
     known: dict[str, set[str]] = {}
     wnids, descriptions = imagenet_names(num_classes)
     for wnid in wnids:
-        for alias in aliases(descriptions[wnid]):
+        for alias in synonyms(descriptions[wnid]):
             known.setdefault(alias, set()).add(wnid)
     return {alias: frozenset(found) for alias, found in known.items()}

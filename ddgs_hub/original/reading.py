@@ -25,31 +25,31 @@ from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
 
 KEYS = ("label", "wnid")  # what tells the classes apart
-Position = dict[str, Any]  # plain JSON values
+ReadPosition = dict[str, Any]  # plain JSON values
 # Given `KEYS` of some rows and the number of the first one: which of them are wanted.
-Choose = Callable[[pa.Table, int], Sequence[int]]
+RowFilter = Callable[[pa.Table, int], Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Chunk:
+class RowBatch:
     """Some rows.
 
     Attributes:
         table: the columns of the source, images undecoded.
-        rows: `(N,)`, their numbers in the source split.
+        row_numbers: `(N,)`, in the source split.
         position: what `SourceRows.read` takes to go on behind them; None where it cannot.
     """
 
     table: pa.Table
-    rows: NDArray[np.int64]
-    position: Position | None = None
+    row_numbers: NDArray[np.int64]
+    position: ReadPosition | None = None
 
 
-Chunks = Generator[Chunk, None, int]  # and in the end the number of the source's rows
+RowBatches = Generator[RowBatch, None, int]  # and in the end the number of the source's rows
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColumnNames:
     """Which columns of a source the user says are ours.
 
     Attributes:
@@ -88,14 +88,17 @@ class SourceRows(ABC):
                 )
 
     def read(
-        self, names: Sequence[str] | None = None, choose: Choose | None = None, position: Position | None = None
-    ) -> Iterator[Chunk]:
+        self,
+        names: Sequence[str] | None = None,
+        row_filter: RowFilter | None = None,
+        position: ReadPosition | None = None,
+    ) -> Iterator[RowBatch]:
         """The rows in order, at most `ROWS_PER_GROUP` at a time.
 
         Args:
             names: our names of the columns that are needed; None for all. Others are not read where the format allows.
-            choose: which rows are needed; None for all.
-            position: of an earlier chunk, to go on behind it.
+            row_filter: which rows are needed; None for all.
+            position: of an earlier batch, to go on behind it.
 
         Raises:
             ConnectionLostError: the Hub no longer answers.
@@ -105,7 +108,7 @@ class SourceRows(ABC):
         done = position["row"] if position else 0
         bar = tqdm(desc="read", total=self.expected, initial=done, unit="row", leave=False, delay=2, disable=None)
         with reading(self.where), bar as self._bar:
-            end = yield from self._chunks(wanted, choose, position)
+            end = yield from self._batches(wanted, row_filter, position)
         if self.expected is not None and end != self.expected:
             raise InputError(
                 f"{self.where} ended after {end:,} rows, where its repository says {self.expected:,}: "
@@ -113,8 +116,8 @@ class SourceRows(ABC):
             )
 
     @abstractmethod
-    def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
-        """Chunks, none of them empty; moves the bar on."""
+    def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
+        """RowBatches, none of them empty; moves the bar on."""
 
     def _admit(self, table: pa.Table, first_row: int) -> pa.Table:
         """Rows of the source that follow each other, or some of them, as they go on."""
@@ -141,7 +144,7 @@ class ParquetRows(SourceRows):
         self,
         files: Sequence[str],
         where: str,
-        wanted: Wanted = Wanted(),
+        column_names: ColumnNames = ColumnNames(),
         classes: Mapping[str, ClassLabel] | None = None,
         *,
         expected: int | None,
@@ -153,10 +156,10 @@ class ParquetRows(SourceRows):
         self._classes = class_columns(self._schema, where)
         refuse_other_order(self._classes, classes or {}, where)
         declared = {**self._classes, **(classes or {})}
-        columns = choose_columns(self._schema, where, declared, image=wanted.image, label=wanted.label)
+        columns = choose_columns(self._schema, where, declared, image=column_names.image, label=column_names.label)
         super().__init__(columns, where, expected=expected, pinned=pinned)
 
-    def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
+    def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         first, skipped, row = (position["file"], position["group"], position["row"]) if position else (0, 0, 0)
         keys = self.columns.theirs([name for name in KEYS if name in self.features])
         for number in range(first, len(self.files)):
@@ -165,12 +168,12 @@ class ParquetRows(SourceRows):
                 for group in range(skipped if number == first else 0, file.num_row_groups):
                     count = file.metadata.row_group(group).num_rows
                     kept = np.arange(count)
-                    if choose:
+                    if row_filter:
                         table = file.read_row_group(group, columns=keys)
-                        kept = np.asarray(choose(self._admit(table, row), row), dtype=np.int64)
+                        kept = np.asarray(row_filter(self._admit(table, row), row), dtype=np.int64)
                     behind = {"file": number, "group": group + 1, "row": row + count}
                     for table, rows in self._rows(file, group, names, kept, row):
-                        yield Chunk(table, row + rows, behind if rows[-1] == kept[-1] else None)
+                        yield RowBatch(table, row + rows, behind if rows[-1] == kept[-1] else None)
                     row += count
                     self._bar.update(count)
         return row
@@ -204,7 +207,7 @@ class StreamRows(SourceRows):
         self,
         stream: IterableDataset,
         where: str,
-        wanted: Wanted = Wanted(),
+        column_names: ColumnNames = ColumnNames(),
         features: Features | None = None,
         *,
         expected: int | None,
@@ -212,11 +215,13 @@ class StreamRows(SourceRows):
     ) -> None:
         features = features or stream.features or Features()
         classes = declared_classes(features, where)
-        columns = choose_columns(features.arrow_schema, where, classes, image=wanted.image, label=wanted.label)
+        columns = choose_columns(
+            features.arrow_schema, where, classes, image=column_names.image, label=column_names.label
+        )
         super().__init__(columns, where, expected=expected, pinned=pinned)
         self.stream = stream
 
-    def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
+    def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         theirs = self.columns.theirs(names)
         plain = {name: Image(decode=False) for name in self.columns.theirs(["image"])}
         stream = self.stream.select_columns(theirs)
@@ -230,12 +235,12 @@ class StreamRows(SourceRows):
         for table in stream.iter(batch_size=ROWS_PER_GROUP):
             admitted = self._admit(table, row)
             kept = np.arange(len(table))
-            if choose:
+            if row_filter:
                 keys = [name for name in KEYS if name in names]
-                kept = np.asarray(choose(admitted.select(keys), row), dtype=np.int64)
+                kept = np.asarray(row_filter(admitted.select(keys), row), dtype=np.int64)
             if len(kept):
                 behind = {"state": stream.state_dict(), "row": row + len(table)}
-                yield Chunk(admitted.take(kept).select(names), row + kept, behind)
+                yield RowBatch(admitted.take(kept).select(names), row + kept, behind)
             row += len(table)
             self._bar.update(len(table))
         return row

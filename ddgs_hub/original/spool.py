@@ -14,14 +14,15 @@ from datasets import Dataset, Features, concatenate_datasets
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.schema import Count, read_json
-from ddgs_hub.original.classes import check_every_class, original_rows
-from ddgs_hub.original.reading import Position
+from ddgs_hub.original.class_names import check_every_class
+from ddgs_hub.original.labelling import original_rows
+from ddgs_hub.original.reading import ReadPosition
 from ddgs_hub.original.sources import open_source, refuse_revision
 from ddgs_hub.original.subsets import get_subset
 
 PART_BYTES = 128 * 2**20  # of rows in a part: what a kill costs
 STATE_FILE = "state.json"
-Pieces = Iterator[tuple[pa.Table, Position | None]]  # rows, and where reading goes on behind them
+Pieces = Iterator[tuple[pa.Table, ReadPosition | None]]  # rows, and where reading goes on behind them
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ class Spool:
             return
         at = state["pinned"]["commit"] if state["pinned"] else self.revision
         opened = open_source(self.source, self.split, config=self.config, revision=at)
-        features, chunks = opened.features, opened.read(position=state["position"])
+        features, batches = opened.features, opened.read(position=state["position"])
         if self.subset:
-            features, chunks = original_rows(opened, self.subset, state["position"])
-        self._opened = features, ((chunk.table, chunk.position) for chunk in chunks)
+            features, batches = original_rows(opened, self.subset, state["position"])
+        self._opened = features, ((batch.table, batch.position) for batch in batches)
         state["pinned"] = asdict(opened.pinned) if opened.pinned else None
 
     def fetch(self, on_part: Callable[[int], bool] = lambda parts: True) -> None:
@@ -131,7 +132,7 @@ class Spool:
         return Pinned(**pinned) if pinned else None
 
 
-class Fetching:
+class BackgroundFetch:
     """`Spool.fetch` in a thread: what is there can be used while the rest comes. Leaving the block ends it."""
 
     def __init__(self, spool: Spool) -> None:
@@ -139,7 +140,7 @@ class Fetching:
         self._parts, self._ended, self._wanted = 0, False, True
         self._error: BaseException | None = None
 
-    def __enter__(self) -> "Fetching":
+    def __enter__(self) -> "BackgroundFetch":
         self._thread.start()
         return self
 

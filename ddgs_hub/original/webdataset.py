@@ -23,7 +23,7 @@ from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.schema import MOST_CLASSES, Count, read_json
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.original.reading import KEYS, Choose, Chunk, Chunks, Position, SourceRows, Wanted
+from ddgs_hub.original.reading import KEYS, ColumnNames, ReadPosition, RowBatch, RowBatches, RowFilter, SourceRows
 
 # How repositories and shards say whose classes theirs are: `timm/imagenet-12k-wds`, `imagenet1k-train-0000.tar`.
 IMAGENET = re.compile(r"(?<![a-z0-9])(?:imagenet|in)[-_]?(1k|12k|22k)(?![a-z0-9])", re.IGNORECASE)
@@ -95,16 +95,16 @@ class ShardRows(SourceRows):
         self,
         shards: Iterable[str],
         where: str,
-        wanted: Wanted = Wanted(),
+        column_names: ColumnNames = ColumnNames(),
         classes: Mapping[str, ClassLabel] | None = None,
         *,
         expected: int | None,
         pinned: Pinned | None,
     ) -> None:
         self.shards, self._where = list(shards), where
-        extensions = self._inspect(wanted)
-        image = wanted.image or next((name for name in extensions if name in IMAGES), None)
-        label = wanted.label or next((name for name in LABELS if name in extensions), None)
+        extensions = self._inspect(column_names)
+        image = column_names.image or next((name for name in extensions if name in IMAGES), None)
+        label = column_names.label or next((name for name in LABELS if name in extensions), None)
         kinds = {image: pa.binary(), label: pa.int64()}
         schema = pa.schema([(name, kinds.get(name, pa.null())) for name in extensions])
         known = dict(classes or {})
@@ -114,11 +114,11 @@ class ShardRows(SourceRows):
         super().__init__(columns, where, expected=expected, pinned=pinned)
         self._image, self._label = columns.theirs(["image"])[0], columns.theirs(["label"])[0]
 
-    def _inspect(self, wanted: Wanted) -> list[str]:
+    def _inspect(self, column_names: ColumnNames) -> list[str]:
         """The extensions of the first samples, which must be the same in all."""
         first: list[Sample] = []
         with reading(self._where):
-            for sample in self._samples(self.shards[0], wanted.image, wanted.label):
+            for sample in self._samples(self.shards[0], column_names.image, column_names.label):
                 first.append(sample)
                 if len(first) == INSPECTED:
                     break
@@ -129,7 +129,7 @@ class ShardRows(SourceRows):
             )
         return sorted(first[0].extensions)
 
-    def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
+    def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         first, skipped, row = (position["shard"], position["sample"], position["row"]) if position else (0, 0, 0)
         for number in range(first, len(self.shards)):
             samples = self._samples(self.shards[number], self._image, self._label)
@@ -139,23 +139,23 @@ class ShardRows(SourceRows):
             for part in _parts(samples, ROWS_PER_GROUP):
                 begun += len(part)
                 position = {"shard": number, "sample": begun, "row": row + len(part)}
-                yield from self._chunk(part, names, choose, row, position)
+                yield from self._batch(part, names, row_filter, row, position)
                 row += len(part)
                 self._bar.update(len(part))
         return row
 
-    def _chunk(
-        self, samples: list[Sample], names: list[str], choose: Choose | None, row: int, position: Position
-    ) -> Iterator[Chunk]:
+    def _batch(
+        self, samples: list[Sample], names: list[str], row_filter: RowFilter | None, row: int, position: ReadPosition
+    ) -> Iterator[RowBatch]:
         columns = {
             self._image: pa.array([sample.image for sample in samples], pa.binary()),
             self._label: pa.array([sample.label for sample in samples], pa.int64()),
         }
         table = self._admit(pa.table(columns), row)
         keys = table.select([name for name in KEYS if name in table.column_names])
-        kept = np.asarray(choose(keys, row) if choose else range(len(table)), dtype=np.int64)
+        kept = np.asarray(row_filter(keys, row) if row_filter else range(len(table)), dtype=np.int64)
         if len(kept):
-            yield Chunk(table.take(kept).select(names), row + kept, position)
+            yield RowBatch(table.take(kept).select(names), row + kept, position)
 
     def _samples(self, shard: str, image: str | None, label: str | None) -> Iterator[Sample]:
         """The samples of one shard; an error says which of them it is in."""

@@ -27,11 +27,11 @@ from datasets.fingerprint import Hasher
 from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import ROWS_PER_GROUP
-from ddgs_hub.original.classes import check_every_class, original_rows
-from ddgs_hub.original.mapped import load_rows
+from ddgs_hub.original import check_every_class, original_rows
 from ddgs_hub.original.reading import SourceRows
 from ddgs_hub.original.sources import open_source, pin_source
 from ddgs_hub.original.subsets import get_subset
+from ddgs_hub.original.whole_splits import load_rows
 from ddgs_hub.recipe import Sample
 from ddgs_hub.sampling.datasets import distill
 
@@ -187,11 +187,11 @@ class ScoredBuilder(PinnedBuilder):
         from ddgs_hub.difficulty import BatchScorer, Scorer  # imported here: it brings torch
         from ddgs_hub.difficulty.stream import score_tables
 
-        features, chunks = original_rows(source, self._subset)
+        features, batches = original_rows(source, self._subset)
         names, schema = features["label"].names, features.arrow_schema
         scorer = Scorer.from_pretrained(self.config.scorer, revision=self.config.scorer_revision)
         batch_scorer = BatchScorer(scorer, names, self._subset.wnids if self._subset else None)
-        tables = (chunk.table.select(schema.names).cast(schema) for chunk in chunks)
+        tables = (batch.table.select(schema.names).cast(schema) for batch in batches)
         present: set[int] = set()
         for number, table in enumerate(score_tables(tables, batch_scorer, self.config.batch_size)):
             present.update(table.column("label").to_pylist())

@@ -17,8 +17,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import hidden_sibling, shared_sibling, staged_folder
 from ddgs_hub.core.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.core.rows import class_names, read_rows, write_rows
-from ddgs_hub.original.reading import Wanted
-from ddgs_hub.original.sources import SOURCE_FILE, write_original
+from ddgs_hub.original import SOURCE_FILE, ColumnNames, write_original
 from ddgs_hub.original.subsets import SUBSETS
 from ddgs_hub.recipe import Recipe, Sample
 from ddgs_hub.sampling.datasets import Distillation, distill
@@ -45,7 +44,7 @@ def make_original(recipe: Recipe, output: Path) -> str:
             subset=data.subset,
             config=data.config,
             revision=data.revision,
-            wanted=Wanted(data.image_column, data.label_column),
+            column_names=ColumnNames(data.image_column, data.label_column),
         )
     classes = len(class_names(read_rows(output)))
     return f"{counts['train']:,} training and {counts['validation']:,} validation images of {classes} classes"

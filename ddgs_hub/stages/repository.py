@@ -13,7 +13,7 @@ from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import class_names, read_rows, undecoded
 from ddgs_hub.core.schema import Json, read_json, read_values
-from ddgs_hub.original.mapped import load_rows
+from ddgs_hub.original.whole_splits import load_rows
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.original import SELECTIONS, write_json
 from ddgs_hub.stages.provenance import made_with, model_identity

@@ -44,7 +44,7 @@ from ddgs_hub.hub import (
 )
 from ddgs_hub.hub.folders.hashes import hash_tables
 from ddgs_hub.original.imagenet import wnids_by_order
-from ddgs_hub.original.spool import Fetching, Spool
+from ddgs_hub.original.spool import BackgroundFetch, Spool
 from ddgs_hub.original.subsets import get_subset
 from ddgs_hub.sampling import difficulty_histogram
 from ddgs_hub.stages.original import describe_difficulty
@@ -202,7 +202,7 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, kn
     """
     values: list[NDArray[np.float32]] = []
     scoring, there, done, whole = None, 0, 0, False
-    fetching = Fetching(spool)
+    fetching = BackgroundFetch(spool)
     with fetching if is_main() else nullcontext():
         while not whole:
             there, whole = by_the_first(partial(fetching.wait, there))

@@ -7,13 +7,13 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.images import encoded_images, image_batches
 from ddgs_hub.core.rows import undecoded
-from ddgs_hub.original.sources import digits
+from ddgs_hub.original.digits import digits_split
 
 
 @pytest.fixture(scope="module")
 def rows() -> Dataset:
     """30 real handwritten digits, 16 px."""
-    return digits("train").select(range(30))
+    return digits_split("train").select(range(30))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

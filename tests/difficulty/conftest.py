@@ -7,7 +7,7 @@ import torch
 from datasets import Dataset
 
 from ddgs_hub.difficulty import TrainedScorer, train_scorer
-from ddgs_hub.original.sources import digits
+from ddgs_hub.original.digits import digits_split
 from ddgs_hub.recipe import ScorerTraining
 
 TINY = ScorerTraining(
@@ -46,7 +46,7 @@ def tiny() -> ScorerTraining:
 @pytest.fixture(scope="session")
 def rows() -> Dataset:
     """200 real handwritten digits, 16 px."""
-    return digits("train").select(range(200))
+    return digits_split("train").select(range(200))
 
 
 @pytest.fixture(scope="session")

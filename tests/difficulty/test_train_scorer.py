@@ -14,7 +14,7 @@ from ddgs_hub.core.rows import undecoded
 from ddgs_hub.difficulty import Scorer, score, train_scorer
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
 from ddgs_hub.difficulty.train_scorer import random_crops
-from ddgs_hub.original.sources import digits
+from ddgs_hub.original.digits import digits_split
 from ddgs_hub.recipe import ScorerTraining, load_recipe
 
 
@@ -112,7 +112,7 @@ def test_a_seed_makes_the_same_weights_and_leaves_the_global_one_alone(rows, sho
 def test_a_tenth_of_the_digits_is_above_a_tenth(tmp_path):
     """The recipe's own architecture and schedule, in fewer folds and epochs."""
     training = dataclasses.replace(load_recipe("digits").score.training, folds=2, epochs=7)
-    rows = digits("train")
+    rows = digits_split("train")
     result = train_scorer(rows, tmp_path / "scorer", training)
     difficulty = np.asarray(score(rows, Scorer.from_pretrained(result.folder))["difficulty"])
     assert result.accuracy > 0.85
@@ -168,11 +168,11 @@ import numpy as np
 from accelerate import Accelerator
 from ddgs_hub.difficulty import Scorer, score, train_scorer
 from ddgs_hub.recipe import ScorerTraining
-from ddgs_hub.original.sources import digits
+from ddgs_hub.original.digits import digits_split
 
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2
-rows = digits("train").select(range(200))
+rows = digits_split("train").select(range(200))
 folder = sys.argv[1]
 training = ScorerTraining(model="test_resnet", image_size=16, folds=2, epochs=1, batch_size=50)
 train_scorer(rows, f"{folder}/scorer", training)

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Features, Image
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.original.reading import Wanted
+from ddgs_hub.original import ColumnNames
 from ddgs_hub.original.sources import open_source
 from ddgs_hub.recipe import Recipe, changed_keys, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.original import make_original
@@ -88,17 +88,17 @@ def test_the_columns_of_a_recipe(label: str, names: list[str], labels: list[int]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "reason"),
+    ("column_names", "reason"),
     [
-        (Wanted(), "has no column 'image': it has img, mask, coarse_label, fine_label"),
-        (Wanted(image="img"), "has no column 'label'"),
-        (Wanted(image="photo"), "has no column 'photo': it has img, mask, coarse_label, fine_label"),
-        (Wanted(image="fine_label", label="fine_label"), "fine_label"),
+        (ColumnNames(), "has no column 'image': it has img, mask, coarse_label, fine_label"),
+        (ColumnNames(image="img"), "has no column 'label'"),
+        (ColumnNames(image="photo"), "has no column 'photo': it has img, mask, coarse_label, fine_label"),
+        (ColumnNames(image="fine_label", label="fine_label"), "fine_label"),
     ],
 )
-def test_columns_that_are_not_clear(wanted: Wanted, reason: str, tmp_path: Path) -> None:
+def test_columns_that_are_not_clear(column_names: ColumnNames, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=reason):
-        open_source(str(write_cifar(tmp_path / "in")), "train", wanted=wanted)
+        open_source(str(write_cifar(tmp_path / "in")), "train", column_names=column_names)
 
 
 def test_choices_that_are_not_made_change_no_recipe(tmp_path: Path) -> None:

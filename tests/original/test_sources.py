@@ -16,10 +16,11 @@ from timm.data import ImageNetInfo
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import ROWS_PER_GROUP, parquet_path, read_rows, undecoded
-from ddgs_hub.original.mapped import load_rows
-from ddgs_hub.original.sources import digits, open_source, write_original
+from ddgs_hub.original import open_source, write_original
+from ddgs_hub.original.digits import digits_split
 from ddgs_hub.original.spool import Spool
 from ddgs_hub.original.subsets import SUBSETS
+from ddgs_hub.original.whole_splits import load_rows
 
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
 WOOF = SUBSETS["imagewoof"]
@@ -56,25 +57,25 @@ def write_source(
 
 class TestDigits:
     def test_sizes(self) -> None:
-        assert (len(digits("train")), len(digits("validation"))) == (1437, 360)
+        assert (len(digits_split("train")), len(digits_split("validation"))) == (1437, 360)
 
     def test_every_digit_is_in_one_split(self) -> None:
-        both = [*digits("train")["source_index"], *digits("validation")["source_index"]]
+        both = [*digits_split("train")["source_index"], *digits_split("validation")["source_index"]]
         assert sorted(both) == list(range(1797))
 
     def test_the_split_is_fixed(self) -> None:
         # Written down: who trained a generator on one split must never validate it on another one's images.
-        validation = np.array(digits("validation")["source_index"])
+        validation = np.array(digits_split("validation")["source_index"])
         np.testing.assert_array_equal(validation[:8], [21, 24, 28, 34, 35, 37, 39, 42])
         assert validation.sum() == 337_944
 
     def test_the_split_is_stratified(self) -> None:
-        counts = {split: np.bincount(digits(split)["label"]) for split in ("train", "validation")}
+        counts = {split: np.bincount(digits_split(split)["label"]) for split in ("train", "validation")}
         expected = (counts["train"] + counts["validation"]) * 360 / 1797
         assert np.abs(counts["validation"] - expected).max() < 1
 
     def test_images_are_the_real_ones_at_16_px(self) -> None:
-        rows = digits("validation")
+        rows = digits_split("validation")
         images = [np.asarray(image) for image in rows["image"]]
         assert {(image.shape, image.dtype) for image in images} == {((16, 16), np.dtype(np.uint8))}
         small = load_digits().images[rows["source_index"]]
@@ -87,13 +88,13 @@ class TestDigits:
         assert write_original("digits", tmp_path) == {"train": 1437, "validation": 360}
         rows = read_rows(tmp_path)
         assert rows.column_names == COLUMNS
-        assert rows["source_index"][:] == digits("train")["source_index"][:]
-        assert image_bytes(rows) == image_bytes(digits("train"))
+        assert rows["source_index"][:] == digits_split("train")["source_index"][:]
+        assert image_bytes(rows) == image_bytes(digits_split("train"))
         assert set(rows["wnid"]) == {None}
 
     def test_no_other_split(self) -> None:
         with pytest.raises(InputError, match="the built-in digits have no split 'test'"):
-            digits("test")
+            digits_split("test")
 
 
 class TestHubLayout:
@@ -303,9 +304,9 @@ def test_a_stream_is_not_decoded(tmp_path: Path, kind: str) -> None:
     for name in ("a", "b"):
         (tmp_path / "image folder" / "train" / name).mkdir(parents=True)
         (tmp_path / "image folder" / "train" / name / "0.jpg").write_bytes(NO_IMAGE)
-    (chunk,) = open_source(str(tmp_path / kind), "train").read()
-    assert chunk.table["label"].to_pylist() == [0, 1]
-    assert [image["bytes"] for image in chunk.table["image"].to_pylist()] == [NO_IMAGE] * 2
+    (batch,) = open_source(str(tmp_path / kind), "train").read()
+    assert batch.table["label"].to_pylist() == [0, 1]
+    assert [image["bytes"] for image in batch.table["image"].to_pylist()] == [NO_IMAGE] * 2
 
 
 def test_load_rows_keeps_our_columns_and_says_which_it_leaves_out(
@@ -335,7 +336,7 @@ class TestSpool:
         assert image_bytes(rows) == images
 
     def test_a_stream_keeps_every_column_and_byte(self, tmp_path: Path) -> None:
-        rows, expected = spooled("digits", "validation", tmp_path / "rows"), digits("validation")
+        rows, expected = spooled("digits", "validation", tmp_path / "rows"), digits_split("validation")
         assert rows.features == expected.features
         assert undecoded(rows).to_list() == undecoded(expected).to_list()
 

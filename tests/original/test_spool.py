@@ -55,7 +55,7 @@ def write_state(folder, state):
     whole(folder, state)
 spool._write_state = write_state
 """
-        small = "from ddgs_hub import source_rows\nsource_rows.ROWS_PER_GROUP = 10\n"
+        small = "from ddgs_hub.original import reading as source_rows\nsource_rows.ROWS_PER_GROUP = 10\n"
         killed = hub.run(kill + READ, "1", json.dumps(wanted))
         assert killed.returncode == 9, killed.stderr
         assert sorted(path.name for path in (tmp_path / "rows").glob("*.arrow")) == ["00000.arrow", "00001.arrow"]

@@ -129,7 +129,7 @@ def test_no_sample_is_lost_without_a_word(tmp_path: Path, how: str) -> None:
     assert whole[4608:4614] == b"000001"  # a header
     (tmp_path / "README.md").write_bytes(card("cat", "dog"))
     (tmp_path / "train-0.tar").write_bytes(whole)
-    assert sum(len(chunk.rows) for chunk in open_source(str(tmp_path), "train").read()) == len(LABELS)
+    assert sum(len(batch.row_numbers) for batch in open_source(str(tmp_path), "train").read()) == len(LABELS)
     (tmp_path / "train-0.tar").write_bytes(DAMAGED[how](whole))
     with pytest.raises(InputError, match=r"cannot read .* \(train\)"):
         list(open_source(str(tmp_path), "train").read())

@@ -7,7 +7,7 @@ from image_files import write
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, undecoded
-from ddgs_hub.original.sources import write_original
+from ddgs_hub.original import write_original
 
 
 class TestValidationShare:

@@ -17,7 +17,7 @@ from hub_server import HubServer
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
 from ddgs_hub.difficulty import Scorer, score
-from ddgs_hub.original.sources import write_original
+from ddgs_hub.original import write_original
 from ddgs_hub.recipe import Sample
 from ddgs_hub.sampling.datasets import distill
 from ddgs_hub.stages.builders import ScoredBuilder

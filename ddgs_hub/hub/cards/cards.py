@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ddgs_hub.core import markdown
 from ddgs_hub.core.text import one_line
-from ddgs_hub.original.sources import BUILT_IN
+from ddgs_hub.original import BUILT_IN
 from ddgs_hub.original.subsets import SUBSETS
 from ddgs_hub.recipe import Recipe
 

@@ -19,7 +19,7 @@ from ddgs_hub.hub.cards.cards import (
     render_template,
     size_category,
 )
-from ddgs_hub.original.sources import BUILT_IN
+from ddgs_hub.original import BUILT_IN
 from ddgs_hub.original.subsets import SUBSETS
 
 IMAGENET_TERMS = "https://image-net.org/download"

@@ -10,8 +10,8 @@ from timm.data import ImageNetInfo
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
+from ddgs_hub.original import write_original
 from ddgs_hub.original.imagenet import wnids_by_order
-from ddgs_hub.original.sources import write_original
 from ddgs_hub.original.subsets import SUBSETS
 
 IN1K = ImageNetInfo("imagenet-1k")

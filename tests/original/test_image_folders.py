@@ -16,9 +16,8 @@ from image_files import write
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import ROWS_PER_GROUP, read_rows, undecoded
-from ddgs_hub.original import folders
+from ddgs_hub.original import image_folders, open_source, write_original
 from ddgs_hub.original.reading import SourceRows
-from ddgs_hub.original.sources import open_source, write_original
 from ddgs_hub.original.spool import Spool
 
 KINDS = ("jpg", "JPEG", "png", "PNG", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "ico", "jp2", "tga")
@@ -29,8 +28,8 @@ Contents = dict[str, list[str]]  # class → what is in its images, in the order
 def found(rows: SourceRows) -> Contents:
     names = rows.features["label"].names
     contents: Contents = {name: [] for name in names}
-    for chunk in rows.read():
-        for row in chunk.table.to_pylist():
+    for batch in rows.read():
+        for row in batch.table.to_pylist():
             assert row["image"]["path"] is None
             contents[names[row["label"]]].append(row["image"]["bytes"].decode())
     return contents
@@ -42,8 +41,8 @@ def opened(folder: Path, split: str = "train") -> Contents:
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    folders._say.cache_clear()
-    caplog.set_level(logging.WARNING, folders.LOG.name)
+    image_folders._say.cache_clear()
+    caplog.set_level(logging.WARNING, image_folders.LOG.name)
     return caplog
 
 
@@ -61,29 +60,29 @@ class TestOrder:
         for split in ("train", "validation"):
             theirs = [Path(file).relative_to(source).as_posix() for file in builder.config.data_files[split]]
             rows = open_source(str(source), split)
-            images = [row["image"]["bytes"].decode() for chunk in rows.read() for row in chunk.table.to_pylist()]
+            images = [row["image"]["bytes"].decode() for batch in rows.read() for row in batch.table.to_pylist()]
             assert images == theirs
             assert rows.features["label"].names == sorted(classes)
 
-    def test_a_reading_goes_on_behind_any_chunk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(folders, "CHUNK_BYTES", 500)
+    def test_a_reading_goes_on_behind_any_batch(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(image_folders, "BATCH_BYTES", 500)
         paths = [f"train/{name}/{k:04d}.png" for name in "ab" for k in range(ROWS_PER_GROUP)]
         rows = open_source(str(write(tmp_path / "in", *paths)), "train")
-        chunks = list(rows.read())
-        assert len(chunks) == 2 * ROWS_PER_GROUP / 32  # 16 are read at once, of 16 bytes each
-        assert np.concatenate([chunk.rows for chunk in chunks]).tolist() == list(range(len(paths)))
-        for chunk in chunks[:: len(chunks) // 3]:
-            behind = [row for later in rows.read(position=chunk.position) for row in later.rows.tolist()]
-            assert behind == list(range(chunk.rows[-1] + 1, len(paths)))
+        batches = list(rows.read())
+        assert len(batches) == 2 * ROWS_PER_GROUP / 32  # 16 are read at once, of 16 bytes each
+        assert np.concatenate([batch.row_numbers for batch in batches]).tolist() == list(range(len(paths)))
+        for batch in batches[:: len(batches) // 3]:
+            behind = [row for later in rows.read(position=batch.position) for row in later.row_numbers.tolist()]
+            assert behind == list(range(batch.row_numbers[-1] + 1, len(paths)))
 
     def test_images_that_are_not_wanted_are_not_opened(self, tmp_path: Path) -> None:
         source = write(tmp_path / "in", *(f"train/{name}/{k}.png" for name in "ab" for k in range(3)))
         rows = open_source(str(source), "train")
         for path in (source / "train" / "a").iterdir():
             path.unlink()
-        chunks = list(rows.read(choose=lambda keys, first: np.flatnonzero(keys["label"].to_numpy() == 1).tolist()))
-        assert [chunk.rows.tolist() for chunk in chunks] == [[3, 4, 5]]
-        assert [chunk.rows.tolist() for chunk in rows.read(["label"])] == [[0, 1, 2, 3, 4, 5]]
+        batches = list(rows.read(row_filter=lambda keys, first: np.flatnonzero(keys["label"].to_numpy() == 1).tolist()))
+        assert [batch.row_numbers.tolist() for batch in batches] == [[3, 4, 5]]
+        assert [batch.row_numbers.tolist() for batch in rows.read(["label"])] == [[0, 1, 2, 3, 4, 5]]
 
 
 class TestSplits:
@@ -326,11 +325,11 @@ def test_loose_images_of_a_repository_are_read_at_one_commit(hub: HubServer) -> 
     script = """
 import json, sys
 from ddgs_hub.core.hub_client import pin_dataset
-from ddgs_hub.original.folders import open_image_folder
-from ddgs_hub.original.tree import HubTree
+from ddgs_hub.original.image_folders import open_image_folder
+from ddgs_hub.original.file_tree import HubTree
 pinned = pin_dataset("alice/loose")
 rows = open_image_folder(HubTree(pinned), "train", "alice/loose (train)", pinned=pinned)
-table = [row for chunk in rows.read() for row in chunk.table.to_pylist()]
+table = [row for batch in rows.read() for row in batch.table.to_pylist()]
 print(json.dumps([rows.features["label"].names, [[row["label"], row["image"]["bytes"].decode()] for row in table]]))
 """
     done = hub.run(script)

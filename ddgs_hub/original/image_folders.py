@@ -24,9 +24,9 @@ from ddgs_hub.core.pointers import refuse_pointer
 from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import one_line, quoted
-from ddgs_hub.original.classes import check_class_names
-from ddgs_hub.original.reading import Choose, Chunk, Chunks, Position, SourceRows
-from ddgs_hub.original.tree import Tree
+from ddgs_hub.original.class_names import check_class_names
+from ddgs_hub.original.file_tree import FileTree
+from ddgs_hub.original.reading import ReadPosition, RowBatch, RowBatches, RowFilter, SourceRows
 
 LOG = logging.getLogger(__name__)
 OTHER_LAYOUTS = (".parquet", ".arrow", ".tar")  # files that hold rows: a folder with one of them is no image folder
@@ -34,7 +34,7 @@ TRAIN, VALIDATION = "train", ("validation", "val", "valid", "dev")
 # Names of splits, and none of classes where a folder has no `train`.
 SPLIT_NAMES = (TRAIN, "training", *VALIDATION, "test", "testing", "eval", "evaluation")
 READERS = 16  # images that are read at once: disks over a network and the Hub take their time for each
-CHUNK_BYTES = 64 * 2**20  # of images in memory; it ends a chunk before it has all its rows
+BATCH_BYTES = 64 * 2**20  # of images in memory; it ends a batch before it has all its rows
 SHOWN = 8  # kinds of things that a message lists
 
 
@@ -65,7 +65,7 @@ class FolderRows(SourceRows):
     """
 
     def __init__(
-        self, tree: Tree, files: dict[str, int], names: Sequence[str], where: str, *, pinned: Pinned | None
+        self, tree: FileTree, files: dict[str, int], names: Sequence[str], where: str, *, pinned: Pinned | None
     ) -> None:
         features = Features(image=Image(), label=ClassLabel(names=list(names)))
         columns = Columns({name: name for name in features}, features)
@@ -73,23 +73,23 @@ class FolderRows(SourceRows):
         self._tree, self._paths = tree, sorted(files)
         self._labels = np.array([files[path] for path in self._paths], dtype=np.int64)
 
-    def _chunks(self, names: list[str], choose: Choose | None, position: Position | None) -> Chunks:
+    def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         first = position["row"] if position else 0
         for start in range(first, len(self._paths), ROWS_PER_GROUP):
             labels = self._labels[start : start + ROWS_PER_GROUP]
             kept = np.arange(len(labels))
-            if choose:
-                kept = np.asarray(choose(pa.table({"label": labels}), start), dtype=np.int64)
+            if row_filter:
+                kept = np.asarray(row_filter(pa.table({"label": labels}), start), dtype=np.int64)
             for rows, images in self._read(start + kept, with_images="image" in names):
                 columns = {"image": images, "label": self._labels[rows]}
-                yield Chunk(pa.table({name: columns[name] for name in names}), rows, {"row": int(rows[-1]) + 1})
+                yield RowBatch(pa.table({name: columns[name] for name in names}), rows, {"row": int(rows[-1]) + 1})
             self._bar.update(len(labels))
         return len(self._paths)
 
     def _read(
         self, rows: NDArray[np.int64], *, with_images: bool
     ) -> Iterator[tuple[NDArray[np.int64], pa.Array | None]]:
-        """These rows and their images, in pieces of `CHUNK_BYTES` where they have many."""
+        """These rows and their images, in pieces of `BATCH_BYTES` where they have many."""
         if not with_images:
             yield from [(rows, None)] if len(rows) else []
             return
@@ -98,7 +98,7 @@ class FolderRows(SourceRows):
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(0, len(rows), READERS):
                 encoded += pool.map(self._image, rows[start : start + READERS].tolist())
-                if sum(map(len, encoded)) >= CHUNK_BYTES or start + READERS >= len(rows):
+                if sum(map(len, encoded)) >= BATCH_BYTES or start + READERS >= len(rows):
                     images = pa.array([{"bytes": image, "path": None} for image in encoded], IMAGE)
                     yield rows[done : done + len(encoded)], images
                     done, encoded = done + len(encoded), []
@@ -115,7 +115,7 @@ def is_image_folder(folder: Path) -> bool:
     return not any(name.suffix in OTHER_LAYOUTS and name.stem != "metadata" for name in names)
 
 
-def open_image_folder(tree: Tree, split: str, where: str, *, pinned: Pinned | None = None) -> FolderRows:
+def open_image_folder(tree: FileTree, split: str, where: str, *, pinned: Pinned | None = None) -> FolderRows:
     """A split of images in `<split>/<class>/**`, none of which is read yet.
 
     The split `train` may also be in `<class>/**`, where no folder is called like a split; `validation`, `val`, `valid`
@@ -159,7 +159,7 @@ def open_image_folder(tree: Tree, split: str, where: str, *, pinned: Pinned | No
     return FolderRows(tree, files, names, where, pinned=pinned)
 
 
-def _find_split(folders: Sequence[str], split: str, tree: Tree) -> str:
+def _find_split(folders: Sequence[str], split: str, tree: FileTree) -> str:
     """The folder of a split; empty where the folders are classes."""
     meant = [(_key(split),), VALIDATION] if _key(split) in VALIDATION else [(_key(split),)]
     for keys in meant:
@@ -174,7 +174,7 @@ def _find_split(folders: Sequence[str], split: str, tree: Tree) -> str:
     raise InputError(f"cannot open split {quoted(split)} of {tree.name}: it has {there}{share}")
 
 
-def _find_folder(folders: Sequence[str], keys: Sequence[str], tree: Tree) -> str | None:
+def _find_folder(folders: Sequence[str], keys: Sequence[str], tree: FileTree) -> str | None:
     fitting = [name for name in folders if _key(name) in keys]
     if len(fitting) > 1:
         both = " and ".join(map(quoted, fitting))
@@ -182,7 +182,7 @@ def _find_folder(folders: Sequence[str], keys: Sequence[str], tree: Tree) -> str
     return fitting[0] if fitting else None
 
 
-def _by_class(tree: Tree, split: str, where: str) -> ClassFolders:
+def _by_class(tree: FileTree, split: str, where: str) -> ClassFolders:
     """The images in the folder of a split, which is the whole tree where it is empty."""
     found = ClassFolders()
     entries = tree.entries(split, follow=True)
@@ -211,7 +211,7 @@ def _by_class(tree: Tree, split: str, where: str) -> ClassFolders:
     return found
 
 
-def _images(tree: Tree, folder: str, found: ClassFolders) -> Iterator[str]:
+def _images(tree: FileTree, folder: str, found: ClassFolders) -> Iterator[str]:
     """The paths of all images below a folder; what else is there is counted."""
     waiting = [folder]
     while waiting:

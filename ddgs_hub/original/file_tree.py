@@ -33,7 +33,7 @@ class Entries:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-class Tree(Protocol):
+class FileTree(Protocol):
     """Folders and files below one folder; paths are relative to it, and that of itself is empty."""
 
     name: str  # in messages
@@ -62,7 +62,7 @@ class LocalTree:
         self._inside = [path.resolve() for path in (root, store) if path]
 
     def entries(self, path: str, *, follow: bool) -> Entries:
-        """See `Tree`."""
+        """See `FileTree`."""
         folder, found = self._root / path, Entries()
         above = [self._root / parent for parent in (PurePosixPath(path), *PurePosixPath(path).parents)]
         inside = [*self._inside, *(linked.resolve() for linked in above[:-1] if linked.is_symlink())]
@@ -83,7 +83,7 @@ class LocalTree:
         return found
 
     def read(self, path: str) -> bytes:
-        """See `Tree`."""
+        """See `FileTree`."""
         with (self._root / path).open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
@@ -124,11 +124,11 @@ class HubTree:
             _leave_out_hidden(folder)
 
     def entries(self, path: str, *, follow: bool) -> Entries:
-        """See `Tree`; repositories have no links."""
+        """See `FileTree`; repositories have no links."""
         return self._found[path]
 
     def read(self, path: str) -> bytes:
-        """See `Tree`."""
+        """See `FileTree`."""
         address = f"datasets/{self._pinned.id}@{self._pinned.commit}/{path}"
         with self._hub.open(address, block_size=0) as file:
             return file.read(MOST_BYTES)

@@ -17,8 +17,8 @@ from ddgs_hub.core.hub_client import NoAnswer, Pinned, cached_snapshot, patientl
 from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.original.reading import require_same_classes
-from ddgs_hub.original.resolving import has_card, reason_of, resolve_split
 from ddgs_hub.original.sources import find_dataset, rows_in_cache
+from ddgs_hub.original.split_files import has_card, reason_of, resolve_split
 from ddgs_hub.original.spool import Spool
 
 CACHE = "ddgs_hub"  # in the cache of datasets: the rows of sources
