@@ -15,7 +15,7 @@ from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset
 from ddgs_hub.hub.cards.merging import split_card
 from ddgs_hub.hub.folders.hashes import POOL_COLUMNS, hash_rows
 from ddgs_hub.recipe import Sample, parse_recipe, recipe_to_dict
-from ddgs_hub.stages.original import make_distilled
+from ddgs_hub.stages.sample import make_distilled
 
 REPO = "acme/tiny-ddgs-ipc2"
 TOKEN = "hf_" + "Alice0" * 6
