@@ -170,7 +170,7 @@ def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bo
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
     if there.recipe != wanted or there.content is None:
         return False
-    made_of, told = _made_of(original, base, recipe.model.revision), there.content.told()
+    made_of, told = _made_of(original, base, recipe.model.revision), there.content.to_dict()
     return made_of == {key: told.get(key) for key in made_of}
 
 

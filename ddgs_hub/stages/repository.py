@@ -143,7 +143,7 @@ def make_repository(
     """Writes the files of the Hub repository of a distilled dataset."""
     from ddgs_hub.hub import (
         CONTENT,
-        DatasetCard,
+        DistilledCard,
         describe_rows,
         export_dataset,
         hash_pool,
@@ -154,7 +154,7 @@ def make_repository(
     identities = {"dit": model_identity(dit), "scorer": model_identity(scorer, recipe.score.revision)}
     content = {**describe_rows(rows), "pool": hash_pool(pool), **identities}
     provenance = {**made_with(recipe), CONTENT: content}
-    card = DatasetCard(
+    card = DistilledCard(
         recipe=recipe,
         source_datasets=[name for name in (hub_id(recipe.data.original),) if name],
         classes=read_selections(distilled),

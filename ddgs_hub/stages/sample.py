@@ -57,7 +57,7 @@ def _write_repository(
         DISTILLED,
         KIND,
         ClassSelection,
-        DatasetCard,
+        DistilledCard,
         PublishedPool,
         describe_rows,
         export_dataset,
@@ -73,11 +73,11 @@ def _write_repository(
         "recipe": recipe_to_dict(recipe),
         "versions": versions,  # with which the pool was made
         "sampled": {**opened.sources, "seed": seed, "versions": {"ddgs-hub": __version__}},
-        CONTENT: {**content.told(), **describe_rows(result.rows)},
+        CONTENT: {**content.to_dict(), **describe_rows(result.rows)},
     }
     in_the_pool = int(np.bincount(opened.pool["label"]).max())
     candidates = sample.pool_size * sample.ipc if sample.pool_size else in_the_pool
-    card = DatasetCard(
+    card = DistilledCard(
         recipe=recipe,
         source_datasets=[name for name in (hub_id(recipe.data.original),) if name],
         classes=[ClassSelection(**selection) for selection in result.classes],
