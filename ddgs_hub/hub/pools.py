@@ -26,12 +26,11 @@ from ddgs_hub.core.hub_client import (
 from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import read_rows, read_tables
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.hub.folders.distilled import PROVENANCE
+from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import Provenance, read_provenance
 from ddgs_hub.original.reading import open_parquet
 from ddgs_hub.original.resolving import resolve_split
 
-POOL, ORIGINAL = "pool", "original"  # configurations of a published set, and the folders of their files
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs
 
 
@@ -115,15 +114,10 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
     )
 
 
-def config_files(folder: Path, name: str) -> list[Path]:
-    """The files of a configuration in the folder of a set that was published with its pool."""
-    return sorted(folder.glob(f"{name}/train-*.parquet"))
-
-
 def _fetch_set(spec: str) -> tuple[Path, Pinned]:
     """The published pool, its original's difficulties and what made it, in the cache of huggingface_hub."""
     name, revision = split_revision(spec)
-    patterns = [f"{POOL}/train-*.parquet", f"{ORIGINAL}/train-*.parquet", PROVENANCE]
+    patterns = [config_pattern(POOL), config_pattern(ORIGINAL), PROVENANCE]
     if constants.HF_HUB_OFFLINE:
         folder = _cached(name, revision, patterns)
     else:
@@ -162,7 +156,7 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
         return _read_columns(folder, config_files(folder, ORIGINAL) or None), None
     name, revision = split_revision(spec)
     if constants.HF_HUB_OFFLINE:
-        patterns = [f"{ORIGINAL}/train-*.parquet", "data/train-*.parquet"]
+        patterns = [config_pattern(ORIGINAL), config_pattern(DEFAULT)]
         folder = _cached(name, revision, patterns)
         return _read_columns(folder, config_files(folder, ORIGINAL) or None), Pinned(name, folder.name)
     pinned = pin_dataset(name, revision)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import ADAPTER
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.folders import hidden_sibling, refuse_existing, shared_sibling, staged_folder
 from ddgs_hub.core.processes import by_the_first, get_accelerator, is_main, wait_for_all
@@ -142,7 +143,7 @@ def _save(
         save_pipeline,
     )
 
-    adapter = folder / "adapter.safetensors"
+    adapter = folder / ADAPTER
     save_adapter(
         dit,
         adapter,

@@ -15,7 +15,7 @@ from ddgs_hub.hub import (
     DISTILLED,
     KIND,
     ClassSelection,
-    DatasetCard,
+    DistilledCard,
     PublishedPool,
     describe_rows,
     export_dataset,
@@ -133,7 +133,7 @@ def _write(
     evaluation: str = "",
     published_pool: PublishedPool | None = None,
 ) -> Path:
-    card = DatasetCard(
+    card = DistilledCard(
         recipe=recipe,
         source_datasets=original_ids(recipe),
         classes=selections,
