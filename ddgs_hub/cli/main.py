@@ -32,7 +32,7 @@ from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.processes import by_the_first
-from ddgs_hub.recipe import Recipe, Sample, load_recipe
+from ddgs_hub.recipe import Recipe, SampleSettings, load_recipe
 
 app = typer.Typer(
     name="ddgs-hub",
@@ -280,7 +280,9 @@ def sample(
     """
     from ddgs_hub.stages.sample import sample_source
 
-    settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
+    settings = SampleSettings(
+        ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size
+    )
     with claimed(output):
         show(by_the_first(lambda: sample_source(settings, pool, original, output, seed=seed)), as_json)
 

@@ -10,7 +10,7 @@ from ddgs_hub.cli.options import RevisionOption, SeedOption, TokenOption, new_fo
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import claimed, staged_folder
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 
 if TYPE_CHECKING:
     from ddgs_hub.stages.builders import PinnedBuilder
@@ -62,7 +62,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
     Args:
         description: for `--help`; the script's own docstring.
         seed: of the draw.
-        **sampling: the fields of `Sample` but `ipc`.
+        **sampling: the fields of `SampleSettings` but `ipc`.
     """
 
     def build(
@@ -78,7 +78,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
         from ddgs_hub.stages.builders import DistilledBuilder
 
         name, _, revision = pool.partition("@")
-        chosen = {"sample": Sample(ipc=ipc, **sampling), "seed": seed if draw is None else draw}
+        chosen = {"sample": SampleSettings(ipc=ipc, **sampling), "seed": seed if draw is None else draw}
         _carry_out(DistilledBuilder, {"pool": name, "revision": revision or None, **chosen}, output, streaming)
 
     _run(build, description)

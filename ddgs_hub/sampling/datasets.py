@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling import difficulty_guided_sample
 
 MARKS = {"selected": "bool", "difficulty_log": "float32", "difficulty_bin": "int64"}
@@ -22,7 +22,7 @@ class Distillation:
     Attributes:
         rows: the distilled rows: those of the pool, with `difficulty_log` (Eq. 8) and `difficulty_bin` (0 … 9).
         pool: every row of the pool, with the same columns and `selected`. Rows that were no candidates (see
-            `Sample.pool_size`) have the bin −1 and no transformed difficulty.
+            `SampleSettings.pool_size`) have the bin −1 and no transformed difficulty.
         classes: for each class its name, thresholds, counts per bin, shortfall and mean difficulty; JSON values.
     """
 
@@ -31,7 +31,7 @@ class Distillation:
     classes: list[dict[str, Any]]
 
 
-def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) -> Distillation:
+def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: int = 0) -> Distillation:
     """Samples `sample.ipc` images a class from the pool so that their difficulties follow the target (Eq. 7–9).
 
     Args:
@@ -103,7 +103,7 @@ def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) 
     return Distillation(marked.select(order).remove_columns("selected"), marked, classes)
 
 
-def _candidates(pool: Dataset, sample: Sample) -> NDArray[np.bool_]:
+def _candidates(pool: Dataset, sample: SampleSettings) -> NDArray[np.bool_]:
     """Which rows of the pool can be selected: all, or the nested pool of `sample.pool_size`."""
     if sample.pool_size is None:
         return np.ones(len(pool), bool)

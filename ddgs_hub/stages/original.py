@@ -20,7 +20,7 @@ from ddgs_hub.core.rows import class_names, read_rows, write_rows
 from ddgs_hub.original.reading import Wanted
 from ddgs_hub.original.sources import SOURCE_FILE, write_original
 from ddgs_hub.original.subsets import SUBSETS
-from ddgs_hub.recipe import Recipe, Sample
+from ddgs_hub.recipe import Recipe, SampleSettings
 from ddgs_hub.sampling.datasets import Distillation, distill
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
 
 
 def make_distilled(
-    sample: Sample, pool: Path, original: Path, output: Path, *, seed: int, mark_pool: bool = False
+    sample: SampleSettings, pool: Path, original: Path, output: Path, *, seed: int, mark_pool: bool = False
 ) -> dict[str, Any]:
     """Samples the distilled dataset from the scored pool; `mark_pool` writes in the pool what was selected."""
     from ddgs_hub.hub import open_pool
@@ -276,7 +276,7 @@ def make_distilled(
 
 
 def write_distilled(
-    sample: Sample, opened: "OpenedPool", folder: Path, *, seed: int
+    sample: SampleSettings, opened: "OpenedPool", folder: Path, *, seed: int
 ) -> tuple[Distillation, dict[str, Any]]:
     """Samples from an opened pool; writes the rows, how they were selected, and in `sampling.json` from what."""
     result = distill(opened.pool, opened.original, sample, seed=seed)

@@ -9,7 +9,7 @@ import numpy as np
 from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import staged_folder
-from ddgs_hub.recipe import Recipe, Sample, parse_recipe, recipe_to_dict
+from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
 from ddgs_hub.sampling.datasets import Distillation
 from ddgs_hub.stages.original import write_distilled
 from ddgs_hub.stages.repository import draw_sheet
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ddgs_hub.hub.provenance import Provenance
 
 
-def sample_source(sample: Sample, pool: str, original: str | None, output: Path, *, seed: int | None) -> dict[str, Any]:
+def sample_source(
+    sample: SampleSettings, pool: str, original: str | None, output: Path, *, seed: int | None
+) -> dict[str, Any]:
     """Samples a distilled dataset from a scored pool, see `open_pool`.
 
     Of a published pool whose `provenance.json` tells what made it, `output` also has a repository in its `hub/`, as a
@@ -49,7 +51,7 @@ def sample_source(sample: Sample, pool: str, original: str | None, output: Path,
 
 
 def _write_repository(
-    told: Recipe | None, sample: Sample, opened: "OpenedPool", result: Distillation, folder: Path, seed: int
+    told: Recipe | None, sample: SampleSettings, opened: "OpenedPool", result: Distillation, folder: Path, seed: int
 ) -> Path | None:
     """Writes the repository of the rows; None where what they are made of is not told."""
     from ddgs_hub.hub import (
@@ -100,7 +102,7 @@ def _recipe_of(provenance: "Provenance") -> Recipe | None:
         return None
 
 
-def _command(sample: Sample, opened: "OpenedPool", seed: int) -> str:
+def _command(sample: SampleSettings, opened: "OpenedPool", seed: int) -> str:
     """The command that samples these rows again; empty where a folder of this machine would have to be named."""
     pool, original = opened.pool_source, opened.original_source
     if pool is None or original is None:
@@ -108,7 +110,7 @@ def _command(sample: Sample, opened: "OpenedPool", seed: int) -> str:
     options: dict[str, Any] = {"pool": f"{pool.id}@{pool.commit}", "original": f"{original.id}@{original.commit}"}
     if original == pool:
         del options["original"]
-    usual = asdict(Sample())
+    usual = asdict(SampleSettings())
     chosen = {key: value for key, value in asdict(sample).items() if key == "ipc" or value != usual[key]}
     options |= {**chosen, "seed": seed, "output": f"distilled-ipc{sample.ipc}"}
     return "ddgs-hub sample " + " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())

@@ -9,8 +9,7 @@ import pytest
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.evaluate import Evaluation
 from ddgs_hub.original.spool import STATE_FILE, Spool
-from ddgs_hub.recipe import load_recipe
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe import Protocol, load_recipe
 from ddgs_hub.stages import repository as report
 from ddgs_hub.stages.finetune import describe_dit
 from ddgs_hub.stages.run import Run
