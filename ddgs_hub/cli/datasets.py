@@ -25,9 +25,9 @@ from ddgs_hub.cli.options import (
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.processes import by_the_first
-from ddgs_hub.recipe import Sample, Score
+from ddgs_hub.recipe import SampleSettings, ScoreSettings
 
-SAMPLE, SCORE = Sample(), Score()  # whose values are the defaults here, too
+SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # whose values are the defaults here, too
 
 
 def prepare(
@@ -163,7 +163,9 @@ def sample(
     """
     from ddgs_hub.stages.sample import make_distilled
 
-    settings = Sample(ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size)
+    settings = SampleSettings(
+        ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size
+    )
     with claimed(output):
         show(by_the_first(lambda: make_distilled(settings, pool, original, output, seed=seed)), as_json)
 

@@ -19,7 +19,7 @@ from ddgs_hub.cli.options import (
 )
 from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.processes import by_the_first
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
 def figures(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     output: Annotated[Path | None, typer.Option(callback=new_folder, help="Default RUN/figures.")] = None,
-    ipc: Annotated[int, typer.Option(min=1, help="Of the distilled dataset to show.")] = Sample().ipc,
+    ipc: Annotated[int, typer.Option(min=1, help="Of the distilled dataset to show.")] = SampleSettings().ipc,
 ) -> None:
     """Draw the paper's Figures 2 and 3 of a run: difficulty distributions, and distilled images with theirs.
 

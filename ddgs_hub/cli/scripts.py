@@ -10,7 +10,7 @@ from ddgs_hub.cli.options import RevisionOption, SeedOption, TokenOption, new_fo
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import claimed, staged_folder
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 
 if TYPE_CHECKING:
     from ddgs_hub.stages.builders import PinnedBuilder
@@ -81,7 +81,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
         config = {
             "pool": name,
             "revision": revision or None,
-            "sample": Sample(ipc=ipc, **sampling),
+            "sample": SampleSettings(ipc=ipc, **sampling),
             "seed": seed if draw is None else draw,
         }
         _carry_out(DistilledBuilder, config, output, streaming)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling import Selection, difficulty_guided_sample
 
 MARKS = {"selected": "bool", "difficulty_log": "float32", "difficulty_bin": "int64"}  # columns that a pool gains
@@ -24,7 +24,7 @@ class Distillation:
             by class.
         indices: the row of the pool of each of them.
         pool: every row of the pool, with the same columns and `selected`. Rows that were no candidates (see
-            `Sample.pool_size`) have the bin −1 and no transformed difficulty.
+            `SampleSettings.pool_size`) have the bin −1 and no transformed difficulty.
         classes: for each class its name, thresholds, counts per bin, shortfall and mean difficulty; JSON values.
     """
 
@@ -34,7 +34,7 @@ class Distillation:
     classes: list[dict[str, Any]]
 
 
-def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) -> Distillation:
+def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: int = 0) -> Distillation:
     """Samples `sample.ipc` images a class from the pool so that their difficulties follow the target (Eq. 7–9).
 
     Args:
@@ -51,7 +51,7 @@ def distill(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) 
     return distill_columns(pool, original, sample, seed=seed)
 
 
-def distill_columns(pool: Dataset, original: Dataset, sample: Sample, *, seed: int = 0) -> Distillation:
+def distill_columns(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: int = 0) -> Distillation:
     """`distill` of a pool whose images need not be at hand: rows are chosen by labels and difficulties alone."""
     require_columns(pool, "label", "difficulty", where="the pool")
     require_columns(original, "label", "difficulty", where="the original dataset")
@@ -91,7 +91,7 @@ def distill_columns(pool: Dataset, original: Dataset, sample: Sample, *, seed: i
     return Distillation(marked.select(indices).remove_columns("selected"), indices, marked, classes)
 
 
-def _require_enough(name: str, count: int, sample: Sample) -> None:
+def _require_enough(name: str, count: int, sample: SampleSettings) -> None:
     """Refuses a class with too few candidates."""
     if count < sample.ipc:
         raise InputError(
@@ -126,7 +126,7 @@ def _marked(
     return marked
 
 
-def _candidates(pool: Dataset, sample: Sample) -> NDArray[np.bool_]:
+def _candidates(pool: Dataset, sample: SampleSettings) -> NDArray[np.bool_]:
     """Which rows of the pool can be selected: all, or the nested pool of `sample.pool_size`."""
     if sample.pool_size is None:
         return np.ones(len(pool), bool)

@@ -32,7 +32,7 @@ from ddgs_hub.original.mapped import load_rows
 from ddgs_hub.original.reading import SourceRows
 from ddgs_hub.original.sources import open_source, pin_source
 from ddgs_hub.original.subsets import get_subset
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import distill
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class DistilledConfig(PinnedConfig):
 
     pool: str
     revision: str | None = None
-    sample: Sample = field(default_factory=Sample)
+    sample: SampleSettings = field(default_factory=SampleSettings)
     seed: int = 0
 
     def pin(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import ADAPTER
+from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.folders import hidden_sibling, refuse_existing, shared_sibling, staged_folder
 from ddgs_hub.core.processes import by_the_first, get_accelerator, is_main, wait_for_all
@@ -143,7 +143,7 @@ def _save(
         save_pipeline,
     )
 
-    adapter = folder / ADAPTER
+    adapter = folder / ADAPTER_FILE
     save_adapter(
         dit,
         adapter,
@@ -212,7 +212,7 @@ def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bo
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
     if provenance.recipe != wanted or provenance.content is None:
         return False
-    made_of, content = _made_of(read_rows(original), base, recipe.model.revision), provenance.content.told()
+    made_of, content = _made_of(read_rows(original), base, recipe.model.revision), provenance.content.to_dict()
     return made_of == {key: content.get(key) for key in made_of}
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
-from ddgs_hub.core.file_names import ADAPTER
+from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE
 from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.hub import hash_weights, hub_id
 from ddgs_hub.recipe import Recipe, recipe_to_dict
 
 LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
 # One of these is in the cache, once a model of the Hub was loaded: a classifier's, a pipeline's, an adapter's.
-LOADED = ("config.json", "transformer/config.json", ADAPTER)
+LOADED = (CONFIG_FILE, f"transformer/{CONFIG_FILE}", ADAPTER_FILE)
 
 
 def made_with(recipe: Recipe) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ddgs_hub.hub import (
     export_dataset,
     hash_pool,
 )
-from ddgs_hub.recipe import Recipe, Sample, parse_recipe, recipe_to_dict
+from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.commands import sample_command
 from ddgs_hub.stages.compare import METHODS, read_table
 from ddgs_hub.stages.figures import draw_sheet, read_selections
@@ -63,7 +63,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
 
 def write_sampled_repository(
     recipe: Recipe,
-    sample: Sample,
+    sample: SampleSettings,
     opened: "OpenedPool",
     rows: Dataset,
     classes: Sequence[Mapping[str, Any]],
@@ -93,7 +93,7 @@ def write_sampled_repository(
         "recipe": recipe_to_dict(recipe),
         "versions": versions,  # with which the pool was made
         "sampled": {**opened.sources, "seed": seed, "versions": library_versions()},
-        CONTENT: {**content.told(), **describe_rows(rows)},
+        CONTENT: {**content.to_dict(), **describe_rows(rows)},
     }
     in_the_pool = int(np.bincount(opened.columns["label"]).max())
     candidates = sample.pool_size * sample.ipc if sample.pool_size else in_the_pool

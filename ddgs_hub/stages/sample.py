@@ -16,7 +16,7 @@ from datasets.fingerprint import generate_random_fingerprint
 
 from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import write_rows, write_split
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
 from ddgs_hub.stages.folders import SAMPLING, SELECTIONS, write_json
 from ddgs_hub.stages.repository import recipe_of, write_sampled_repository
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def make_distilled(
-    sample: Sample,
+    sample: SampleSettings,
     pool: str | Path,
     original: str | Path | None,
     output: Path,

@@ -28,7 +28,7 @@ from ddgs_hub.hub import check_push, publish
 from ddgs_hub.original.sources import SOURCE_FILE
 from ddgs_hub.original.spool import Fetching, Spool
 from ddgs_hub.original.subsets import get_subset
-from ddgs_hub.recipe import Score
+from ddgs_hub.recipe import ScoreSettings
 from ddgs_hub.sampling import difficulty_histogram
 from ddgs_hub.stages.score_request import ScoreRequest
 from ddgs_hub.stages.scored_repository import write_scored_repository
@@ -107,7 +107,7 @@ def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, priv
 
 
 def score_in_place(
-    folder: Path, scorer: str | Path, *, revision: str | None = None, batch_size: int = Score().batch_size
+    folder: Path, scorer: str | Path, *, revision: str | None = None, batch_size: int = ScoreSettings().batch_size
 ) -> str:
     """Adds `difficulty` to the training split of a folder; its other splits and `source.json` stay as they are.
 

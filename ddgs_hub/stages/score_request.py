@@ -6,7 +6,7 @@ from pathlib import Path
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.places import expanded
 from ddgs_hub.original.spool import Spool
-from ddgs_hub.recipe import Score
+from ddgs_hub.recipe import ScoreSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class ScoreRequest:
     config: str | None = None
     revision: str | None = None
     with_images: bool | None = None
-    batch_size: int = Score().batch_size
+    batch_size: int = ScoreSettings().batch_size
 
     @property
     def key(self) -> str:

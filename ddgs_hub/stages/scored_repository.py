@@ -17,7 +17,7 @@ from ddgs_hub.hub import CONTENT, ScoredCard, hash_weights, is_imagenet, why_wit
 from ddgs_hub.hub.folders.hashes import hash_tables
 from ddgs_hub.original.imagenet import wnids_by_order
 from ddgs_hub.original.spool import Spool
-from ddgs_hub.recipe import Score
+from ddgs_hub.recipe import ScoreSettings
 from ddgs_hub.stages.commands import command_line
 from ddgs_hub.stages.folders import DIFFICULTY_FIGURE
 from ddgs_hub.stages.provenance import library_versions
@@ -97,7 +97,7 @@ def _provenance(
 
 def _command(request: ScoreRequest, pinned: Pinned | None) -> str:
     """The command line that makes the same again, without folder names of this machine."""
-    usual = Score()
+    usual = ScoreSettings()
     images = {None: (), True: ("--images",), False: ("--no-images",)}[request.with_images]
     return command_line(
         "score",
