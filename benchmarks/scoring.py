@@ -25,7 +25,7 @@ from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, s
 from ddgs_hub.core.images import image_batches
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.difficulty.margins import Margins, difficulties, has_bfloat16
-from ddgs_hub.original.subsets import SUBSETS
+from ddgs_hub.original import SUBSETS
 
 MODULE = "benchmarks.scoring"
 SUBSET = SUBSETS["imagenette"]

@@ -15,7 +15,7 @@ from hub_server import HubServer
 from PIL import Image as PILImage
 from timm.data import ImageNetInfo
 
-from ddgs_hub.original.subsets import SUBSETS
+from ddgs_hub.original import SUBSETS
 
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
 WOOF = SUBSETS["imagewoof"]

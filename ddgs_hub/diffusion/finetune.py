@@ -21,7 +21,7 @@ from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit, trained_parame
 from ddgs_hub.diffusion.dit import null_class
 from ddgs_hub.diffusion.latents import BatchSource, LatentCache, diffusion_loss
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
-from ddgs_hub.recipe import Finetune
+from ddgs_hub.recipe import FinetuneSettings
 
 LOSSES = ("diffusion", "representativeness", "diversity")  # of every step, in the log
 
@@ -29,7 +29,7 @@ LOSSES = ("diffusion", "representativeness", "diversity")  # of every step, in t
 def finetune(
     dit: DiTTransformer2DModel,
     cache: LatentCache,
-    recipe: Finetune,
+    recipe: FinetuneSettings,
     *,
     seed: int = 0,
     accelerator: Accelerator | None = None,
@@ -110,7 +110,9 @@ def gather_with_gradient(tensor: Tensor, gather: Callable[[Tensor], Tensor], ran
     return torch.cat([rows[:start], tensor, rows[start + len(tensor) :]])
 
 
-def _key(dit: DiTTransformer2DModel, cache: LatentCache, recipe: Finetune, seed: int, accelerator: Accelerator) -> str:
+def _key(
+    dit: DiTTransformer2DModel, cache: LatentCache, recipe: FinetuneSettings, seed: int, accelerator: Accelerator
+) -> str:
     """A fingerprint of what decides the weights: not how often they are saved, nor how many processes work."""
     settings = [asdict(replace(recipe, save_every=1)), seed, accelerator.mixed_precision]
     return fingerprint(dit, cache.mean, cache.log_variance, cache.labels, settings)

@@ -10,7 +10,7 @@ from datasets import Dataset, DatasetInfo, Image, concatenate_datasets
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.hub.provenance import Provenance
-from ddgs_hub.original.whole_splits import cached_rows
+from ddgs_hub.original import cached_rows
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import mix
 from ddgs_hub.evaluation.images import same_classes
-from ddgs_hub.hub.folders.distilled import PROVENANCE
 from ddgs_hub.hub.joining import ScoredSource, join_scores
+from ddgs_hub.hub.layout import PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, read_provenance
 from ddgs_hub.hub.publishing.remote import Version
-from ddgs_hub.original.sources import find_dataset
-from ddgs_hub.original.whole_splits import load_pinned, load_rows
+from ddgs_hub.original import find_dataset, load_pinned, load_rows
 from ddgs_hub.recipe import parse_section
 
 NUMBER = "number"  # a column that the transforms see: of a row, for messages

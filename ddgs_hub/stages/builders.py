@@ -18,21 +18,25 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from datasets import ArrowBasedBuilder, BuilderConfig, Dataset, DatasetInfo, Features, SplitGenerator, Value
 from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
 
-from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import ROWS_PER_GROUP
-from ddgs_hub.original import check_every_class, original_rows
-from ddgs_hub.original.reading import SourceRows
-from ddgs_hub.original.sources import open_source, pin_source
-from ddgs_hub.original.subsets import get_subset
-from ddgs_hub.original.whole_splits import load_rows
-from ddgs_hub.recipe import Sample
+from ddgs_hub.original import (
+    SourceRows,
+    check_every_class,
+    get_subset,
+    load_rows,
+    open_source,
+    original_rows,
+    pin_source,
+)
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import distill
 
 if TYPE_CHECKING:
@@ -50,7 +54,7 @@ class PinnedConfig(BuilderConfig, ABC):
 
     def hash(self) -> str:
         """A hash of all that decides the rows, when it is pinned: these settings and the version of this package."""
-        return Hasher.hash(json.dumps([__version__, asdict(self)]))
+        return Hasher.hash(json.dumps([version("ddgs-hub"), asdict(self)]))
 
 
 @dataclass(kw_only=True)
@@ -108,7 +112,7 @@ class DistilledConfig(PinnedConfig):
 
     pool: str
     revision: str | None = None
-    sample: Sample = field(default_factory=Sample)
+    sample: SampleSettings = field(default_factory=SampleSettings)
     seed: int = 0
 
     def pin(self) -> None:
@@ -187,11 +191,11 @@ class ScoredBuilder(PinnedBuilder):
         from ddgs_hub.difficulty import BatchScorer, Scorer  # imported here: it brings torch
         from ddgs_hub.difficulty.stream import score_tables
 
-        features, batches = original_rows(source, self._subset)
+        features, chunks = original_rows(source, self._subset)
         names, schema = features["label"].names, features.arrow_schema
         scorer = Scorer.from_pretrained(self.config.scorer, revision=self.config.scorer_revision)
         batch_scorer = BatchScorer(scorer, names, self._subset.wnids if self._subset else None)
-        tables = (batch.table.select(schema.names).cast(schema) for batch in batches)
+        tables = (chunk.table.select(schema.names).cast(schema) for chunk in chunks)
         present: set[int] = set()
         for number, table in enumerate(score_tables(tables, batch_scorer, self.config.batch_size)):
             present.update(table.column("label").to_pylist())

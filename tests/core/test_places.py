@@ -10,7 +10,7 @@ from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import parquet_path, read_rows
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.weights import read_headers
-from ddgs_hub.original.sources import open_source
+from ddgs_hub.original import open_source
 
 READERS: dict[str, Callable[[Path], object]] = {
     "JSON": lambda path: read_bytes(path, "facts.json"),

@@ -4,8 +4,8 @@ from timm.data import ImageNetInfo
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.difficulty.classes import ScorerClasses
+from ddgs_hub.original import SUBSETS
 from ddgs_hub.original.imagenet import in_imagenets_order
-from ddgs_hub.original.subsets import SUBSETS
 
 LEMMAS = ImageNetInfo("imagenet-1k").label_descriptions()
 

@@ -16,7 +16,7 @@ from ddgs_hub.cli import main as cli
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.diffusion import convert_original_checkpoint, load_dit, sample_latents
-from ddgs_hub.original.subsets import SUBSETS
+from ddgs_hub.original import SUBSETS
 
 SMALL = {"hidden_size": 384, "depth": 1, "num_heads": 6}  # the width of DiT-S, whose heads are inferred
 

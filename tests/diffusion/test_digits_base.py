@@ -18,7 +18,7 @@ from ddgs_hub.diffusion.codec import Codec, cropped_images, to_float, train_auto
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
 from ddgs_hub.diffusion.latents import BatchSource
 from ddgs_hub.recipe import load_recipe
-from ddgs_hub.stages.original import LOSSES
+from ddgs_hub.stages.folders import LOSSES
 
 FIRST = 25  # steps that are made again
 

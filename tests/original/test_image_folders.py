@@ -16,9 +16,7 @@ from image_files import write
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import ROWS_PER_GROUP, read_rows, undecoded
-from ddgs_hub.original import image_folders, open_source, write_original
-from ddgs_hub.original.reading import SourceRows
-from ddgs_hub.original.spool import Spool
+from ddgs_hub.original import SourceRows, Spool, image_folders, open_source, write_original
 
 KINDS = ("jpg", "JPEG", "png", "PNG", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "ico", "jp2", "tga")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

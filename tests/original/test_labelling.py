@@ -10,9 +10,7 @@ from timm.data import ImageNetInfo
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.original import write_original
-from ddgs_hub.original.imagenet import wnids_by_order
-from ddgs_hub.original.subsets import SUBSETS
+from ddgs_hub.original import SUBSETS, wnids_by_order, write_original
 
 IN1K = ImageNetInfo("imagenet-1k")
 WNIDS, NAMES = IN1K.label_names(), IN1K.label_descriptions()

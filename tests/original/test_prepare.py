@@ -11,8 +11,7 @@ from datasets import ClassLabel, Features, Image
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.original import ColumnNames
-from ddgs_hub.original.sources import open_source
+from ddgs_hub.original import ColumnNames, open_source
 from ddgs_hub.recipe import Recipe, changed_keys, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.original import make_original
 

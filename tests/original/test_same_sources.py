@@ -14,8 +14,7 @@ from hub_server import HubServer
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
-from ddgs_hub.original import open_source, write_original
-from ddgs_hub.original.spool import Spool
+from ddgs_hub.original import Spool, open_source, write_original
 
 IMAGES = [encoded(k) for k in range(4)]
 LABELS = [0, 0, 1, 1]

@@ -16,11 +16,8 @@ from timm.data import ImageNetInfo
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import ROWS_PER_GROUP, parquet_path, read_rows, undecoded
-from ddgs_hub.original import open_source, write_original
+from ddgs_hub.original import SUBSETS, Spool, load_rows, open_source, write_original
 from ddgs_hub.original.digits import digits_split
-from ddgs_hub.original.spool import Spool
-from ddgs_hub.original.subsets import SUBSETS
-from ddgs_hub.original.whole_splits import load_rows
 
 WNIDS = ImageNetInfo("imagenet-1k").label_names()
 WOOF = SUBSETS["imagewoof"]

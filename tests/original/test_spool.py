@@ -13,8 +13,7 @@ from datasets import ClassLabel, Dataset, concatenate_datasets
 from hub_datasets import FILE, IMAGENET, IMAGES, LABELS, READ, card, check_woof, encoded, parquet, read, shard
 from hub_server import HubServer
 
-from ddgs_hub.original import spool
-from ddgs_hub.original.spool import Spool
+from ddgs_hub.original import Spool, spool
 
 
 class TestGoingOn:
@@ -148,7 +147,7 @@ def test_memory_does_not_grow_with_the_source(hub: HubServer, capsys: pytest.Cap
     script = """
 import sys, tempfile
 from pathlib import Path
-from ddgs_hub.original.spool import Spool
+from ddgs_hub.original import Spool
 spool = Spool(sys.argv[1], "train", Path(tempfile.mkdtemp()))
 spool.open()
 spool.fetch()

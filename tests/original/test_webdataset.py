@@ -10,7 +10,7 @@ from hub_server import HubServer
 from timm.data import ImageNetInfo
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.original.sources import open_source
+from ddgs_hub.original import open_source
 
 LABELS = [0, 1, 1, 0, 1, 0, 0, 1]  # more than datasets looks at to find the features
 
@@ -104,7 +104,7 @@ def test_no_answer_is_left_open_for_the_garbage_collector(hub: HubServer) -> Non
     look = """
 import gc
 from huggingface_hub.hf_file_system import HfFileSystemStreamFile
-from ddgs_hub.original.sources import open_source
+from ddgs_hub.original import open_source
 gc.disable()
 opened = open_source("acme/in1k", "train")
 streams = [found for found in gc.get_objects() if isinstance(found, HfFileSystemStreamFile)]

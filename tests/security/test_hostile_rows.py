@@ -18,9 +18,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded, write_rows
 from ddgs_hub.hub import open_pool
 from ddgs_hub.hub.folders.hashes import hash_pool
-from ddgs_hub.original import open_source, write_original
-from ddgs_hub.original.spool import Spool
-from ddgs_hub.original.whole_splits import load_rows
+from ddgs_hub.original import Spool, load_rows, open_source, write_original
 
 NAMES = ["cat", "dog"]
 ADDRESSES = (

@@ -21,7 +21,7 @@ from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import split_revision
 from ddgs_hub.core.rows import read_rows, write_rows
-from ddgs_hub.hub import describe_rows, publish_dataset
+from ddgs_hub.hub import describe_rows, publish
 from ddgs_hub.recipe import changed_keys
 
 SHARD = "train-00000-of-00001.parquet"
@@ -68,7 +68,7 @@ def shard(folder):
 
 
 def test_the_published_pool_gives_the_runs_own_rows(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     pinned = {"id": REPO, "commit": the_repository(hub).tags["v1.0.0"]}
     calls = [
         ["--pool", f"{REPO}@v1.0.0"],
@@ -104,7 +104,7 @@ def test_the_commands(hub, pooled, tmp_path):
 
 
 def test_a_scored_dataset_as_original_is_read_without_its_images(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     big = make_rows(*range(200, 220)).remove_columns(["image", "seed"])
     noise = [{"bytes": os.urandom(200_000), "path": None} for _ in range(20)]
     write_rows(big.add_column("image", noise, feature=Image()), tmp_path / "scored")
@@ -121,7 +121,7 @@ def test_a_scored_dataset_as_original_is_read_without_its_images(hub, api, poole
 
 
 def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     home, offline = tmp_path / "home", {"HF_HUB_OFFLINE": "1"}
     calls = [["--pool", f"{REPO}@v1.0.0"], ["--pool", REPO]]
     for (code, _, err, _), call in zip(sample(hub, tmp_path, *calls, home=home, env=offline), calls, strict=True):
@@ -146,8 +146,8 @@ def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
 
 
 def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
-    publish_dataset(export(tmp_path / "alone"), REPO, api=api)
-    publish_dataset(pooled, "acme/pooled", pool=True, api=api)
+    publish(export(tmp_path / "alone"), REPO, api=api)
+    publish(pooled, "acme/pooled", pool=True, api=api)
     hub.set_private(hub.repository("dataset", "acme/pooled"), True)
     hub.add_repository("dataset", "acme/half", {f"pool/{SHARD}": shard(pooled / "pool")})
     hub.add_repository("dataset", "acme/words", {"data.csv": b"a,b\n1,2\n"})
@@ -181,12 +181,12 @@ def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
 
 
 def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     commit_of, other = the_repository(hub).tags["v1.0.0"], "acme/tiny-ddgs-ipc5"
     ((code, out, err, folder),) = sample(hub, tmp_path / "out", ["--pool", REPO, "--ipc", "5", "--weight", "0.25"])
     assert (code, out.splitlines()[-1]) == (0, f"to publish: {folder}/hub/tiny-ddgs-ipc5, with its card"), err
     assert shard(folder / "hub/tiny-ddgs-ipc5") == shard(folder)
-    made = publish_dataset(folder, other, api=api)
+    made = publish(folder, other, api=api)
     assert made.version == "v1.0.0"
     told, theirs = provenance(hub.repository("dataset", other)), provenance(the_repository(hub))
     assert told["content"] == {**theirs["content"], **describe_rows(read_rows(folder))}
@@ -203,15 +203,15 @@ def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
     ((code, _, err, again),) = sample(hub, tmp_path / "again", command.split())
     assert shard(again) == shard(folder), err
     # As the next version of the set whose pool it is, it is one with other rows, and the pool stays.
-    made = publish_dataset(folder, REPO, api=api)
+    made = publish(folder, REPO, api=api)
     assert (made.version, made.changes) == ("v1.1.0", "new rows from the same pool")
     assert configs(the_repository(hub)) == ["default", "original", "pool"]
     with pytest.raises(InputError, match="is in no run folder with a pool/: publish it from its run"):
-        publish_dataset(folder, REPO, pool=True, api=api)
+        publish(folder, REPO, pool=True, api=api)
 
 
 def test_no_repository_where_it_is_not_told_what_made_the_pool(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     files = {name: the_repository(hub).read(name) for name in (f"pool/{SHARD}", f"original/{SHARD}")}
     told = provenance(the_repository(hub))
     unknown = {**told, "recipe": {**told["recipe"], "of_tomorrow": 1}}
@@ -228,7 +228,7 @@ def test_no_repository_where_it_is_not_told_what_made_the_pool(hub, api, pooled,
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "during"}, {"drop": "before"}], ids=str)
 def test_a_hub_that_stumbles(hub, api, pooled, tmp_path, fault):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     planned = [hub.fail(f"(GET|HEAD) .*{part}", **fault) for part in ("/revision/v1.0.0", "/tree/", "/resolve/.*pool")]
     ((code, _, err, folder),) = sample(hub, tmp_path / "out", ["--pool", f"{REPO}@v1.0.0"])
     assert code == 0, err

@@ -19,8 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ddgs_hub.core import markdown
 from ddgs_hub.core.text import one_line
-from ddgs_hub.original import BUILT_IN
-from ddgs_hub.original.subsets import SUBSETS
+from ddgs_hub.hub.layout import DEFAULT, config_pattern, public_name
+from ddgs_hub.original import BUILT_IN, SUBSETS
 from ddgs_hub.recipe import Recipe
 
 # A wheel has the templates inside the package, a source checkout beside it.
@@ -88,7 +88,7 @@ class PublishedPool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetCard:
+class DistilledCard:
     """What the card of a distilled dataset says.
 
     Attributes:
@@ -135,7 +135,7 @@ class DatasetCard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelCard:
+class DiTCard:
     """What the card of a fine-tuned DiT says.
 
     Attributes:
@@ -212,16 +212,16 @@ class ScorerCard:
         return f"{self.owner or OWNER}/{self.name}"
 
 
-def render_card(card: DatasetCard | ModelCard | ScorerCard) -> str:
+def render_card(card: DistilledCard | DiTCard | ScorerCard) -> str:
     """The whole text of a README.md: YAML front matter, then Markdown. The same card gives the same text."""
     values: dict[str, Any] = {"card": card, "recipe": card.recipe, "citation": CITATION, "built_in": BUILT_IN}
     values |= {"owner_note": "" if card.owner and card.version else OWNER_NOTE, "hand_written": HAND_WRITTEN}
     values["pin"] = f"revision={markdown.literal(card.version or VERSION)}"
     values["subset"] = SUBSETS[card.recipe.data.subset] if card.recipe.data.subset else None
-    if isinstance(card, DatasetCard):
+    if isinstance(card, DistilledCard):
         values |= {"columns": column_types(card.info), "num_rows": _num_rows(card)}
         return render_template("distilled_dataset.md.jinja", values, _dataset_metadata(card))
-    if isinstance(card, ModelCard):
+    if isinstance(card, DiTCard):
         return render_template("dit.md.jinja", values, _model_metadata(card))
     return render_template("scorer.md.jinja", values, _scorer_metadata(card))
 
@@ -241,9 +241,9 @@ def with_repository(card: str, repo_id: str, version: str = "") -> str:
     return named.replace(f', revision="{VERSION}"', pin)
 
 
-def configuration(name: str, folder: str, rows_sha256: str) -> dict[str, Any]:
-    """The entry of `configs` for the Parquet files of a folder."""
-    entry = {"config_name": name, "data_files": [{"split": "train", "path": f"{folder}/train-*.parquet"}]}
+def configuration(name: str, rows_sha256: str) -> dict[str, Any]:
+    """The entry of `configs` for the Parquet files of a configuration."""
+    entry = {"config_name": name, "data_files": [{"split": "train", "path": config_pattern(name)}]}
     # load_dataset keys its cache of a local folder by the front matter and not by the files: without a mark of the
     # rows in it, rows that were written anew into the same folder come back as the old ones.
     return {**entry, "description": f"rows sha256:{rows_sha256}"} if rows_sha256 else entry
@@ -259,7 +259,7 @@ def size_category(num_rows: int) -> str:
     return SIZE_CATEGORIES[bisect_right([10**power for power in range(3, 13)], num_rows)]
 
 
-def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
+def _dataset_metadata(card: DistilledCard) -> DatasetCardData:
     num_rows = _num_rows(card)
     metadata = DatasetCardData(
         license=one_line(card.recipe.hub.license),
@@ -268,14 +268,14 @@ def _dataset_metadata(card: DatasetCard) -> DatasetCardData:
         task_categories=["image-classification"],
         source_datasets=list(card.source_datasets) or None,
         tags=["dataset-distillation", "ddgs", f"ipc-{card.recipe.sample.ipc}", "synthetic"],
-        configs=[configuration("default", "data", card.rows_sha256)],
+        configs=[configuration(DEFAULT, card.rows_sha256)],
     )
     if card.info is not None:
-        DatasetInfosDict({"default": card.info}).to_dataset_card_data(metadata)
+        DatasetInfosDict({DEFAULT: card.info}).to_dataset_card_data(metadata)
     return metadata
 
 
-def _model_metadata(card: ModelCard) -> ModelCardData:
+def _model_metadata(card: DiTCard) -> ModelCardData:
     metadata = ModelCardData(
         license=one_line(card.license),
         license_name=card.license_name and one_line(card.license_name),
@@ -301,7 +301,7 @@ def _scorer_metadata(card: ScorerCard) -> ModelCardData:
     )
 
 
-def _num_rows(card: DatasetCard) -> int | None:
+def _num_rows(card: DistilledCard) -> int | None:
     """Rows of the split `train`; None where they are not known."""
     return None if card.info is None or card.info.splits is None else card.info.splits["train"].num_examples
 
@@ -347,8 +347,3 @@ def _shell(command: str) -> str:
     """A command line, over several lines where it is long."""
     command = markdown.block(command)
     return command if len(command) <= WIDTH else command.replace(" --", " \\\n    --")
-
-
-def public_name(name: str) -> str:
-    """A Hub id as it is, of a local path the last part: a card does not tell where its author keeps files."""
-    return Path(name).name if name.startswith(("/", ".", "~")) else name

@@ -10,8 +10,8 @@ from huggingface_hub.utils import yaml_dump
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.cards.cards import HAND_WRITTEN
+from ddgs_hub.hub.layout import DEFAULT
 
-DEFAULT = "default"  # the configuration that is always ours
 # A later card that lacks one of these means it so: the old value was generated, too.
 GENERATED = (
     *("license", "pretty_name", "size_categories", "task_categories", "source_datasets"),

@@ -10,9 +10,8 @@ from huggingface_hub import DatasetCardData
 
 from ddgs_hub.hub.cards.cards import configuration
 from ddgs_hub.hub.cards.merging import split_card
-from ddgs_hub.hub.pools import ORIGINAL, POOL
+from ddgs_hub.hub.layout import POOL_CONFIGS
 
-POOL_CONFIGS = (ORIGINAL, POOL)  # configurations, and the folders of their files
 # The section stands before this heading; in a card without a pool there is nothing.
 _PLACE = re.compile(r"(^## The pool\n.*?)?(?=^## How it was made\n)", re.DOTALL | re.MULTILINE)
 
@@ -29,7 +28,7 @@ def with_pool(card: str, files: Mapping[str, ConfigFiles], section: str) -> str:
     metadata, text = split_card(card, "the generated card")
     data = DatasetCardData(**metadata)
     others = [entry for entry in data["configs"] if entry["config_name"] not in POOL_CONFIGS]
-    data["configs"] = others + [configuration(name, name, files[name].rows_sha256) for name in POOL_CONFIGS]
+    data["configs"] = others + [configuration(name, files[name].rows_sha256) for name in POOL_CONFIGS]
     DatasetInfosDict({name: files[name].info for name in POOL_CONFIGS}).to_dataset_card_data(data)
     return f"---\n{data.to_yaml()}\n---\n{with_pool_section(text, section)}"
 

@@ -19,8 +19,8 @@ from ddgs_hub.hub.cards.cards import (
     render_template,
     size_category,
 )
-from ddgs_hub.original import BUILT_IN
-from ddgs_hub.original.subsets import SUBSETS
+from ddgs_hub.hub.layout import DEFAULT, config_pattern
+from ddgs_hub.original import BUILT_IN, SUBSETS
 
 IMAGENET_TERMS = "https://image-net.org/download"
 
@@ -121,14 +121,14 @@ def _metadata(card: ScoredCard) -> DatasetCardData:
         tags=["dataset-distillation", "ddgs", "difficulty"],
         configs=[
             {
-                "config_name": "default",
-                "data_files": [{"split": card.split, "path": f"data/{card.split}-*.parquet"}],
-                # A mark of the rows, for load_dataset's cache of a local folder: see `DatasetCard`.
+                "config_name": DEFAULT,
+                "data_files": [{"split": card.split, "path": config_pattern(DEFAULT, card.split)}],
+                # A mark of the rows, for load_dataset's cache of a local folder: see `DistilledCard`.
                 "description": f"rows {card.rows_hash}",
             }
         ],
     )
     if card.imagenet:
         metadata["license_name"], metadata["license_link"] = "imagenet", IMAGENET_TERMS
-    DatasetInfosDict({"default": card.info}).to_dataset_card_data(metadata)
+    DatasetInfosDict({DEFAULT: card.info}).to_dataset_card_data(metadata)
     return metadata

@@ -15,8 +15,8 @@ from huggingface_hub import ModelCard as HubModelCard
 
 from ddgs_hub.hub import (
     ClassSelection,
-    DatasetCard,
-    ModelCard,
+    DistilledCard,
+    DiTCard,
     ScoredCard,
     ScorerCard,
     render_card,
@@ -77,7 +77,7 @@ def from_scratch() -> Recipe:
     )
 
 
-def full_dataset_card() -> DatasetCard:
+def full_dataset_card() -> DistilledCard:
     samoyed = ClassSelection(
         name="Samoyed",
         bottom=3,
@@ -100,7 +100,7 @@ def full_dataset_card() -> DatasetCard:
         smoothed=True,
     )
     splits = SplitDict({"train": SplitInfo("train", num_bytes=2_000_000, num_examples=20)})
-    return DatasetCard(
+    return DistilledCard(
         recipe=imagewoof(),
         owner="someone",
         version="v1.0.0",
@@ -115,8 +115,8 @@ def full_dataset_card() -> DatasetCard:
     )
 
 
-def full_model_card() -> ModelCard:
-    return ModelCard(
+def full_model_card() -> DiTCard:
+    return DiTCard(
         recipe=imagewoof(),
         name="imagewoof-dit",
         owner="someone",
@@ -147,12 +147,12 @@ def full_scorer_card() -> ScorerCard:
     )
 
 
-CARDS: dict[str, DatasetCard | ModelCard | ScorerCard] = {
+CARDS: dict[str, DistilledCard | DiTCard | ScorerCard] = {
     "distilled_dataset": full_dataset_card(),
-    "distilled_dataset_minimal": DatasetCard(recipe=from_scratch()),
+    "distilled_dataset_minimal": DistilledCard(recipe=from_scratch()),
     "dit": full_model_card(),
     "dit_adapter": dataclasses.replace(full_model_card(), pipeline=False),
-    "dit_minimal": ModelCard(recipe=from_scratch(), name="mine-dit"),
+    "dit_minimal": DiTCard(recipe=from_scratch(), name="mine-dit"),
     "scorer": full_scorer_card(),
     "scorer_minimal": ScorerCard(recipe=from_scratch(), name="mine-scorer"),
 }
@@ -238,14 +238,14 @@ def test_evaluation_says_which_accuracy_is_reported() -> None:
 
 
 def test_preset_distribution_is_named() -> None:
-    text = render_card(DatasetCard(recipe=imagewoof(sample={"distribution": "cliff", "ipc": 20})))
+    text = render_card(DistilledCard(recipe=imagewoof(sample={"distribution": "cliff", "ipc": 20})))
     assert "follows the preset distribution `cliff`" in text
     assert "distribution of the original images" not in text
     assert 'load_dataset("OWNER/imagewoof-ddgs-ipc20", split="train", revision="VERSION")' in text
 
 
-@pytest.mark.parametrize("card", [DatasetCard(recipe=imagewoof()), ModelCard(recipe=imagewoof(), name="x")])
-def test_a_published_card_has_no_placeholder(card: DatasetCard | ModelCard) -> None:
+@pytest.mark.parametrize("card", [DistilledCard(recipe=imagewoof()), DiTCard(recipe=imagewoof(), name="x")])
+def test_a_published_card_has_no_placeholder(card: DistilledCard | DiTCard) -> None:
     text = render_card(card)
     assert "`OWNER` stands for" in text
     named = with_repository(text, "acme/pets", "v2.0.1")
@@ -284,7 +284,7 @@ def test_adapter_of_a_shipped_base_names_where_the_base_is() -> None:
             "hub": {"dataset": "d", "pretty_name": "D"},
         }
     )
-    text = render_card(ModelCard(recipe=recipe, name="x", adapter=True))
+    text = render_card(DiTCard(recipe=recipe, name="x", adapter=True))
     assert "\ndit = load_dit(adapter)\n" in text
     assert "BASE" not in text
 

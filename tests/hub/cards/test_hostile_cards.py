@@ -13,8 +13,8 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import printable
 from ddgs_hub.hub import (
     ClassSelection,
-    DatasetCard,
-    ModelCard,
+    DistilledCard,
+    DiTCard,
     PublishedPool,
     ScoredCard,
     ScorerCard,
@@ -60,7 +60,7 @@ def hostile_recipe(recipe: Recipe, text: str) -> Recipe:
     return dataclasses.replace(recipe, hub=hub, data=data, codec=codec, model=model, score=score)
 
 
-def dataset_card(text: str) -> DatasetCard:
+def dataset_card(text: str) -> DistilledCard:
     card = full_dataset_card()
     row = {field.name: getattr(card.classes[0], field.name) for field in dataclasses.fields(ClassSelection)}
     return dataclasses.replace(
@@ -79,8 +79,8 @@ def dataset_card(text: str) -> DatasetCard:
     )
 
 
-def model_card(text: str, recipe: Recipe) -> ModelCard:
-    return ModelCard(
+def model_card(text: str, recipe: Recipe) -> DiTCard:
+    return DiTCard(
         recipe=hostile_recipe(recipe, text),
         name=text,
         license=text,

@@ -166,7 +166,7 @@ def test_real_imagenet_by(
 
 
 def test_real_imagenette(hub: HubServer, large: Forker, shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    from ddgs_hub.original.subsets import SUBSETS
+    from ddgs_hub.original import SUBSETS
 
     subset, path = SUBSETS["imagenette"], parquet_path(shared_data("imagenette224"), "validation")
     hub.add_repository("dataset", "acme/nette", {f"data/{path.name}": path.read_bytes()})
