@@ -22,7 +22,7 @@ from timm.models import save_for_hf
 from torchvision import transforms
 
 from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, synchronize
-from ddgs_hub.core.images import image_batches
+from ddgs_hub.core.image_batches import image_batches
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.difficulty.margins import Margins, difficulties, has_bfloat16
 from ddgs_hub.original import SUBSETS

@@ -23,8 +23,8 @@ from ddgs_hub.cli.options import (
     show,
 )
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.staging import claimed
 from ddgs_hub.recipe import SampleSettings, ScoreSettings
 
 SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # whose values are the defaults here, too

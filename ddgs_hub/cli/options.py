@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import refuse_existing
 from ddgs_hub.core.processes import is_main
+from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
 from ddgs_hub.recipe import Recipe, load_recipe

@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from ddgs_hub.core.disks import why_not_written
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.machine import why_not_written
 from ddgs_hub.core.processes import depart, first_word, join, lost_a_process
 from ddgs_hub.core.text import one_line, quoted
 

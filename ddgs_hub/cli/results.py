@@ -17,8 +17,8 @@ from ddgs_hub.cli.options import (
     say,
     show,
 )
-from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.staging import claimed
 from ddgs_hub.recipe import SampleSettings
 
 

@@ -9,7 +9,7 @@ import typer
 from ddgs_hub.cli.options import RevisionOption, SeedOption, TokenOption, new_folder
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import claimed, staged_folder
+from ddgs_hub.core.staging import claimed, staged_folder
 from ddgs_hub.recipe import SampleSettings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ddgs_hub.cli.options import (
     read_recipe,
     say,
 )
-from ddgs_hub.core.folders import claimed
+from ddgs_hub.core.staging import claimed
 
 
 def train_scorer(

@@ -14,6 +14,7 @@ from PIL import ExifTags, ImageFile, TiffImagePlugin, UnidentifiedImageError
 from PIL import Image as PILImage
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import LFS_POINTER
 
 # Formats of pixels, whose readers start no program and open no other file. MPO is read as JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "TGA")
@@ -32,7 +33,6 @@ TURNS = {  # EXIF orientation → what makes the picture upright, as `ImageOps.e
     8: PILImage.Transpose.ROTATE_90,
 }
 WHITE_IS_ZERO = 0  # a TIFF's photometric interpretation
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LOOK = 1_024  # bytes in which text shows what it is
 
 # What Pillow would warn of is refused here, or decoded as is documented. Once: catching warnings is not for threads.

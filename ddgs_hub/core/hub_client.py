@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
 from datasets.table import CastError
 from huggingface_hub import (
     HfApi,
@@ -31,11 +32,12 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import validate_repo_id
 
 from ddgs_hub.core.errors import ConnectionLostError, InputError
-from ddgs_hub.core.rows import UNREADABLE
 from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
 
 T = TypeVar("T")
+# What pyarrow raises for a file that is damaged, or was forged to do damage.
+UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError)
 # What the client raises where the Hub says no (HfHubHTTPError) or nothing: a class of the HTTP library beneath.
 NoAnswer: type[Exception] = HfHubHTTPError.__bases__[0]
 NO_SERVER = "ConnectError"  # of a class of that library: nobody listens, or the name is unknown

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from ddgs_hub.core.folders import hidden_sibling, staged_folder
 from ddgs_hub.core.processes import get_state, is_main, wait_for_all
 from ddgs_hub.core.rows import parquet_path, write_tables
+from ddgs_hub.core.staging import hidden_sibling, staged_folder
 
 WRITERS = 4  # threads; what encodes images leaves Python to the others
 

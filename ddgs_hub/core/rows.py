@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,16 +12,14 @@ from datasets import ClassLabel, Dataset, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
 
-from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
+from ddgs_hub.core.columns import ColumnMapping, choose_columns, class_columns, declared_classes
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.places import require_file
-from ddgs_hub.core.pointers import refuse_pointer_file
-from ddgs_hub.core.text import one_line, quoted
+from ddgs_hub.core.foreign_rows import sanitize_table
+from ddgs_hub.core.parquet import open_parquet
+from ddgs_hub.core.text import quoted
 
 SHARD = re.compile(r"(.*)-(\d{1,9})-of-(\d{1,9})(?:\.\w+)*", re.DOTALL)  # what a file of several is called
 ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
-# What pyarrow raises of a file that is damaged, or was written to do damage.
-UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError)
 SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails is sent again whole
 
 
@@ -85,7 +82,7 @@ def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
     """Writes a dataset as `folder/data/<split>-….parquet`, with the bytes of every image, in files of `SHARD_BYTES`.
 
     Raises:
-        InputError: a row has no bytes of an image, see `admit`.
+        InputError: a row has no bytes of an image, see `sanitize_table`.
     """
     if isinstance(rows.features.get("image"), Image):
         rows = rows.cast_column("image", Image())  # an undecoded column would be written as such
@@ -93,7 +90,9 @@ def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
     where = "the rows to write"
     columns = choose_columns(rows.features.arrow_schema, where, declared_classes(rows.features, where))
     starts = range(0, len(rows), ROWS_PER_GROUP)
-    tables = (admit(plain[start : start + ROWS_PER_GROUP], columns, first_row=start, where=where) for start in starts)
+    tables = (
+        sanitize_table(plain[start : start + ROWS_PER_GROUP], columns, first_row=start, where=where) for start in starts
+    )
     write_split(tables, columns.features, folder, split)
 
 
@@ -182,8 +181,8 @@ def read_tables(
             if _columns_of(path, where, names, classes) != columns:
                 other = f"{path.name} has other columns or classes than {files[0].name}"
                 raise InputError(f"cannot read {where}: {other}; write it again")
-            for batch in _batches(path, where, list(columns.ours)):
-                yield admit(batch, columns, first_row=row, where=where).select(list(columns.features))
+            for batch in _batches(path, where, list(columns.our_names)):
+                yield sanitize_table(batch, columns, first_row=row, where=where).select(list(columns.features))
                 row += len(batch)
 
     return columns.features.arrow_schema, tables()
@@ -191,31 +190,17 @@ def read_tables(
 
 def _columns_of(
     path: Path, where: str, names: Sequence[str] | None, classes: Mapping[str, ClassLabel] | None
-) -> Columns:
-    with _parquet(path, where) as file:
+) -> ColumnMapping:
+    with open_parquet(path, where) as file:
         declared = {**class_columns(file.schema_arrow, where), **(classes or {})}
         columns = choose_columns(file.schema_arrow, where, declared)
-    return columns if names is None else columns.only(names)
+    return columns if names is None else columns.restricted_to(names)
 
 
 def _batches(path: Path, where: str, names: list[str]) -> Iterator[pa.Table]:
-    with _parquet(path, where) as file:
+    with open_parquet(path, where) as file:
         for batch in file.iter_batches(ROWS_PER_GROUP, columns=names):
             yield pa.Table.from_batches([batch])
-
-
-@contextmanager
-def _parquet(path: Path, where: str) -> Iterator[pq.ParquetFile]:
-    """An opened Parquet file, of which whatever cannot be read is one sentence."""
-    try:
-        require_file(path, where)
-        refuse_pointer_file(path, where)
-        with pq.ParquetFile(path) as file:
-            yield file
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise InputError(f"cannot read {where}: {one_line(error, 300)}; write it again") from error
 
 
 def require_columns(rows: Dataset, *names: str, where: str = "the dataset") -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.places import require_file
+from ddgs_hub.core.files import require_file
 from ddgs_hub.core.text import one_line, quoted
 
 T = TypeVar("T")

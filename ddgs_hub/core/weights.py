@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.places import require_file
+from ddgs_hub.core.files import require_file
 from ddgs_hub.core.schema import FOREIGN, Name, read_json
 from ddgs_hub.core.text import quoted
 

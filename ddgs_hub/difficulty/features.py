@@ -4,7 +4,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ddgs_hub.core.images import image_batches
+from ddgs_hub.core.image_batches import image_batches
 from ddgs_hub.core.rows import require_columns
 from ddgs_hub.difficulty.scorer import Scorer
 

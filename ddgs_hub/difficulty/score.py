@@ -13,7 +13,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.images import encoded_images, image_batches
+from ddgs_hub.core.image_batches import encoded_images, image_batches
 from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.difficulty.classes import class_wnids

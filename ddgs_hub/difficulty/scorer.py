@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import FOLDS_FILE
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint_folder
 from ddgs_hub.core.hub_client import NoAnswer, Pinned, patiently, why_no_model
-from ddgs_hub.core.places import expanded
 from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.text import one_line

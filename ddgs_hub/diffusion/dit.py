@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from ddgs_hub.core.components import Kind, load_component
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, PIPELINE_INDEX
-from ddgs_hub.core.folders import open_weights
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import ON_HUB, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
+from ddgs_hub.core.staging import open_weights
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import require_finite
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config

@@ -14,11 +14,11 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.folders import claimed
-from ddgs_hub.core.images import image_batches
+from ddgs_hub.core.image_batches import image_batches
 from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.processes import by_the_first
 from ddgs_hub.core.rows import checked_labels, parquet_path
+from ddgs_hub.core.staging import claimed
 from ddgs_hub.diffusion.codec import Codec, center_crop, to_float
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
 from ddgs_hub.recipe import FinetuneSettings, Pretraining

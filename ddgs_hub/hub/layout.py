@@ -12,7 +12,7 @@ from huggingface_hub.constants import REPOCARD_NAME
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ddgs_hub.core.places import expanded
+from ddgs_hub.core.files import expanded
 
 CARD = REPOCARD_NAME  # README.md
 PROVENANCE = "provenance.json"

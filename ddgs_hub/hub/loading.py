@@ -15,8 +15,8 @@ from PIL.Image import Image
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import dataset_file
-from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import mix

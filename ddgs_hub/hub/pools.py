@@ -12,8 +12,10 @@ from datasets.packaged_modules.parquet.parquet import Parquet
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from ddgs_hub.core.door import COLUMNS, admit, choose_columns
+from ddgs_hub.core.columns import COLUMNS, choose_columns
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import expanded
+from ddgs_hub.core.foreign_rows import sanitize_table
 from ddgs_hub.core.hub_client import (
     Pinned,
     cached_snapshot,
@@ -23,12 +25,11 @@ from ddgs_hub.core.hub_client import (
     reading,
     split_revision,
 )
-from ddgs_hub.core.places import expanded
+from ddgs_hub.core.parquet import open_parquet
 from ddgs_hub.core.rows import read_rows, read_tables
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import Provenance, read_provenance
-from ddgs_hub.original.reading import open_parquet
 from ddgs_hub.original.split_files import resolve_split
 
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs
@@ -178,9 +179,9 @@ def _fetch_scores(pinned: Pinned) -> Dataset:
     where, tables, columns, row = f"{pinned.id} (train)", [], None, 0
     for path in found.files:
         with open_parquet(path, where) as file:
-            columns = columns or choose_columns(file.schema_arrow, where).only(SCORES)
-            table = file.read(columns=list(columns.ours))
-        tables.append(admit(table, columns, first_row=row, where=where))
+            columns = columns or choose_columns(file.schema_arrow, where).restricted_to(SCORES)
+            table = file.read(columns=list(columns.our_names))
+        tables.append(sanitize_table(table, columns, first_row=row, where=where))
         row += len(table)
     return _dataset(tables)
 

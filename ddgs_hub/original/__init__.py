@@ -5,8 +5,8 @@ their own names, images as encoded bytes. `original_rows` makes the columns `ima
 of them, for all classes or for those of a subset. `write_original` writes them to disk, a `Spool` keeps them there
 while they are fetched, and `load_rows` gives all of them at once.
 
-There is one door for rows that a stranger may have written (`core.door`), and all rows of this room come through it. A
-path or an address in a row is never opened.
+There is one door for rows that a stranger may have written (`core.foreign_rows`), and all rows of this room come
+through it. A path or an address in a row is never opened.
 
 The room knows the Hub as a reader does: it finds, pins and reads datasets, but publishes nothing. It knows nothing of
 scorers, of DiTs, of recipes, or of what the images are used for.

@@ -16,11 +16,12 @@ from datasets import ClassLabel, Features, Image
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from ddgs_hub.core.columns import ColumnMapping
 from ddgs_hub.core.decoding import FORMATS
-from ddgs_hub.core.door import IMAGE, Columns
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import refuse_pointer
+from ddgs_hub.core.foreign_rows import IMAGE_TYPE
 from ddgs_hub.core.hub_client import Pinned, reading
-from ddgs_hub.core.pointers import refuse_pointer
 from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import one_line, quoted
@@ -68,7 +69,7 @@ class FolderRows(SourceRows):
         self, tree: FileTree, files: dict[str, int], names: Sequence[str], where: str, *, pinned: Pinned | None
     ) -> None:
         features = Features(image=Image(), label=ClassLabel(names=list(names)))
-        columns = Columns({name: name for name in features}, features)
+        columns = ColumnMapping({name: name for name in features}, features)
         super().__init__(columns, where, expected=len(files), pinned=pinned)
         self._tree, self._paths = tree, sorted(files)
         self._labels = np.array([files[path] for path in self._paths], dtype=np.int64)
@@ -99,7 +100,7 @@ class FolderRows(SourceRows):
             for start in range(0, len(rows), READERS):
                 encoded += pool.map(self._image, rows[start : start + READERS].tolist())
                 if sum(map(len, encoded)) >= BATCH_BYTES or start + READERS >= len(rows):
-                    images = pa.array([{"bytes": image, "path": None} for image in encoded], IMAGE)
+                    images = pa.array([{"bytes": image, "path": None} for image in encoded], IMAGE_TYPE)
                     yield rows[done : done + len(encoded)], images
                     done, encoded = done + len(encoded), []
 

@@ -2,27 +2,23 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, IterableDataset
-from huggingface_hub import HfFileSystem
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ddgs_hub.core.door import Columns, admit, choose_columns, class_columns, declared_classes
+from ddgs_hub.core.columns import ColumnMapping, choose_columns, class_columns, declared_classes
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.foreign_rows import sanitize_table
 from ddgs_hub.core.hub_client import Pinned, reading
-from ddgs_hub.core.places import require_file
-from ddgs_hub.core.pointers import refuse_pointer_file
+from ddgs_hub.core.parquet import open_parquet
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import quoted
-from ddgs_hub.core.tokens import given_token
 
 KEYS = ("label", "wnid")  # what tells the classes apart
 ReadPosition = dict[str, Any]  # plain JSON values
@@ -77,13 +73,13 @@ class SourceRows(ABC):
         InputError: it has no images, or no labels.
     """
 
-    def __init__(self, columns: Columns, where: str, *, expected: int | None, pinned: Pinned | None) -> None:
+    def __init__(self, columns: ColumnMapping, where: str, *, expected: int | None, pinned: Pinned | None) -> None:
         self.where, self.expected, self.pinned = where, expected, pinned
         self.columns, self.features = columns, columns.features
         for name in ("image", "label"):
             if name not in self.features:
                 raise InputError(
-                    f"{where} has no column '{name}': it has {columns.listed}; name the one that holds it by "
+                    f"{where} has no column '{name}': it has {columns.description}; name the one that holds it by "
                     f"data.{name}_column, or rename it"
                 )
 
@@ -121,7 +117,7 @@ class SourceRows(ABC):
 
     def _admit(self, table: pa.Table, first_row: int) -> pa.Table:
         """Rows of the source that follow each other, or some of them, as they go on."""
-        return admit(table, self.columns, first_row=first_row, where=self.where)
+        return sanitize_table(table, self.columns, first_row=first_row, where=self.where)
 
 
 class ParquetRows(SourceRows):
@@ -161,7 +157,7 @@ class ParquetRows(SourceRows):
 
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         first, skipped, row = (position["file"], position["group"], position["row"]) if position else (0, 0, 0)
-        keys = self.columns.theirs([name for name in KEYS if name in self.features])
+        keys = self.columns.source_names([name for name in KEYS if name in self.features])
         for number in range(first, len(self.files)):
             with open_parquet(self.files[number], self.where) as file:
                 self._check_schema(file.schema_arrow, number)
@@ -180,7 +176,7 @@ class ParquetRows(SourceRows):
 
     def _check_schema(self, schema: pa.Schema, number: int) -> None:
         """Files of one split that count their classes in different ways would be mixed without a word."""
-        theirs = self.columns.theirs(list(self.features))
+        theirs = self.columns.source_names(list(self.features))
         same = all(schema.names.count(n) == 1 and schema.field(n).type == self._schema.field(n).type for n in theirs)
         if not same or class_columns(schema, self.where) != self._classes:
             raise _unlike_the_first(number, self.where)
@@ -192,7 +188,7 @@ class ParquetRows(SourceRows):
         if not len(kept):
             return
         start = 0
-        for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=self.columns.theirs(names)):
+        for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=self.columns.source_names(names)):
             rows = kept[(start <= kept) & (kept < start + len(batch))]
             if len(rows):
                 admitted = self._admit(pa.Table.from_batches([batch]), first_row + start)
@@ -222,8 +218,8 @@ class StreamRows(SourceRows):
         self.stream = stream
 
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
-        theirs = self.columns.theirs(names)
-        plain = {name: Image(decode=False) for name in self.columns.theirs(["image"])}
+        theirs = self.columns.source_names(names)
+        plain = {name: Image(decode=False) for name in self.columns.source_names(["image"])}
         stream = self.stream.select_columns(theirs)
         for name, feature in plain.items():
             stream = stream.cast_column(name, feature)
@@ -288,25 +284,3 @@ def refuse_other_order(own: Mapping[str, ClassLabel], declared: Mapping[str, Cla
 
 def _unlike_the_first(number: int, where: str) -> InputError:
     return InputError(f"file {number + 1} of {where} has other columns or classes than the first: write them alike")
-
-
-@contextmanager
-def open_parquet(path: str, where: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of this machine or of the Hub, of which no more is fetched than is read.
-
-    Raises:
-        InputError: it is no Parquet file, or, in the block, what is read of it is damaged.
-        ConnectionLostError: the Hub does not answer.
-    """
-    hub = HfFileSystem(token=given_token()) if path.startswith("hf://") else None
-    if not hub:
-        with reading(where):
-            require_file(Path(path), where)
-            refuse_pointer_file(Path(path), where)
-    # What is read ahead by default would be images. The client tries again by itself where a connection breaks.
-    with (
-        reading(where),
-        hub.open(path, cache_type="none") if hub else Path(path).open("rb") as handle,
-        pq.ParquetFile(handle, pre_buffer=True) as file,
-    ):
-        yield file

@@ -10,10 +10,11 @@ from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from huggingface_hub import constants
 
-from ddgs_hub.core.door import admit_rows, declared_classes
+from ddgs_hub.core.columns import declared_classes
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import expanded
+from ddgs_hub.core.foreign_rows import sanitize_dataset
 from ddgs_hub.core.hub_client import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset, require_id
-from ddgs_hub.core.places import expanded
 from ddgs_hub.original.digits import BUILT_IN, digits_split, is_built_in
 from ddgs_hub.original.file_tree import FileTree, HubTree, LocalTree
 from ddgs_hub.original.image_folders import is_image_folder, open_image_folder
@@ -146,7 +147,7 @@ def rows_in_cache(pinned: Pinned, split: str, config: str | None = None) -> Data
     if "cls" in rows.features and not classes and "label" not in rows.features:
         # A WebDataset: the cache does not keep the names of its shards, only the repository can name the classes.
         classes = {"cls": named_classes("cls", [pinned.id], where)}
-    return admit_rows(rows, where, classes)
+    return sanitize_dataset(rows, where, classes)
 
 
 def refuse_revision(source: str, revision: str | None) -> None:

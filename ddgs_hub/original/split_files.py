@@ -13,7 +13,7 @@ from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
-from ddgs_hub.core.door import declared_classes
+from ddgs_hub.core.columns import declared_classes
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.front_matter import read_front_matter, read_mapping, refuse_other_files
 from ddgs_hub.core.hub_client import Pinned, dataset_file, patiently

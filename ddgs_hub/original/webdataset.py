@@ -16,7 +16,7 @@ from huggingface_hub import HfFileSystem, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from typing_extensions import TypedDict
 
-from ddgs_hub.core.door import choose_columns
+from ddgs_hub.core.columns import choose_columns
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import Pinned, patiently, reading
 from ddgs_hub.core.rows import ROWS_PER_GROUP
@@ -112,7 +112,7 @@ class ShardRows(SourceRows):
             known = {label: known[label] if label in known else named_classes(label, [where, *self.shards], where)}
         columns = choose_columns(schema, where, known, image=image, label=label)
         super().__init__(columns, where, expected=expected, pinned=pinned)
-        self._image, self._label = columns.theirs(["image"])[0], columns.theirs(["label"])[0]
+        self._image, self._label = columns.source_names(["image"])[0], columns.source_names(["label"])[0]
 
     def _inspect(self, column_names: ColumnNames) -> list[str]:
         """The extensions of the first samples, which must be the same in all."""

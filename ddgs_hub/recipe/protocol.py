@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.numbers import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
+from ddgs_hub.recipe.ranges import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
 
 NETWORK_FAMILIES = ("convnet", "resnetap10", "resnet18")
 EPOCHS_BY_IPC = ((1, 3000), (10, 2000), (50, 1500), (200, 1000), (500, 500))  # (largest IPC, epochs) of the reference

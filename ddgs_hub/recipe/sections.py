@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ddgs_hub.core.numbers import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
 from ddgs_hub.core.schema import Json
 from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe.ranges import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
 
 FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # of a folder and of a repository
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]

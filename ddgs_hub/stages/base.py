@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import shared_sibling, staged_folder
 from ddgs_hub.core.processes import get_accelerator, wait_for_all
 from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.staging import shared_sibling, staged_folder
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.folders import BASE_RECIPE, LATENTS, write_json, write_losses
 

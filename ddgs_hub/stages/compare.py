@@ -9,9 +9,9 @@ from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import class_names, read_rows, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
+from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.original import load_rows
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.folders import RESULTS, RunFolder, write_json

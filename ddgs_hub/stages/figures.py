@@ -6,9 +6,9 @@ import numpy as np
 from datasets import Dataset
 
 from ddgs_hub.core.decoding import decode_image
-from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import class_names, read_rows, undecoded
 from ddgs_hub.core.schema import read_json
+from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import ClassSelection
 from ddgs_hub.stages.folders import DIFFICULTY_FIGURE, SELECTIONS, SHEET
 

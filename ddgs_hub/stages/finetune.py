@@ -11,10 +11,10 @@ from datasets import Dataset
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.folders import hidden_sibling, refuse_existing, shared_sibling, staged_folder
 from ddgs_hub.core.processes import by_the_first, get_accelerator, is_main, wait_for_all
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_json
+from ddgs_hub.core.staging import hidden_sibling, refuse_existing, shared_sibling, staged_folder
 from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.hub import (
     CONTENT,

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import class_names, read_rows
+from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.original import ColumnNames, write_original
 from ddgs_hub.recipe import Recipe
 

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.processes import by_the_first, is_main, wait_for_all
 from ddgs_hub.core.schema import read_bytes, read_json
+from ddgs_hub.core.staging import claimed
 from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
 from ddgs_hub.stages.base import make_base

@@ -14,8 +14,8 @@ import pyarrow as pa
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import generate_random_fingerprint
 
-from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import write_rows, write_split
+from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
 from ddgs_hub.stages.folders import SAMPLING, SELECTIONS, write_json

@@ -17,12 +17,11 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
-from ddgs_hub.core.disks import is_full
 from ddgs_hub.core.errors import ConnectionLostError, InputError
-from ddgs_hub.core.folders import hidden_sibling, refuse_existing, staged_folder
-from ddgs_hub.core.memory import peak_memory
+from ddgs_hub.core.machine import is_full, peak_memory
 from ddgs_hub.core.processes import by_the_first, is_main, wait_for_all
 from ddgs_hub.core.rows import checked_labels, class_names, read_tables, require_columns, row_files, write_rows
+from ddgs_hub.core.staging import hidden_sibling, refuse_existing, staged_folder
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
 from ddgs_hub.hub import check_push, publish
 from ddgs_hub.original import SOURCE_FILE, BackgroundFetch, Spool, get_subset

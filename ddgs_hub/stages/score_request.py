@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.places import expanded
 from ddgs_hub.original import Spool
 from ddgs_hub.recipe import ScoreSettings
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 from datasets import Dataset, Value
 from numpy.typing import NDArray
 
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import Pinned
-from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import ROWS_PER_GROUP, class_names
 from ddgs_hub.difficulty import Scorer, with_difficulty
 from ddgs_hub.evaluation import scored_figure

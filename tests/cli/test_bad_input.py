@@ -26,8 +26,8 @@ from PIL import Image as PILImage
 from timm.models import save_for_hf
 
 from ddgs_hub.cli import main as cli
-from ddgs_hub.core.folders import hidden_sibling
 from ddgs_hub.core.rows import parquet_path, write_tables
+from ddgs_hub.core.staging import hidden_sibling
 from ddgs_hub.recipe import load_recipe, recipe_to_yaml
 
 NAMES = ["cat", "dog"]

@@ -28,7 +28,7 @@ from hub_datasets import (
 )
 from hub_server import HubServer
 
-from ddgs_hub.core.door import COLUMNS
+from ddgs_hub.core.columns import COLUMNS
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
 
 

@@ -5,7 +5,7 @@ from datasets import Dataset, Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.images import encoded_images, image_batches
+from ddgs_hub.core.image_batches import encoded_images, image_batches
 from ddgs_hub.core.rows import undecoded
 from ddgs_hub.original.digits import digits_split
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import refuse_unwritable, staged_folder
-from ddgs_hub.core.places import expanded
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.rows import parquet_path, read_rows
 from ddgs_hub.core.schema import read_bytes
+from ddgs_hub.core.staging import refuse_unwritable, staged_folder
 from ddgs_hub.core.weights import read_headers
 from ddgs_hub.original import open_source
 

@@ -12,7 +12,6 @@ from PIL import Image as PILImage
 
 from ddgs_hub.core import rows as rows_module
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import (
     ROWS_PER_GROUP,
     checked_labels,
@@ -23,6 +22,7 @@ from ddgs_hub.core.rows import (
     undecoded,
     write_rows,
 )
+from ddgs_hub.core.staging import staged_folder
 
 FEATURES = Features(image=Image(), label=ClassLabel(names=["zero", "one"]), wnid=Value("string"))
 

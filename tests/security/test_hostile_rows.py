@@ -13,7 +13,7 @@ import pytest
 from datasets import Audio, ClassLabel, Features, Image, List, Value
 from PIL import Image as PILImage
 
-from ddgs_hub.core.door import COLUMNS
+from ddgs_hub.core.columns import COLUMNS
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded, write_rows
 from ddgs_hub.hub import open_pool

@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core import disks, folders
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import hidden_sibling, owned, shared_sibling, staged_folder
-from ddgs_hub.core.memory import peak_memory
+from ddgs_hub.core.machine import peak_memory
 from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.rows import parquet_path, read_rows, write_rows
+from ddgs_hub.core.staging import hidden_sibling, owned, shared_sibling, staged_folder
 from ddgs_hub.diffusion.checkpoints import Checkpoints
 from ddgs_hub.evaluation import figures
 from ddgs_hub.original import spool

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import hidden_sibling, owned
 from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.staging import hidden_sibling, owned
 
 OWN = """
 import sys, time
-from ddgs_hub.core.folders import owned
+from ddgs_hub.core.staging import owned
 with owned(sys.argv[1], wait=len(sys.argv) > 2):
     print("mine", flush=True)
     time.sleep(600)

@@ -10,7 +10,7 @@ import pytest
 from published import export
 from published_models import save_dit
 
-from ddgs_hub.core.memory import peak_memory
+from ddgs_hub.core.machine import peak_memory
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.difficulty import train_scorer
 from ddgs_hub.recipe import ScorerTraining

@@ -8,8 +8,8 @@ from published import REPO, TOKEN, the_repository
 from published import published as versions
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.folders import hidden_sibling
 from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.staging import hidden_sibling
 from ddgs_hub.hub import publish
 from ddgs_hub.hub.layout import config_files
 
