@@ -19,7 +19,7 @@ from PIL import Image as PILImage
 from safetensors.torch import save_file
 
 from ddgs_hub.cli import main as cli
-from ddgs_hub.core import disks, folders
+from ddgs_hub.core import machine, staging
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.machine import peak_memory
 from ddgs_hub.core.parts import Parts
@@ -167,7 +167,7 @@ class TestMountPoint:
 
         with monkeypatch.context() as patch:
             patch.setattr(Path, "rename", until_killed)
-            patch.setattr(folders, "_settle", lambda target: None)  # a killed process does nothing more
+            patch.setattr(staging, "_settle", lambda target: None)  # a killed process does nothing more
             patch.setattr(shutil, "rmtree", lambda *_, **__: None)
             with pytest.raises(Killed):
                 write_new(target)
@@ -239,15 +239,17 @@ class TestFullDisk:
         full = mount("disk", *tmpfs("200k"))
         with pytest.raises(Exception) as caught:  # noqa: PT011
             WRITERS[name](full)
-        assert disks.is_full(caught.value)
-        assert "No space left on device; free some space, and start" in str(disks.why_not_written(caught.value))
+        assert machine.is_full(caught.value)
+        assert "No space left on device; free some space, and start" in str(machine.why_not_written(caught.value))
 
     def test_a_quota_is_the_same(self) -> None:
         error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "out/rows")
-        assert str(disks.why_not_written(error)).startswith(f"cannot write out/rows: {os.strerror(errno.EDQUOT)}; free")
+        assert str(machine.why_not_written(error)).startswith(
+            f"cannot write out/rows: {os.strerror(errno.EDQUOT)}; free"
+        )
 
     def test_another_error_is_another(self) -> None:
-        assert disks.why_not_written(OSError(errno.ENOENT, os.strerror(errno.ENOENT))) is None
+        assert machine.why_not_written(OSError(errno.ENOENT, os.strerror(errno.ENOENT))) is None
 
     def test_is_one_sentence_and_leaves_nothing(self, mount: Mount, call: Call) -> None:
         place = mount("disk", *tmpfs("200k"))
@@ -283,7 +285,7 @@ class TestFullDisk:
         torch.nn.init.zeros_(model.weight)
         with pytest.raises(Exception) as caught:  # noqa: PT011
             points.save(2)
-        assert disks.is_full(caught.value)
+        assert machine.is_full(caught.value)
         assert points.restore() == 1
         assert model.weight.equal(first)
         enlarge(place)
@@ -297,7 +299,7 @@ class TestFullDisk:
         parts.write(0, TABLE)
         with pytest.raises(Exception) as caught:  # noqa: PT011
             parts.write(1, TABLE)
-        assert disks.is_full(caught.value)
+        assert machine.is_full(caught.value)
         enlarge(place)
         again = Parts(place / "pool", "fingerprint", 3)
         assert again.todo() == [1, 2]
@@ -336,8 +338,8 @@ class TestReadOnlyDisk:
         place = mount("disk", "-t", "tmpfs", "-o", "ro", "tmpfs")
         with pytest.raises(Exception) as caught:  # noqa: PT011
             WRITERS[name](place)
-        assert "Read-only file system; choose another --output" in str(disks.why_not_written(caught.value))
-        assert not disks.is_full(caught.value)
+        assert "Read-only file system; choose another --output" in str(machine.why_not_written(caught.value))
+        assert not machine.is_full(caught.value)
 
 
 class TestPeakMemory:
