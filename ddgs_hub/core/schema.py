@@ -38,7 +38,7 @@ def _bounded(value: JsonValue) -> JsonValue:
 Line = Annotated[str, AfterValidator(one_line)]  # what is shown: a version, what changed, a license
 Name = Annotated[str, Field(min_length=1, max_length=1_000)]  # of a class: as it is, for it must be found again
 Text = Annotated[str, Field(max_length=100_000)]  # as it is
-Count = Annotated[int, Field(ge=0, lt=LARGEST)]
+NonNegativeInt = Annotated[int, Field(ge=0, lt=LARGEST)]
 Json = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]  # values of another schema, such as a recipe
 Index = Annotated[int, Field(ge=0, lt=MOST_CLASSES)]  # of a class
 

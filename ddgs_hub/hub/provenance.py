@@ -11,7 +11,7 @@ from huggingface_hub.utils import validate_repo_id
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from ddgs_hub.core.schema import FOREIGN, Count, Json, Line, Name, read_bytes, read_json, read_values
+from ddgs_hub.core.schema import FOREIGN, Json, Line, Name, NonNegativeInt, read_bytes, read_json, read_values
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.layout import CONTENT, DEFAULT, PROVENANCE, PUBLISHED, config_pattern
 
@@ -69,7 +69,7 @@ class Content:
 
     rows: Sha256 | None = None
     weights: Sha256 | None = None
-    num_rows: Count | None = None
+    num_rows: NonNegativeInt | None = None
     mean_difficulty: Annotated[float, Field(ge=0, le=1)] | None = None
     pool: Line | None = None
     dit: Line | None = None
@@ -145,7 +145,7 @@ class Provenance:
     base_model: HubId | None = None
     license: License | None = None
     datasets: Annotated[list[HubId], Field(max_length=1_000)] | None = None
-    steps: Count | None = None
+    steps: NonNegativeInt | None = None
     command: Command | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""The rows of a source, wherever it is and whatever its columns are called: read in order, from any row group on."""
+"""The rows of an opened source: read in order, and from any position on; Parquet files, and streams of datasets."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -19,21 +19,22 @@ from ddgs_hub.core.hub_client import Pinned, reading
 from ddgs_hub.core.parquet import open_parquet
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import quoted
+from ddgs_hub.original.split_files import SplitFiles
 
-KEYS = ("label", "wnid")  # what tells the classes apart
-ReadPosition = dict[str, Any]  # plain JSON values
-# Given `KEYS` of some rows and the number of the first one: which of them are wanted.
+CLASS_COLUMNS = ("label", "wnid")  # what tells the classes of rows apart: all that a row filter sees
+ReadPosition = dict[str, Any]  # plain JSON values; each kind of source has its own
+# Takes the class columns of some rows and the number of the first one; returns which of these rows to keep, ascending.
 RowFilter = Callable[[pa.Table, int], Sequence[int]]
 
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Some rows.
+    """Some rows of a source.
 
     Attributes:
-        table: the columns of the source, images undecoded.
+        table: columns under our names, images undecoded.
         row_numbers: `(N,)`, in the source split.
-        position: what `SourceRows.read` takes to go on behind them; None where it cannot.
+        position: behind these rows, for `SourceRows.read`; None if reading cannot go on there.
     """
 
     table: pa.Table
@@ -41,16 +42,16 @@ class RowBatch:
     position: ReadPosition | None = None
 
 
-RowBatches = Generator[RowBatch, None, int]  # and in the end the number of the source's rows
+RowBatches = Generator[RowBatch, None, int]  # returns the number of rows of the source
 
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """Which columns of a source the user says are ours.
+    """What the user says that the source calls its columns.
 
     Attributes:
-        image: the column of images; None: it is found, see `choose_columns`.
-        label: the column of labels, such as CIFAR-100's `fine_label`; None: it is found.
+        image: the column of images; None: see `choose_columns`.
+        label: the column of labels, such as `fine_label` of CIFAR-100; None: see `choose_columns`.
     """
 
     image: str | None = None
@@ -62,15 +63,15 @@ class SourceRows(ABC):
 
     Args:
         columns: which of its columns are ours.
-        where: its name in messages.
-        expected: how many rows it should have; None where it does not say.
-        pinned: of the Hub; None for what is local.
+        where: the source, for messages.
+        expected: how many rows it should have; None if it does not say so.
+        pinned: the Hub dataset at a commit; None for a local source.
 
     Attributes:
-        features: of its rows, under our names.
+        features: of the rows, under our names.
 
     Raises:
-        InputError: it has no images, or no labels.
+        InputError: the source has no images, or no labels.
     """
 
     def __init__(self, columns: ColumnMapping, where: str, *, expected: int | None, pinned: Pinned | None) -> None:
@@ -92,19 +93,19 @@ class SourceRows(ABC):
         """The rows in order, at most `ROWS_PER_GROUP` at a time.
 
         Args:
-            names: our names of the columns that are needed; None for all. Others are not read where the format allows.
-            row_filter: which rows are needed; None for all.
+            names: our columns that are needed; None for all. The others are not read, if the format allows that.
+            row_filter: which rows to keep; None for all.
             position: of an earlier batch, to go on behind it.
 
         Raises:
             ConnectionLostError: the Hub no longer answers.
-            InputError: the files are damaged, or hold another number of rows than the source says.
+            InputError: the files are damaged, or do not hold as many rows as expected.
         """
-        wanted = [name for name in self.features if names is None or name in names]
+        names = [name for name in self.features if names is None or name in names]
         done = position["row"] if position else 0
         bar = tqdm(desc="read", total=self.expected, initial=done, unit="row", leave=False, delay=2, disable=None)
         with reading(self.where), bar as self._bar:
-            end = yield from self._batches(wanted, row_filter, position)
+            end = yield from self._batches(names, row_filter, position)
         if self.expected is not None and end != self.expected:
             raise InputError(
                 f"{self.where} ended after {end:,} rows, where its repository says {self.expected:,}: "
@@ -113,51 +114,42 @@ class SourceRows(ABC):
 
     @abstractmethod
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
-        """RowBatches, none of them empty; moves the bar on."""
+        """Batches with at least one row each; moves the progress bar on."""
 
-    def _admit(self, table: pa.Table, first_row: int) -> pa.Table:
-        """Rows of the source that follow each other, or some of them, as they go on."""
+    def _sanitize(self, table: pa.Table, first_row: int) -> pa.Table:
+        """Consecutive rows of the source, with some of its columns, as they may go on."""
         return sanitize_table(table, self.columns, first_row=first_row, where=self.where)
 
 
 class ParquetRows(SourceRows):
-    """Rows of Parquet files, here or on the Hub.
+    """Rows of Parquet files on this machine or on the Hub.
 
-    Where rows are chosen, the other columns are read of those row groups alone that hold a wanted row. That saves most
-    where the rows are sorted by class; of ten out of 1,000 classes in shuffled row groups of 100, as in ImageNet-1k,
-    a third.
+    With a row filter, the class columns of a row group are read first, and its other columns only if a row is kept.
+    This saves most if the rows are sorted by class. Of ten out of 1,000 classes in shuffled row groups of 100, as in
+    ImageNet-1k, it saves a third.
 
     Args:
-        files: paths here, or addresses on the Hub.
+        split: its files; classes that the card does not declare are those that the first file declares.
         where: see `SourceRows`.
-        wanted: which columns are image and label, where the user says so.
-        classes: of the columns, where a card declares them; None: what the first file says.
-        expected: see `SourceRows`.
+        column_names: which columns are image and label, if the user says so.
         pinned: see `SourceRows`.
     """
 
     def __init__(
-        self,
-        files: Sequence[str],
-        where: str,
-        column_names: ColumnNames = ColumnNames(),
-        classes: Mapping[str, ClassLabel] | None = None,
-        *,
-        expected: int | None,
-        pinned: Pinned | None,
+        self, split: SplitFiles, where: str, column_names: ColumnNames = ColumnNames(), *, pinned: Pinned | None
     ) -> None:
-        self.files = list(files)
+        self.files = split.files
         with open_parquet(self.files[0], where) as file:
             self._schema = file.schema_arrow
         self._classes = class_columns(self._schema, where)
-        refuse_other_order(self._classes, classes or {}, where)
-        declared = {**self._classes, **(classes or {})}
+        refuse_other_order(self._classes, split.classes or {}, where)
+        declared = {**self._classes, **(split.classes or {})}
         columns = choose_columns(self._schema, where, declared, image=column_names.image, label=column_names.label)
-        super().__init__(columns, where, expected=expected, pinned=pinned)
+        super().__init__(columns, where, expected=split.expected, pinned=pinned)
 
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         first, skipped, row = (position["file"], position["group"], position["row"]) if position else (0, 0, 0)
-        keys = self.columns.source_names([name for name in KEYS if name in self.features])
+        filter_columns = self.columns.source_names([name for name in CLASS_COLUMNS if name in self.features])
         for number in range(first, len(self.files)):
             with open_parquet(self.files[number], self.where) as file:
                 self._check_schema(file.schema_arrow, number)
@@ -165,8 +157,8 @@ class ParquetRows(SourceRows):
                     count = file.metadata.row_group(group).num_rows
                     kept = np.arange(count)
                     if row_filter:
-                        table = file.read_row_group(group, columns=keys)
-                        kept = np.asarray(row_filter(self._admit(table, row), row), dtype=np.int64)
+                        table = file.read_row_group(group, columns=filter_columns)
+                        kept = np.asarray(row_filter(self._sanitize(table, row), row), dtype=np.int64)
                     behind = {"file": number, "group": group + 1, "row": row + count}
                     for table, rows in self._rows(file, group, names, kept, row):
                         yield RowBatch(table, row + rows, behind if rows[-1] == kept[-1] else None)
@@ -175,82 +167,78 @@ class ParquetRows(SourceRows):
         return row
 
     def _check_schema(self, schema: pa.Schema, number: int) -> None:
-        """Files of one split that count their classes in different ways would be mixed without a word."""
-        theirs = self.columns.source_names(list(self.features))
-        same = all(schema.names.count(n) == 1 and schema.field(n).type == self._schema.field(n).type for n in theirs)
+        """Refuses a file with other columns or classes: labels that count classes differently would be mixed up."""
+        names = self.columns.source_names(list(self.features))
+        same = all(schema.names.count(n) == 1 and schema.field(n).type == self._schema.field(n).type for n in names)
         if not same or class_columns(schema, self.where) != self._classes:
             raise _unlike_the_first(number, self.where)
 
     def _rows(
         self, file: pq.ParquetFile, group: int, names: list[str], kept: NDArray[np.int64], first_row: int
     ) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
-        """The kept rows of a row group and their numbers in it."""
+        """The kept rows of a row group, and their numbers in it."""
         if not len(kept):
             return
         start = 0
-        for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=self.columns.source_names(names)):
+        columns = self.columns.source_names(names)
+        for batch in file.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=columns):
             rows = kept[(start <= kept) & (kept < start + len(batch))]
             if len(rows):
-                admitted = self._admit(pa.Table.from_batches([batch]), first_row + start)
-                yield admitted.take(rows - start).select(names), rows
+                sanitized = self._sanitize(pa.Table.from_batches([batch]), first_row + start)
+                yield sanitized.take(rows - start).select(names), rows
             start += len(batch)
 
 
 class StreamRows(SourceRows):
-    """Rows that datasets streams as Arrow tables: a dataset in memory, or in the cache of datasets. It reads all."""
+    """Rows that datasets streams: of a dataset in memory, in its cache, or in Arrow files. All columns are read."""
 
     def __init__(
         self,
         stream: IterableDataset,
         where: str,
         column_names: ColumnNames = ColumnNames(),
-        features: Features | None = None,
         *,
         expected: int | None,
         pinned: Pinned | None,
     ) -> None:
-        features = features or stream.features or Features()
-        classes = declared_classes(features, where)
-        columns = choose_columns(
-            features.arrow_schema, where, classes, image=column_names.image, label=column_names.label
-        )
+        features = stream.features or Features()
+        classes, schema = declared_classes(features, where), features.arrow_schema
+        columns = choose_columns(schema, where, classes, image=column_names.image, label=column_names.label)
         super().__init__(columns, where, expected=expected, pinned=pinned)
         self.stream = stream
 
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
-        theirs = self.columns.source_names(names)
-        plain = {name: Image(decode=False) for name in self.columns.source_names(["image"])}
-        stream = self.stream.select_columns(theirs)
-        for name, feature in plain.items():
-            stream = stream.cast_column(name, feature)
+        stream = self.stream.select_columns(self.columns.source_names(names))
+        for name in self.columns.source_names(["image"]):
+            stream = stream.cast_column(name, Image(decode=False))
         stream = stream.with_format("arrow")
         row = 0
         if position:
             row = position["row"]
             stream.load_state_dict(position["state"])
         for table in stream.iter(batch_size=ROWS_PER_GROUP):
-            admitted = self._admit(table, row)
+            sanitized = self._sanitize(table, row)
             kept = np.arange(len(table))
             if row_filter:
-                keys = [name for name in KEYS if name in names]
-                kept = np.asarray(row_filter(admitted.select(keys), row), dtype=np.int64)
+                filter_columns = [name for name in CLASS_COLUMNS if name in names]
+                kept = np.asarray(row_filter(sanitized.select(filter_columns), row), dtype=np.int64)
             if len(kept):
                 behind = {"state": stream.state_dict(), "row": row + len(table)}
-                yield RowBatch(admitted.take(kept).select(names), row + kept, behind)
+                yield RowBatch(sanitized.take(kept).select(names), row + kept, behind)
             row += len(table)
             self._bar.update(len(table))
         return row
 
 
 def require_same_classes(files: Sequence[str], where: str, declared: Mapping[str, ClassLabel] | None) -> None:
-    """Refuses Parquet files whose labels count classes in different orders, by their footers alone.
+    """Refuses Parquet files whose labels count the classes in different orders; only their footers are read.
 
-    datasets takes the names of the card, or of the first file, for all of them.
+    datasets would take the names of the card, or of the first file, for the labels of all files.
 
     Args:
-        files: paths here, or addresses on the Hub.
+        files: paths, or addresses on the Hub.
         where: what they are, for messages.
-        declared: the classes that the card declares; None: it declares no columns.
+        declared: column → classes that the card declares; None: the card declares no columns.
 
     Raises:
         InputError: two files, or a file and the card, contradict each other.
@@ -266,15 +254,20 @@ def require_same_classes(files: Sequence[str], where: str, declared: Mapping[str
             raise _unlike_the_first(number, where)
 
 
-def refuse_other_order(own: Mapping[str, ClassLabel], declared: Mapping[str, ClassLabel], where: str) -> None:
-    """Refuses a card that gives a class of a file another number; it may call classes by other names.
+def refuse_other_order(in_file: Mapping[str, ClassLabel], in_card: Mapping[str, ClassLabel], where: str) -> None:
+    """Refuses a card that numbers the classes of a file differently; it may give classes other names.
+
+    Args:
+        in_file: column → classes by the metadata of a file.
+        in_card: column → classes by the card.
+        where: what they are, for messages.
 
     Raises:
-        InputError: the message names the class.
+        InputError: the message names the first class with two numbers.
     """
-    for column in own.keys() & declared.keys():
-        numbers = {name: number for number, name in enumerate(own[column].names)}
-        for number, name in enumerate(declared[column].names):
+    for column in in_file.keys() & in_card.keys():
+        numbers = {name: number for number, name in enumerate(in_file[column].names)}
+        for number, name in enumerate(in_card[column].names):
             if numbers.get(name, number) != number:
                 raise InputError(
                     f"class {quoted(name)} of {where} is {number} in the card and {numbers[name]} in the files: mend "

@@ -1,6 +1,7 @@
 """Opens a source of images: a Hub dataset, a folder in Hub layout, images in folders by class, or the digits."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from datasets import Dataset, load_dataset_builder
@@ -19,7 +20,7 @@ from ddgs_hub.original.digits import BUILT_IN, digits_split, is_built_in
 from ddgs_hub.original.file_tree import FileTree, HubTree, LocalTree
 from ddgs_hub.original.image_folders import is_image_folder, open_image_folder
 from ddgs_hub.original.reading import ColumnNames, ParquetRows, SourceRows, StreamRows
-from ddgs_hub.original.split_files import plain_files, resolve_split
+from ddgs_hub.original.split_files import SplitFiles, plain_files, resolve_split
 from ddgs_hub.original.webdataset import ShardRows, named_classes, number_of_samples
 
 
@@ -60,8 +61,8 @@ def open_source(
             pinned = find_dataset(source, config, revision)
             rows = rows_in_cache(pinned, split, config)
             return StreamRows(rows.to_iterable_dataset(), where, expected=len(rows), pinned=pinned)
-    if plain := plain_files(folder, split) if config is None else []:
-        return ParquetRows(plain, where, column_names, expected=None, pinned=pinned)
+    if config is None and (plain := plain_files(folder, split)):
+        return ParquetRows(SplitFiles(plain), where, column_names, pinned=pinned)
     if folder.is_dir() and not pinned and is_image_folder(folder):
         return open_image_folder(LocalTree(folder), split, where)
     return _open_files(folder, split, config, pinned, where, column_names)
@@ -72,13 +73,12 @@ def _open_files(
 ) -> SourceRows:
     """Opens a split of a dataset whose files are known by its card, or by their names."""
     resolved = resolve_split(folder if folder.is_dir() else None, pinned, split, config)
-    files, classes, expected = resolved.files, resolved.classes, resolved.expected
     if isinstance(resolved.builder, Parquet):
-        return ParquetRows(files, where, column_names, classes, expected=expected, pinned=pinned)
+        return ParquetRows(resolved, where, column_names, pinned=pinned)
     if isinstance(resolved.builder, WebDataset):
-        if expected is None and pinned:
-            expected = number_of_samples(pinned, split)
-        return ShardRows(files, where, column_names, classes, expected=expected, pinned=pinned)
+        if resolved.expected is None and pinned:
+            resolved = replace(resolved, expected=number_of_samples(pinned, split))
+        return ShardRows(resolved, where, column_names, pinned=pinned)
     if isinstance(resolved.builder, ImageFolder):
         if folder.is_dir():
             tree: FileTree = LocalTree(folder, store=folder.parents[1] / "blobs" if pinned else None)
@@ -87,7 +87,7 @@ def _open_files(
             tree = HubTree(pinned)
         return open_image_folder(tree, split, where, pinned=pinned)
     stream = resolved.builder.as_streaming_dataset(split=split)
-    return StreamRows(stream, where, column_names, expected=expected, pinned=pinned)
+    return StreamRows(stream, where, column_names, expected=resolved.expected, pinned=pinned)
 
 
 def pin_source(source: str, revision: str | None = None) -> Pinned:

@@ -13,7 +13,7 @@ from datasets import Dataset, Features, concatenate_datasets
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import Pinned
-from ddgs_hub.core.schema import Count, read_json
+from ddgs_hub.core.schema import NonNegativeInt, read_json
 from ddgs_hub.original.class_names import check_every_class
 from ddgs_hub.original.labelling import original_rows
 from ddgs_hub.original.reading import ReadPosition
@@ -31,7 +31,7 @@ class _State:
 
     wanted: list[str | None]
     pinned: Pinned | None
-    parts: Count
+    parts: NonNegativeInt
     position: dict[str, Any] | None
     whole: bool
 

@@ -1,10 +1,11 @@
-"""WebDatasets: tar files in which what belongs to one sample follows each other, `<key>.jpg`, `<key>.cls`."""
+"""WebDatasets: tar files in which the files of a sample follow each other: `<key>.jpg`, `<key>.cls`."""
 
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -20,28 +21,37 @@ from ddgs_hub.core.columns import choose_columns
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import Pinned, patiently, reading
 from ddgs_hub.core.rows import ROWS_PER_GROUP
-from ddgs_hub.core.schema import MOST_CLASSES, Count, read_json
+from ddgs_hub.core.schema import MOST_CLASSES, NonNegativeInt, read_json
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.original.reading import KEYS, ColumnNames, ReadPosition, RowBatch, RowBatches, RowFilter, SourceRows
+from ddgs_hub.original.reading import (
+    CLASS_COLUMNS,
+    ColumnNames,
+    ReadPosition,
+    RowBatch,
+    RowBatches,
+    RowFilter,
+    SourceRows,
+)
+from ddgs_hub.original.split_files import SplitFiles
 
-# How repositories and shards say whose classes theirs are: `timm/imagenet-12k-wds`, `imagenet1k-train-0000.tar`.
+# How repositories and shards name the ImageNet they hold: `timm/imagenet-12k-wds`, `imagenet1k-train-0000.tar`.
 IMAGENET = re.compile(r"(?<![a-z0-9])(?:imagenet|in)[-_]?(1k|12k|22k)(?![a-z0-9])", re.IGNORECASE)
-IMAGES = frozenset(WebDataset.IMAGE_EXTENSIONS)
-LABELS = ("label", "cls")
-LARGEST = 2**28  # bytes of an image; ImageNet's largest has 15 million
-INSPECTED = 5  # samples that tell which files a sample has
+IMAGE_EXTENSIONS = frozenset(WebDataset.IMAGE_EXTENSIONS)
+LABEL_EXTENSIONS = ("label", "cls")
+MOST_BYTES = 2**28  # of an image; the largest of ImageNet has 15 million
+INSPECTED = 5  # first samples, which show the files that each sample has
 SAMPLE = re.compile(r"((?:.*/)?[^./][^.]*)\.([^/]+)")  # key and extension of a file
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: of all its files those that are ours.
+    """One sample of a WebDataset: the files with the same key.
 
     Attributes:
         extensions: of all its files.
-        image: encoded; None where it has no file of that extension.
-        label: None where it has none.
+        image: encoded; None if it has no image of the extension that is read.
+        label: class number; None if it has none.
     """
 
     extensions: frozenset[str]
@@ -49,16 +59,16 @@ class Sample:
     label: int | None
 
 
-class _Split(TypedDict, total=False):
-    num_samples: Count
+class _SplitInfo(TypedDict, total=False):
+    num_samples: NonNegativeInt
 
 
 class _Info(TypedDict, total=False):
-    splits: dict[str, _Split]
+    splits: dict[str, _SplitInfo]
 
 
 def number_of_samples(pinned: Pinned, split: str) -> int | None:
-    """How many images a split has, by the `_info.json` that timm puts beside its shards; None where it does not say."""
+    """The number of images of a split by `_info.json`, which timm puts beside its shards; None if it does not say."""
     try:
         path = patiently(
             lambda: hf_hub_download(
@@ -72,17 +82,15 @@ def number_of_samples(pinned: Pinned, split: str) -> int | None:
 
 
 class ShardRows(SourceRows):
-    """The samples of tar files, here or on the Hub, one after the other.
+    """The samples of tar files, here or on the Hub, one shard after the other.
 
-    Of a sample its image and its label are read, and nothing else: neither its name nor what other files hold is taken
-    for a path, and no format that could hold code is decoded.
+    Of each sample only the image and the label are read. Its key and the contents of its other files are never taken
+    for paths, and formats that could hold code are not decoded.
 
     Args:
-        shards: paths here, or addresses on the Hub.
+        split: its shards; classes that the card does not declare are found by `named_classes`.
         where: see `SourceRows`.
-        wanted: which extensions are image and label, where the user says so.
-        classes: of the extensions, where a card declares them.
-        expected: see `SourceRows`.
+        column_names: which extensions are image and label, if the user says so.
         pinned: see `SourceRows`.
 
     Raises:
@@ -92,36 +100,26 @@ class ShardRows(SourceRows):
     """
 
     def __init__(
-        self,
-        shards: Iterable[str],
-        where: str,
-        column_names: ColumnNames = ColumnNames(),
-        classes: Mapping[str, ClassLabel] | None = None,
-        *,
-        expected: int | None,
-        pinned: Pinned | None,
+        self, split: SplitFiles, where: str, column_names: ColumnNames = ColumnNames(), *, pinned: Pinned | None
     ) -> None:
-        self.shards, self._where = list(shards), where
+        self.shards, self._where = split.files, where
         extensions = self._inspect(column_names)
-        image = column_names.image or next((name for name in extensions if name in IMAGES), None)
-        label = column_names.label or next((name for name in LABELS if name in extensions), None)
-        kinds = {image: pa.binary(), label: pa.int64()}
-        schema = pa.schema([(name, kinds.get(name, pa.null())) for name in extensions])
-        known = dict(classes or {})
+        image = column_names.image or next((name for name in extensions if name in IMAGE_EXTENSIONS), None)
+        label = column_names.label or next((name for name in LABEL_EXTENSIONS if name in extensions), None)
+        types = {image: pa.binary(), label: pa.int64()}
+        schema = pa.schema([(name, types.get(name, pa.null())) for name in extensions])
+        classes = dict(split.classes or {})
         if label is not None:
-            known = {label: known[label] if label in known else named_classes(label, [where, *self.shards], where)}
-        columns = choose_columns(schema, where, known, image=image, label=label)
-        super().__init__(columns, where, expected=expected, pinned=pinned)
+            named = classes[label] if label in classes else named_classes(label, [where, *self.shards], where)
+            classes = {label: named}
+        columns = choose_columns(schema, where, classes, image=image, label=label)
+        super().__init__(columns, where, expected=split.expected, pinned=pinned)
         self._image, self._label = columns.source_names(["image"])[0], columns.source_names(["label"])[0]
 
     def _inspect(self, column_names: ColumnNames) -> list[str]:
-        """The extensions of the first samples, which must be the same in all."""
-        first: list[Sample] = []
+        """The extensions of the first samples, which must be the same in each of them."""
         with reading(self._where):
-            for sample in self._samples(self.shards[0], column_names.image, column_names.label):
-                first.append(sample)
-                if len(first) == INSPECTED:
-                    break
+            first = list(islice(self._samples(self.shards[0], column_names.image, column_names.label), INSPECTED))
         if not first or any(sample.extensions != first[0].extensions for sample in first):
             raise InputError(
                 f"cannot read {self._where}: its first samples have not the same files, as those of a WebDataset have; "
@@ -133,42 +131,49 @@ class ShardRows(SourceRows):
         first, skipped, row = (position["shard"], position["sample"], position["row"]) if position else (0, 0, 0)
         for number in range(first, len(self.shards)):
             samples = self._samples(self.shards[number], self._image, self._label)
-            begun = skipped if number == first else 0
-            for _ in range(begun):
+            done = skipped if number == first else 0
+            for _ in range(done):
                 next(samples)
-            for part in _parts(samples, ROWS_PER_GROUP):
-                begun += len(part)
-                position = {"shard": number, "sample": begun, "row": row + len(part)}
-                yield from self._batch(part, names, row_filter, row, position)
-                row += len(part)
-                self._bar.update(len(part))
+            while batch := list(islice(samples, ROWS_PER_GROUP)):
+                done += len(batch)
+                behind = {"shard": number, "sample": done, "row": row + len(batch)}
+                yield from self._batch(batch, names, row_filter, row, behind)
+                row += len(batch)
+                self._bar.update(len(batch))
         return row
 
     def _batch(
-        self, samples: list[Sample], names: list[str], row_filter: RowFilter | None, row: int, position: ReadPosition
+        self, samples: list[Sample], names: list[str], row_filter: RowFilter | None, row: int, behind: ReadPosition
     ) -> Iterator[RowBatch]:
+        """The samples that are kept, as one batch; none if there are none."""
         columns = {
             self._image: pa.array([sample.image for sample in samples], pa.binary()),
             self._label: pa.array([sample.label for sample in samples], pa.int64()),
         }
-        table = self._admit(pa.table(columns), row)
-        keys = table.select([name for name in KEYS if name in table.column_names])
-        kept = np.asarray(row_filter(keys, row) if row_filter else range(len(table)), dtype=np.int64)
+        table = self._sanitize(pa.table(columns), row)
+        filter_columns = table.select([name for name in CLASS_COLUMNS if name in table.column_names])
+        kept = np.asarray(row_filter(filter_columns, row) if row_filter else range(len(table)), dtype=np.int64)
         if len(kept):
-            yield RowBatch(table.take(kept).select(names), row + kept, position)
+            yield RowBatch(table.take(kept).select(names), row + kept, behind)
 
     def _samples(self, shard: str, image: str | None, label: str | None) -> Iterator[Sample]:
-        """The samples of one shard; an error says which of them it is in."""
+        """The samples of one shard; an error says which of them it is in.
+
+        Args:
+            shard: path or address.
+            image: extension of the images; None: the first that is one of an image.
+            label: extension of the labels; None: the first of `LABEL_EXTENSIONS`.
+        """
         number, key = 0, None
         files: dict[str, bytes | None] = {}
 
         def sample() -> Sample:
-            images = [image] if image else [name for name in files if name in IMAGES]
-            labels = [label] if label else [name for name in LABELS if name in files]
+            images = [image] if image else [name for name in files if name in IMAGE_EXTENSIONS]
+            labels = [label] if label else [name for name in LABEL_EXTENSIONS if name in files]
             encoded = files.get(images[0]) if images else None
-            return Sample(frozenset(files), encoded, self._number(files, labels, number, shard))
+            return Sample(frozenset(files), encoded, self._class_number(files, labels, number, shard))
 
-        for name, content in _members(shard, self._where):
+        for name, member in _members(shard, self._where):
             match = SAMPLE.fullmatch(name)
             if match is None:
                 continue
@@ -178,18 +183,21 @@ class ShardRows(SourceRows):
             key, extension = match[1], match[2].lower()
             if extension in files:
                 raise self._malformed(number, shard, f"it has two files {quoted(extension)}")
-            read = extension in (image, label, *LABELS) or (image is None and extension in IMAGES)
-            files[extension] = content.read() if read else None
+            is_image = extension == image or (image is None and extension in IMAGE_EXTENSIONS)
+            is_read = is_image or extension == label or extension in LABEL_EXTENSIONS
+            files[extension] = member.read() if is_read else None
         if files:
             yield sample()
 
-    def _number(self, files: Mapping[str, bytes | None], labels: list[str], number: int, shard: str) -> int | None:
+    def _class_number(
+        self, files: Mapping[str, bytes | None], labels: list[str], number: int, shard: str
+    ) -> int | None:
         text = files.get(labels[0]) if labels else None
         try:
             label = None if text is None else int(text)
         except ValueError as error:
             raise self._malformed(number, shard, str(error)) from error
-        if text is not None and not re.fullmatch(rb"-?\d+\s*", text):  # Python takes 1_0 and +1 for numbers, too
+        if text is not None and not re.fullmatch(rb"-?\d+\s*", text):  # Python also takes 1_0 and +1 for numbers
             raise self._malformed(number, shard, f"{text[:20]!r} is no number of a class")
         if label is not None and abs(label) > MOST_CLASSES:
             raise self._malformed(number, shard, f"there is no class {label}")
@@ -200,38 +208,43 @@ class ShardRows(SourceRows):
         return InputError(f"{where} is malformed: {one_line(reason, 200)}; mend that sample")
 
 
-def named_classes(column: str, named_after: Iterable[str], where: str) -> ClassLabel:
-    """The classes that a column of numbers counts: those of the ImageNet that its repository or a shard is named after.
+def named_classes(column: str, names: Iterable[str], where: str) -> ClassLabel:
+    """The classes of a column of numbers: those of the ImageNet after which the repository or a shard is named.
+
+    Args:
+        column: name of the column, for messages.
+        names: of the repository and its shards.
+        where: the source, for messages.
 
     Raises:
-        InputError: nothing names them.
+        InputError: none of the names is that of an ImageNet.
     """
-    from timm.data import ImageNetInfo  # imported here: timm brings torch
+    from timm.data import ImageNetInfo  # imported here: timm loads torch
 
-    found = next(filter(None, map(IMAGENET.search, named_after)), None)
-    if found is None:
+    match = next(filter(None, map(IMAGENET.search, names)), None)
+    if match is None:
         raise InputError(
             f"nothing says which classes column {quoted(column)} of {where} counts: declare it in the card's "
             "dataset_info as a class_label with their names"
         )
-    return ClassLabel(names=ImageNetInfo(f"imagenet-{found[1].lower()}").label_names())
+    return ClassLabel(names=ImageNetInfo(f"imagenet-{match[1].lower()}").label_names())
 
 
 class _Member:
-    """A file in a tar file, to be read before the next one."""
+    """A file in a tar file, which must be read before the next one is asked for."""
 
     def __init__(self, tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> None:
         self._tar, self._member, self._where = tar, member, where
 
     def read(self) -> bytes:
-        if self._member.size > LARGEST:
+        if self._member.size > MOST_BYTES:
             raise InputError(f"{quoted(self._member.name)} in {self._where} has {self._member.size:,} bytes: remove it")
         file = self._tar.extractfile(self._member)
         return b"" if file is None else file.read()
 
 
 def _members(shard: str, where: str) -> Iterator[tuple[str, _Member]]:
-    """The plain files in a tar file, in order; links lead nowhere."""
+    """The plain files in a tar file, in order; links and devices are skipped."""
     with _opened(shard) as handle, tarfile.open(fileobj=handle, mode="r|*", tarinfo=_Header) as tar:
         for member in tar:
             if member.isreg():
@@ -242,13 +255,13 @@ def _members(shard: str, where: str) -> Iterator[tuple[str, _Member]]:
 
 
 class _Header(tarfile.TarInfo):
-    """What stands before a file. tarfile takes one that is damaged, or none, for the end, and what follows is lost."""
+    """A header that is damaged is an error. tarfile itself takes it for the end, and loses the files behind it."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Any:
         try:
             return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # blocks of zeros: its end
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # blocks of zeros: the end
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError("unexpected end of data" if not str(error) else str(error)) from error
@@ -260,23 +273,12 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
         with Path(shard).open("rb") as handle:
             yield handle
         return
-    # Without blocks it is one request for all of the shard, which goes on where it broke.
+    # block_size=0: one request for the whole shard, which the client continues if the connection breaks.
     with HfFileSystem(token=given_token()).open(shard, "rb", block_size=0) as stream:
         try:
             yield stream
         finally:
-            # Closing the file does not end the answer: the garbage collector would, and where it comes in the middle of
-            # another request, httpx (of huggingface_hub before 2.0) waits for its own lock for ever.
+            # Closing the file does not close the response. The garbage collector would close it, maybe in the middle
+            # of another request: then httpx (of huggingface_hub before 2.0) waits for its own lock for ever.
             if stream.response is not None:
                 stream.response.close()
-
-
-def _parts(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
-    part: list[Sample] = []
-    for sample in samples:
-        part.append(sample)
-        if len(part) == size:
-            yield part
-            part = []
-    if part:
-        yield part
