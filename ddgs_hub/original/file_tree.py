@@ -1,4 +1,4 @@
-"""Folders of files, on this machine or in a Hub repository at one commit, of which nothing else is read."""
+"""A tree of folders and files, on this machine or in a Hub repository at one commit; nothing outside of it is read."""
 
 import os
 from collections import Counter
@@ -14,8 +14,8 @@ from ddgs_hub.core.hub_client import Pinned, patiently
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
 
-MOST_BYTES = 2**30  # of a file; no image that anybody trains with comes near
-HIDDEN = (".", "__")  # how names begin that the system, editors and zip programs give: .DS_Store, __MACOSX
+MOST_BYTES = 2**30  # of a file; no image for training comes near
+HIDDEN = (".", "__")  # first characters of names that systems, editors and zip programs give: .DS_Store, __MACOSX
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Entries:
     Attributes:
         folders: names, sorted.
         files: names, sorted.
-        left_out: what else was there → how much of it.
+        left_out: kind of entry that is left out → how many there are.
     """
 
     folders: list[str] = field(default_factory=list)
@@ -34,27 +34,27 @@ class Entries:
 
 
 class FileTree(Protocol):
-    """Folders and files below one folder; paths are relative to it, and that of itself is empty."""
+    """Folders and files below a root. Paths are relative to the root, whose own path is empty."""
 
-    name: str  # in messages
+    name: str  # for messages
 
     def entries(self, path: str, *, follow: bool) -> Entries:
-        """What lies in a folder; with `follow` links to folders are folders, else they are left out."""
+        """What lies in a folder. With `follow`, links to folders count as folders; otherwise they are left out."""
 
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
 
 
 class LocalTree:
-    """A folder that the user named, and what links in it lead to where that was clearly meant.
+    """A folder on this machine that the user named.
 
-    A link to a folder leads anywhere but back to a folder above it. A link to a file leads to no other place than the
-    folder that was named, and the linked folder that the file lies in: a dataset from elsewhere must not bring its
-    reader's other files along.
+    A link to a folder may lead anywhere but back to a folder above it. A link to a file is followed only inside the
+    root, or inside the linked folder in which the link lies: a dataset from elsewhere must not bring in other files of
+    its reader.
 
     Args:
         root: the folder.
-        store: another folder that links to files may lead into: the cache of huggingface_hub keeps its files so.
+        store: another folder into which links to files may lead; the cache of huggingface_hub stores its files so.
     """
 
     def __init__(self, root: Path, store: Path | None = None) -> None:
@@ -63,24 +63,24 @@ class LocalTree:
 
     def entries(self, path: str, *, follow: bool) -> Entries:
         """See `FileTree`."""
-        folder, found = self._root / path, Entries()
+        folder, entries = self._root / path, Entries()
         above = [self._root / parent for parent in (PurePosixPath(path), *PurePosixPath(path).parents)]
         inside = [*self._inside, *(linked.resolve() for linked in above[:-1] if linked.is_symlink())]
-        with os.scandir(folder) as entries:
-            for entry in entries:
+        with os.scandir(folder) as scanned:
+            for entry in scanned:
                 if entry.name.startswith(HIDDEN):
-                    found.left_out["hidden"] += 1
+                    entries.left_out["hidden"] += 1
                 elif entry.is_dir(follow_symlinks=False):
-                    found.folders.append(entry.name)
+                    entries.folders.append(entry.name)
                 elif entry.is_symlink():
-                    self._follow(Path(entry), inside, found, to_folders=follow)
+                    self._add_link(Path(entry), inside, entries, to_folders=follow)
                 elif entry.is_file():
-                    found.files.append(entry.name)
+                    entries.files.append(entry.name)
                 else:
-                    found.left_out["pipes, sockets or devices"] += 1
-        found.folders.sort()
-        found.files.sort()
-        return found
+                    entries.left_out["pipes, sockets or devices"] += 1
+        entries.folders.sort()
+        entries.files.sort()
+        return entries
 
     def read(self, path: str) -> bytes:
         """See `FileTree`."""
@@ -91,21 +91,22 @@ class LocalTree:
         return content
 
     @staticmethod
-    def _follow(link: Path, inside: list[Path], found: Entries, *, to_folders: bool) -> None:
+    def _add_link(link: Path, inside: list[Path], entries: Entries, *, to_folders: bool) -> None:
+        """Adds a link as the file or folder that it leads to, or counts it as left out."""
         try:
             target = link.resolve(strict=True)
-        except (OSError, RuntimeError):  # Python below 3.13 raises the latter where links lead to each other
-            found.left_out["broken links"] += 1
+        except (OSError, RuntimeError):  # RuntimeError: links that lead to each other, before Python 3.13
+            entries.left_out["broken links"] += 1
             return
         if target.is_dir():
             if to_folders and not link.parent.resolve().is_relative_to(target):
-                found.folders.append(link.name)
+                entries.folders.append(link.name)
             else:
-                found.left_out["links to folders"] += 1
+                entries.left_out["links to folders"] += 1
         elif target.is_file() and any(target.is_relative_to(folder) for folder in inside):
-            found.files.append(link.name)
+            entries.files.append(link.name)
         else:
-            found.left_out["links that lead elsewhere"] += 1
+            entries.left_out["links that lead elsewhere"] += 1
 
 
 class HubTree:
@@ -113,19 +114,19 @@ class HubTree:
 
     def __init__(self, pinned: Pinned) -> None:
         self.name, self._pinned, self._hub = pinned.id, pinned, HfFileSystem(token=given_token())
-        self._found: dict[str, Entries] = {"": Entries()}
+        self._entries: dict[str, Entries] = {"": Entries()}
         api = HfApi(token=given_token())
         listed = patiently(
             lambda: list(api.list_repo_tree(pinned.id, recursive=True, repo_type="dataset", revision=pinned.commit))
         )
         for path in sorted(PurePosixPath(entry.path) for entry in listed if isinstance(entry, RepoFile)):
             self._add(path)
-        for folder in self._found.values():
-            _leave_out_hidden(folder)
+        for entries in self._entries.values():
+            _leave_out_hidden(entries)
 
     def entries(self, path: str, *, follow: bool) -> Entries:
         """See `FileTree`; repositories have no links."""
-        return self._found[path]
+        return self._entries[path]
 
     def read(self, path: str) -> bytes:
         """See `FileTree`."""
@@ -134,20 +135,22 @@ class HubTree:
             return file.read(MOST_BYTES)
 
     def _add(self, path: PurePosixPath) -> None:
-        self._found.setdefault(_key(path.parent), Entries()).files.append(path.name)
+        """Adds a file to the entries of its folder, and each folder above it to those of its parent."""
+        self._entries.setdefault(_key(path.parent), Entries()).files.append(path.name)
         for folder in path.parents:
             if folder.name:
-                siblings = self._found.setdefault(_key(folder.parent), Entries()).folders
-                if folder.name not in siblings[-1:]:  # paths are sorted: those of a folder follow each other
+                siblings = self._entries.setdefault(_key(folder.parent), Entries()).folders
+                if folder.name not in siblings[-1:]:  # paths are sorted: all files of a folder come in a row
                     siblings.append(folder.name)
 
 
-def _leave_out_hidden(found: Entries) -> None:
-    for names in (found.folders, found.files):
+def _leave_out_hidden(entries: Entries) -> None:
+    for names in (entries.folders, entries.files):
         hidden = [name for name in names if name.startswith(HIDDEN)]
         names[:] = sorted(name for name in names if name not in hidden)
-        found.left_out["hidden"] += len(hidden)
+        entries.left_out["hidden"] += len(hidden)
 
 
 def _key(path: PurePosixPath) -> str:
+    """The path of a folder as `entries` takes it: that of the root is empty."""
     return "" if path == PurePosixPath() else str(path)

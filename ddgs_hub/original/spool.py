@@ -1,10 +1,14 @@
-"""The rows of any source on this machine's disk, in parts: what is there after a kill is not fetched again."""
+"""The rows of a source on this machine's disk, in parts: after a kill, what is already there is not fetched again.
+
+Used by `stages.score`, which scores each part while the next one is fetched, and by `whole_splits.cached_rows`.
+"""
 
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +20,46 @@ from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.schema import NonNegativeInt, read_json
 from ddgs_hub.original.class_names import check_every_class
 from ddgs_hub.original.labelling import original_rows
-from ddgs_hub.original.reading import ReadPosition
+from ddgs_hub.original.reading import RowBatch
 from ddgs_hub.original.sources import open_source, refuse_revision
 from ddgs_hub.original.subsets import get_subset
 
 PART_BYTES = 128 * 2**20  # of rows in a part: what a kill costs
 STATE_FILE = "state.json"
-Pieces = Iterator[tuple[pa.Table, ReadPosition | None]]  # rows, and where reading goes on behind them
 
 
 @dataclass(frozen=True)
 class _State:
-    """What `state.json` says: what was asked for, where it is, and how much of it is there."""
+    """What `state.json` holds.
 
-    wanted: list[str | None]
-    pinned: Pinned | None
-    parts: NonNegativeInt
-    position: dict[str, Any] | None
-    whole: bool
+    Attributes:
+        request: source, split, subset, configuration and revision that were asked for.
+        pinned: the Hub dataset at the commit that is read; None for a local source.
+        parts: how many are written.
+        position: behind the last part, see `SourceRows.read`; None at the beginning and at the end.
+        whole: whether all rows are written.
+    """
+
+    request: list[str | None]
+    pinned: Pinned | None = None
+    parts: NonNegativeInt = 0
+    position: dict[str, Any] | None = None
+    whole: bool = False
 
 
 class Spool:
     """All rows of a split of a source, in Arrow files that are mapped into memory: they need not fit there.
 
-    All columns of ours that the source has are kept, and the bytes of every image. Of a subset the columns are those of
-    `write_original`. A Hub dataset is read at the commit where the first call found it: a later one goes on behind the
-    last whole part, and asks nobody where all is there. A local source is read anew, for it may have been changed.
+    All columns of ours that the source has are kept, and the bytes of every image. With a subset the columns are those
+    of `original_rows`. A Hub dataset is read at the commit at which the first call finds it. A later call goes on
+    behind the last part, and does not ask the Hub if all parts are there. A local source is read anew by every call,
+    because it may have changed.
 
     Args:
         source: see `open_source`; a Hub dataset is streamed.
         split: of the source.
         folder: where to write.
-        subset: a name of `subsets.SUBSETS`: its classes alone, in its order.
+        subset: a name of `subsets.SUBSETS`: only its classes, in its order.
         config: the configuration of a Hub dataset that has several.
         revision: the revision of a Hub dataset.
     """
@@ -65,13 +77,13 @@ class Spool:
         self.source, self.split, self.folder = source, split, folder
         self.subset = get_subset(subset) if subset else None
         self.config, self.revision = config, revision
-        self.wanted = [source, split, subset, config, revision]
-        self._opened: tuple[Features, Pieces] | None = None
+        self.request = [source, split, subset, config, revision]
+        self._opened: tuple[Features, Iterator[RowBatch]] | None = None
         self._parts: list[Dataset] = []
-        self._lock = threading.Lock()  # of `_parts`: a thread may fetch while another one uses what is there
+        self._lock = threading.Lock()  # of `_parts`: one thread may fetch while others use what is there
 
     def open(self) -> None:
-        """Opens the source where rows are missing; none is fetched, and nothing is written.
+        """Opens the source, unless all rows are there; fetches none of them, and writes nothing.
 
         Raises:
             InputError: the source, the split or a column is missing, it may not be read, or the subset is not in it.
@@ -79,145 +91,157 @@ class Spool:
         """
         refuse_revision(self.source, self.revision)
         state = _read_state(self.folder)
-        if state.get("wanted") != self.wanted or not state["pinned"]:
-            state = {"wanted": self.wanted, "pinned": None, "parts": 0, "position": None, "whole": False}
+        if state is None or state.request != self.request or state.pinned is None:
+            state = _State(self.request)
         self._state = state
-        if state["whole"]:
+        if state.whole:
             return
-        at = state["pinned"]["commit"] if state["pinned"] else self.revision
-        opened = open_source(self.source, self.split, config=self.config, revision=at)
-        features, batches = opened.features, opened.read(position=state["position"])
+        commit = state.pinned.commit if state.pinned else self.revision
+        source = open_source(self.source, self.split, config=self.config, revision=commit)
         if self.subset:
-            features, batches = original_rows(opened, self.subset, state["position"])
-        self._opened = features, ((batch.table, batch.position) for batch in batches)
-        state["pinned"] = asdict(opened.pinned) if opened.pinned else None
+            self._opened = original_rows(source, self.subset, state.position)
+        else:
+            self._opened = source.features, source.read(position=state.position)
+        self._state = replace(state, pinned=source.pinned)
 
-    def fetch(self, on_part: Callable[[int], bool] = lambda parts: True) -> None:
+    def fetch(self) -> None:
         """Writes the rows that are missing, after `open`.
-
-        Args:
-            on_part: called with the number of parts that are there, at first and then whenever some rows have come;
-                False: no more is wanted.
 
         Raises:
             InputError: rows cannot be read, a label is wrong, a class of the subset has no image, or rows are missing.
             ConnectionLostError: the Hub no longer answers; another call goes on.
         """
-        on_part(self._state["parts"])
+        for _ in self.fetch_steps():
+            pass
+
+    def fetch_steps(self) -> Generator[int, None, None]:
+        """`fetch` in steps, after each of which it may be given up.
+
+        Yields:
+            The number of parts that are there: first of all, and whenever some rows have come.
+
+        Raises:
+            InputError, ConnectionLostError: as `fetch`.
+        """
+        yield self._state.parts
         if self._opened:
-            if not self._state["parts"]:
+            if not self._state.parts:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self.folder.mkdir(parents=True)
             _write_state(self.folder, self._state)
-            if not _write_parts(*self._opened, self.folder, self._state, on_part):
-                return
+            yield from self._write_parts(*self._opened)
         if self.subset:
-            present = set(self.rows().unique("label"))
-            check_every_class(present, list(self.subset.class_names), f"{self.source} ({self.split})")
+            labels = set(self.rows().unique("label"))
+            check_every_class(labels, self.subset.class_names, f"{self.source} ({self.split})")
+
+    def _write_parts(self, features: Features, batches: Iterator[RowBatch]) -> Iterator[int]:
+        """Writes rows behind the parts that are there, each part whole or not at all; yields as `fetch_steps`."""
+        schema, unfinished = features.arrow_schema, self.folder / "unfinished"
+        while not self._state.whole:
+            size, position = 0, None
+            with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+                for batch in batches:
+                    yield self._state.parts
+                    writer.write_table(batch.table.select(schema.names).cast(schema))
+                    size += batch.table.nbytes
+                    if size >= PART_BYTES and batch.position is not None:
+                        position = batch.position
+                        break
+            count = self._state.parts
+            unfinished.rename(self.folder / _part_name(count))
+            # If a kill comes before the state is written, this part is written once more: the state alone counts.
+            self._state = replace(self._state, parts=count + 1, position=position, whole=position is None)
+            _write_state(self.folder, self._state)
+            yield self._state.parts
 
     def parts(self, count: int) -> list[Dataset]:
-        """The rows of the first parts, mapped from their files."""
+        """The rows of the first `count` parts, mapped from their files."""
         with self._lock:
             while len(self._parts) < count:
-                self._parts.append(Dataset.from_file(str(self.folder / _part(len(self._parts)))))
+                self._parts.append(Dataset.from_file(str(self.folder / _part_name(len(self._parts)))))
             return self._parts[:count]
 
     def rows(self) -> Dataset:
-        """The rows, mapped from their files."""
-        return concatenate_datasets(self.parts(_read_state(self.folder)["parts"]))
+        """All rows that are written, mapped from their files."""
+        return concatenate_datasets(self.parts(self._written().parts))
 
     def pinned(self) -> Pinned | None:
-        """Where on the Hub they came from."""
-        pinned = _read_state(self.folder)["pinned"]
-        return Pinned(**pinned) if pinned else None
+        """The Hub dataset at the commit from which the rows came; None for a local source."""
+        return self._written().pinned
+
+    def _written(self) -> _State:
+        """The state on disk: another process of the launch may have written it."""
+        state = _read_state(self.folder)
+        assert state is not None  # `fetch` has written it
+        return state
 
 
 class BackgroundFetch:
-    """`Spool.fetch` in a thread: what is there can be used while the rest comes. Leaving the block ends it."""
+    """`Spool.fetch` in a thread, so that parts can be used while the next ones come. Leaving the block ends it."""
 
     def __init__(self, spool: Spool) -> None:
-        self._spool, self._thread, self._news = spool, threading.Thread(target=self._work), threading.Condition()
-        self._parts, self._ended, self._wanted = 0, False, True
+        self._spool, self._thread = spool, threading.Thread(target=self._fetch)
+        self._progress = threading.Condition()  # of the next three
+        self._parts, self._ended = 0, False
         self._error: BaseException | None = None
+        self._given_up = False
 
     def __enter__(self) -> "BackgroundFetch":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._wanted = False
+        self._given_up = True
         self._thread.join()
 
-    def wait(self, known: int) -> tuple[int, bool]:
-        """How many parts are there, when there are more than are known or all; and whether they are all.
+    def wait(self, seen: int) -> tuple[int, bool]:
+        """Waits for more parts than those that the caller has seen, or for the end.
+
+        Args:
+            seen: the number of parts that the last call returned; 0 at first.
+
+        Returns:
+            How many parts are there, and whether these are all.
 
         Raises:
-            InputError: as `Spool.fetch`, when what came before is known.
+            InputError, ConnectionLostError: as `Spool.fetch`; first the parts that came before the error are returned.
         """
-        with self._news:
-            self._news.wait_for(lambda: self._ended or self._parts > known)
-            if self._error and self._parts <= known:
+        with self._progress:
+            self._progress.wait_for(lambda: self._ended or self._parts > seen)
+            if self._error and self._parts <= seen:
                 raise self._error
             return self._parts, self._ended and not self._error
 
-    def _work(self) -> None:
+    def _fetch(self) -> None:
         try:
-            self._spool.fetch(self._count)
+            with closing(self._spool.fetch_steps()) as steps:
+                for parts in steps:
+                    with self._progress:
+                        self._parts = parts
+                        self._progress.notify()
+                    if self._given_up:
+                        break
         except BaseException as error:
             self._error = error
-        with self._news:
+        with self._progress:
             self._ended = True
-            self._news.notify()
-
-    def _count(self, parts: int) -> bool:
-        with self._news:
-            self._parts = parts
-            self._news.notify()
-        return self._wanted
+            self._progress.notify()
 
 
-def _write_parts(
-    features: Features, pieces: Pieces, folder: Path, state: dict[str, Any], on_part: Callable[[int], bool]
-) -> bool:
-    """Writes rows behind the parts that are there, each part whole or not at all; `state` keeps count.
-
-    Returns:
-        Whether all are there; not where `on_part` has said that no more is wanted.
-    """
-    schema, unfinished = features.arrow_schema, folder / "unfinished"
-    while not state["whole"]:
-        size, behind = 0, None
-        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-            for table, position in pieces:
-                if not on_part(state["parts"]):
-                    return False
-                writer.write_table(table.select(schema.names).cast(schema))
-                size += table.nbytes
-                if size >= PART_BYTES and position is not None:
-                    behind = position
-                    break
-        unfinished.rename(folder / _part(state["parts"]))
-        # A part that a kill leaves without this line is written once more: the state alone says what there is.
-        state.update(parts=state["parts"] + 1, position=behind, whole=behind is None)
-        _write_state(folder, state)
-        on_part(state["parts"])
-    return True
-
-
-def _part(number: int) -> str:
+def _part_name(number: int) -> str:
     return f"{number:05d}.arrow"
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
-    """The state, as JSON values; empty where there is none, or where it is damaged: then all begins anew."""
+def _read_state(folder: Path) -> _State | None:
+    """The state of a folder; None if there is none, or if it is damaged: then everything is fetched anew."""
     path = folder / STATE_FILE
     try:
-        return asdict(read_json(path, _State, str(path))) if path.is_file() else {}
+        return read_json(path, _State, str(path)) if path.is_file() else None
     except InputError:
-        return {}
+        return None
 
 
-def _write_state(folder: Path, state: dict[str, Any]) -> None:
+def _write_state(folder: Path, state: _State) -> None:
     partial = folder / "unfinished.json"
-    partial.write_text(json.dumps(state), encoding="utf-8")
+    partial.write_text(json.dumps(asdict(state)), encoding="utf-8")
     partial.replace(folder / STATE_FILE)

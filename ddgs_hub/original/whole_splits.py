@@ -1,4 +1,4 @@
-"""All rows of a split at once, mapped from files: of a local folder in Hub layout, or of a Hub dataset in a cache."""
+"""All rows of a split at once: of a local folder in Hub layout, or of a Hub dataset, mapped from files in a cache."""
 
 from pathlib import Path
 
@@ -21,25 +21,32 @@ from ddgs_hub.original.sources import find_dataset, rows_in_cache
 from ddgs_hub.original.split_files import has_card, reason_of, resolve_split
 from ddgs_hub.original.spool import Spool
 
-CACHE = "ddgs_hub"  # in the cache of datasets: the rows of sources
+CACHE = "ddgs_hub"  # folder in the cache of datasets
 
 
 def load_rows(
     source: str | Path, split: str = "train", *, config: str | None = None, revision: str | None = None
 ) -> Dataset:
-    """All rows of a split, with all columns of ours: of a local folder in Hub layout, or of a Hub dataset.
+    """All rows of a split, with all columns of ours.
+
+    Args:
+        source: a local folder in Hub layout, whose rows are read into memory, or a Hub dataset id, see `load_pinned`.
+        split: name of the split.
+        config: the configuration of a dataset that has several.
+        revision: of a Hub dataset: a commit, tag or branch.
 
     Raises:
-        InputError: there is no such source, configuration or split.
+        InputError: there is no such source, configuration or split, or its rows cannot be read.
+        ConnectionLostError: the Hub does not answer.
     """
     folder = expanded(source)
     if not folder.is_dir():
         return load_pinned(find_dataset(str(source), config, revision), split, config)
     if config is None and not has_card(folder):
         return read_rows(folder, split)
-    found = resolve_split(folder, None, split, config)
-    require_same_classes(found.files, f"{source} ({split})", found.classes)
-    return read_rows(folder, split, [Path(file) for file in found.files], classes=found.classes)
+    resolved = resolve_split(folder, None, split, config)
+    require_same_classes(resolved.files, f"{source} ({split})", resolved.classes)
+    return read_rows(folder, split, [Path(file) for file in resolved.files], classes=resolved.classes)
 
 
 def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Dataset:
@@ -52,12 +59,13 @@ def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Datase
     cached = cached_snapshot(pinned.id, pinned.commit) if constants.HF_HUB_OFFLINE else None
     if constants.HF_HUB_OFFLINE and not cached:
         return rows_in_cache(pinned, split, config)
-    found = resolve_split(cached, pinned, split, config)
-    builder, where = found.builder, f"{pinned.id} ({split})"
-    if isinstance(builder, Parquet) and not Path(builder.cache_dir).is_dir():  # what is prepared was looked at before
-        require_same_classes(found.files, where, found.classes)
+    resolved = resolve_split(cached, pinned, split, config)
+    builder, where = resolved.builder, f"{pinned.id} ({split})"
+    # What is already in the cache of datasets was checked when it was prepared.
+    if isinstance(builder, Parquet) and not Path(builder.cache_dir).is_dir():
+        require_same_classes(resolved.files, where, resolved.classes)
     if not isinstance(builder, Parquet | Arrow):
-        # datasets takes the names in tar files and tables of metadata for paths on this machine.
+        # For other formats datasets takes names in tar files, and tables of metadata, for paths on this machine.
         return cached_rows(pinned.id, split, config=config, commit=pinned.commit)
     try:
         patiently(builder.download_and_prepare)
@@ -72,11 +80,18 @@ def cached_rows(
 ) -> Dataset:
     """All rows of a source, or of a subset in it, mapped from files in the cache of datasets.
 
-    A Hub dataset is fetched once; a call that goes on where another was cut off fetches what is missing. A local source
-    is copied at every call, for it may have changed.
+    A Hub dataset is fetched once; after an interruption the next call fetches only what is missing. A local source is
+    copied by every call, because it may have changed.
+
+    Args:
+        source: see `open_source`.
+        split: of the source.
+        config: the configuration of a Hub dataset that has several.
+        commit: of a Hub dataset.
+        subset: a name of `subsets.SUBSETS`; None keeps all classes.
 
     Raises:
-        InputError: the source cannot be read, or not any more, or the subset is not in it.
+        InputError: the source cannot be read, or no longer, or the subset is not in it.
         ConnectionLostError: the Hub does not answer.
     """
     folder = expanded(source)
@@ -85,7 +100,7 @@ def cached_rows(
     cache = Path(datasets_config.HF_DATASETS_CACHE, CACHE, f"{Path(source).name}-{key}")
     cache.parent.mkdir(parents=True, exist_ok=True)
     spool = Spool(source, split, cache, subset=subset, config=config, revision=commit)
-    with FileLock(f"{cache}.lock"):  # the processes of a launch load the same
+    with FileLock(f"{cache}.lock"):  # all processes of a launch load the same rows
         spool.open()
         spool.fetch()
         return spool.rows()

@@ -39,7 +39,7 @@ def opened(folder: Path, split: str = "train") -> Contents:
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    image_folders._say.cache_clear()
+    image_folders._log_left_out.cache_clear()
     caplog.set_level(logging.WARNING, image_folders.LOG.name)
     return caplog
 
