@@ -23,8 +23,8 @@ from ddgs_hub.cli.options import (
     show,
 )
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.processes import by_the_first
-from ddgs_hub.core.staging import claimed
+from ddgs_hub.core.processes import run_on_main
+from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import SampleSettings, ScoreSettings
 
 SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # whose values are the defaults here, too
@@ -43,9 +43,9 @@ def prepare(
     """
     from ddgs_hub.stages.original import make_original
 
-    with claimed(output):
+    with locked_for_launch(output):
         settings = read_recipe(recipe, values, original=original)
-        say(by_the_first(lambda: make_original(settings, output)))
+        say(run_on_main(lambda: make_original(settings, output)))
 
 
 def generate(
@@ -72,7 +72,7 @@ def generate(
     settings = read_recipe(recipe, values, seed)
     count = per_class or settings.pool.size * settings.sample.ipc
     dit = base_name(settings, dit)
-    with claimed(output):
+    with locked_for_launch(output):
         say(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer))
 
 
@@ -119,7 +119,7 @@ def score(
         with_images=images,
         batch_size=batch_size,
     )
-    with claimed(output):
+    with locked_for_launch(output):
         if push is None:
             show(score_source(request, output), as_json)
         else:
@@ -166,8 +166,8 @@ def sample(
     settings = SampleSettings(
         ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size
     )
-    with claimed(output):
-        show(by_the_first(lambda: make_distilled(settings, pool, original, output, seed=seed)), as_json)
+    with locked_for_launch(output):
+        show(run_on_main(lambda: make_distilled(settings, pool, original, output, seed=seed)), as_json)
 
 
 def baseline(
@@ -185,5 +185,5 @@ def baseline(
     """
     from ddgs_hub.stages.compare import make_baseline
 
-    with claimed(output):
-        say(by_the_first(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed)))
+    with locked_for_launch(output):
+        say(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed)))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ddgs_hub.cli.options import JsonOption, PrivateOption, TokenOption, show
-from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.processes import run_on_main
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
 
@@ -47,7 +47,7 @@ def publish(
         create_pr=create_pr,
         dry_run=dry_run,
     )
-    made = by_the_first(work)
+    made = run_on_main(work)
     show({**made.to_dict(), "text": made.text}, as_json)
 
 
@@ -62,7 +62,7 @@ def versions(
     """
     from ddgs_hub.hub import list_versions, versions_table
 
-    listed = by_the_first(lambda: list_versions(repo))
+    listed = run_on_main(lambda: list_versions(repo))
     show({"versions": [version.to_dict() for version in listed], "text": versions_table(listed)}, as_json)
 
 
@@ -79,5 +79,5 @@ def diff(
     """
     from ddgs_hub.hub import diff_versions
 
-    difference = by_the_first(lambda: diff_versions(repo, a, b))
+    difference = run_on_main(lambda: diff_versions(repo, a, b))
     show({**difference.to_dict(), "text": difference.text}, as_json)

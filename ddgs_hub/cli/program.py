@@ -9,7 +9,7 @@ import typer
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.machine import why_not_written
-from ddgs_hub.core.processes import depart, first_word, join, lost_a_process
+from ddgs_hub.core.processes import claim_report, join_processes, leave_processes, lost_a_process
 from ddgs_hub.core.text import one_line, quoted
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
@@ -23,7 +23,7 @@ def run_commands(commands: Any, program: str) -> None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has λ, ± and …
     try:
-        join()
+        join_processes()
         # Without click's own handling: its usage errors are several lines.
         arguments = sys.argv[1:] or ["--help"]
         code = commands.main(arguments, prog_name=program, standalone_mode=False)
@@ -39,10 +39,10 @@ def run_commands(commands: Any, program: str) -> None:
         code, message = _explain(error)
         if message is None:
             raise
-    speaks, code = first_word(code)
+    speaks, code = claim_report(code)
     if speaks:
         print(f"{program}: {message}", file=sys.stderr, flush=True)
-    depart(unread=code == 2)
+    leave_processes(unread=code == 2)
     sys.exit(code)
 
 

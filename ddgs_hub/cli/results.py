@@ -17,8 +17,8 @@ from ddgs_hub.cli.options import (
     say,
     show,
 )
-from ddgs_hub.core.processes import by_the_first
-from ddgs_hub.core.staging import claimed
+from ddgs_hub.core.processes import run_on_main
+from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import SampleSettings
 
 
@@ -39,7 +39,7 @@ def evaluate(
     from ddgs_hub.stages.compare import evaluate_source
 
     settings = read_recipe(recipe, values, seed)
-    show(by_the_first(lambda: evaluate_source(settings, data, validation, revision=revision)), as_json)
+    show(run_on_main(lambda: evaluate_source(settings, data, validation, revision=revision)), as_json)
 
 
 def figures(
@@ -56,5 +56,5 @@ def figures(
 
     run = RunFolder(run_folder, ipc)
     output = output or run.figures
-    with claimed(output):
-        say(by_the_first(lambda: make_figures(run.original, run.pool, run.distilled, output)))
+    with locked_for_launch(output):
+        say(run_on_main(lambda: make_figures(run.original, run.pool, run.distilled, output)))

@@ -9,7 +9,7 @@ import typer
 from ddgs_hub.cli.options import RevisionOption, SeedOption, TokenOption, new_folder
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.staging import claimed, staged_folder
+from ddgs_hub.core.staging import locked_for_launch, staged_folder
 from ddgs_hub.recipe import SampleSettings
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _carry_out(kind: "type[PinnedBuilder]", settings: dict[str, Any], output: Pa
     if streaming == (output is not None):
         raise InputError("give either --output FOLDER, or --streaming to see the first rows")
     if output:
-        with claimed(output):
+        with locked_for_launch(output):
             print(_write(kind(**settings), output))
         return
     builder = kind(**settings)

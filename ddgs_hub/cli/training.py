@@ -20,7 +20,7 @@ from ddgs_hub.cli.options import (
     read_recipe,
     say,
 )
-from ddgs_hub.core.staging import claimed
+from ddgs_hub.core.staging import locked_for_launch
 
 
 def train_scorer(
@@ -39,7 +39,7 @@ def train_scorer(
 
     options = [("--recipe", recipe), ("--original", original), ("--output", output)]
     command = command_line("train-scorer", options=options, values=values, seed=seed)
-    with claimed(output):
+    with locked_for_launch(output):
         say(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
 
 
@@ -57,7 +57,7 @@ def pretrain(
     """
     from ddgs_hub.stages.base import make_base
 
-    with claimed(output):
+    with locked_for_launch(output):
         say(make_base(read_recipe(recipe, values, seed), original, output))
 
 
@@ -87,5 +87,5 @@ def finetune(
     options += [("--base", base), ("--revision", revision)]
     command = command_line("finetune", options=options, values=values, seed=seed)
     settings = replace(settings, model=model)
-    with claimed(output):
+    with locked_for_launch(output):
         say(finetune_and_publish(settings, original, output, command=command, push=push, private=private))

@@ -1,6 +1,6 @@
-"""Pictures: encoded bytes become pixels here and nowhere else, so that every command sees the same ones.
+"""Encoded images become pixels here and nowhere else, so that all commands see the same pixels.
 
-What each kind of file becomes, and what is refused, is told in docs/inputs.md.
+docs/inputs.md says what becomes of each kind of file, and what is refused.
 """
 
 import warnings
@@ -16,14 +16,14 @@ from PIL import Image as PILImage
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import LFS_POINTER
 
-# Formats of pixels, whose readers start no program and open no other file. MPO is read as JPEG.
+# Formats whose readers start no program and open no other file. MPO is read as JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "TGA")
-BACKGROUND = (255, 255, 255)  # what shows through where a picture is transparent
-MOST_PIXELS = 178_956_970  # where Pillow, too, takes it for a decompression bomb; 0.7 GB as it keeps them
-MOST_TIMES_AS_LONG = 300  # a side, of the other: resized to 512 px on the shorter one, that is 79 million pixels
-MOST_TILES = 2**18  # of a TIFF, each of which takes microseconds, whatever is in it
+BACKGROUND = (255, 255, 255)  # behind transparent pixels
+MOST_PIXELS = 178_956_970  # from here on Pillow, too, takes an image for a decompression bomb; 0.7 GB in its memory
+MOST_TIMES_AS_LONG = 300  # one side, of the other: with 512 px on the shorter side these are 79 million pixels
+MOST_TILES = 2**18  # of a TIFF: each takes microseconds, whatever is in it
 
-TURNS = {  # EXIF orientation → what makes the picture upright, as `ImageOps.exif_transpose` has it
+TURNS = {  # EXIF orientation → what makes the image upright, as in `ImageOps.exif_transpose`
     2: PILImage.Transpose.FLIP_LEFT_RIGHT,
     3: PILImage.Transpose.ROTATE_180,
     4: PILImage.Transpose.FLIP_TOP_BOTTOM,
@@ -32,22 +32,22 @@ TURNS = {  # EXIF orientation → what makes the picture upright, as `ImageOps.e
     7: PILImage.Transpose.TRANSVERSE,
     8: PILImage.Transpose.ROTATE_90,
 }
-WHITE_IS_ZERO = 0  # a TIFF's photometric interpretation
-LOOK = 1_024  # bytes in which text shows what it is
+WHITE_IS_ZERO = 0  # photometric interpretation of a TIFF
+INSPECTED = 1_024  # first bytes, in which text shows what it is
 
-# What Pillow would warn of is refused here, or decoded as is documented. Once: catching warnings is not for threads.
+# Pillow warns of what is refused here, or decoded as documented. Ignored for good: threads cannot catch warnings.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode_image(cell: Any, row: int | str) -> PILImage.Image:
-    """The picture of an `image` cell, upright, opaque and RGB; see `to_rgb`.
+    """The image of a cell in the column `image`: upright, opaque and RGB; see `to_rgb`.
 
     Args:
         cell: `{bytes, path}`; the path is never opened.
-        row: number of the row, for messages, and whose it is where that is known.
+        row: number of the row, for messages; may also say of what the row is.
 
     Raises:
-        InputError: there are no bytes, or they are no picture that is read here; the message names `row`.
+        InputError: there are no bytes, or they are not an image of `FORMATS`; the message names `row`.
     """
     encoded = encoded_bytes(cell, row)
     try:
@@ -56,16 +56,16 @@ def decode_image(cell: Any, row: int | str) -> PILImage.Image:
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, MemoryError …
         if encoded.startswith(LFS_POINTER):
             raise _refusal(row, "it is a Git LFS pointer", "run `git lfs pull` where it was cloned") from error
-        # Pillow's own words for an unknown format name an object and not what is wrong.
+        # For an unknown format Pillow's message names a Python object, and not what is wrong.
         unknown = isinstance(error, UnidentifiedImageError)
         raise _refusal(row, _described(encoded) if unknown else str(error) or type(error).__name__) from error
 
 
 def encoded_bytes(cell: Any, row: int | str) -> bytes:
-    """The bytes of an `image` cell.
+    """The bytes of a cell in the column `image`.
 
     Raises:
-        InputError: it has none; the message names `row`.
+        InputError: it has no bytes; the message names `row`.
     """
     cell = cell or {}
     if cell.get("bytes"):
@@ -76,7 +76,7 @@ def encoded_bytes(cell: Any, row: int | str) -> bytes:
 
 
 def to_rgb(image: PILImage.Image) -> PILImage.Image:
-    """A picture that Pillow has opened: upright, of 8 bits, over `BACKGROUND` where it is transparent, RGB.
+    """An image that Pillow has opened as 8-bit RGB: turned upright, and `BACKGROUND` behind transparent pixels.
 
     Raises:
         InputError: its pixels are numbers of an unknown range.
@@ -87,7 +87,7 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
     if turn is None:
         return image
     image = image.transpose(turn)
-    image.info.clear()  # it would be turned again
+    image.info.clear()  # with its EXIF orientation, a caller could turn it again
     return image
 
 
@@ -99,7 +99,7 @@ def _opaque(image: PILImage.Image) -> PILImage.Image:
             f"its pixels, of mode {image.mode}, are numbers of an unknown range: scale them to 8 or 16 bits"
         )
     if image.mode == "La":
-        image = image.convert("LA")  # straight to RGB, Pillow forgets the transparency
+        image = image.convert("LA")  # converted straight to RGB, it would lose its transparency
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = PILImage.new("RGB", layer.size, BACKGROUND)
@@ -108,14 +108,14 @@ def _opaque(image: PILImage.Image) -> PILImage.Image:
 
 
 def _upper_bits(image: PILImage.Image) -> PILImage.Image:
-    """16-bit grey in 8 bits: the upper ones, as Pillow takes them of 16-bit colours."""
-    tags = getattr(image, "tag_v2", {})  # a TIFF's: of Pillow's numbers some have 12 bits, and some are upside down
+    """16-bit grey as its upper 8 bits, which Pillow takes of 16-bit colours, too."""
+    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose grey levels may have 12 bits, or be inverted
     numbers = np.asarray(image)
     grey = (numbers >> (tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 8)).astype(np.uint8)
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
         grey = 255 - grey
     opaque = PILImage.fromarray(grey).convert("RGB")
-    if "transparency" in image.info:  # a PNG's: the number that is none
+    if "transparency" in image.info:  # of a PNG: the grey level that is transparent
         opaque.paste(BACKGROUND, mask=PILImage.fromarray(numbers == image.info["transparency"]))
     return opaque
 
@@ -123,34 +123,34 @@ def _upper_bits(image: PILImage.Image) -> PILImage.Image:
 def _orientation(image: PILImage.Image) -> Any:
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # of damaged EXIF Pillow raises SyntaxError, struct.error …: it is as if there were none
+    except Exception:  # damaged EXIF, for which Pillow raises SyntaxError, struct.error …, counts as none
         return None
 
 
 def _open(encoded: bytes) -> PILImage.Image:
-    """The first frame of a picture, not yet decoded."""
+    """The first frame of an image, not yet decoded."""
     image = PILImage.open(BytesIO(encoded), formats=_formats())
     short, long = sorted(image.size)
     if long > MOST_TIMES_AS_LONG * short:
         raise InputError(f"one side is more than {MOST_TIMES_AS_LONG} times as long as the other")
-    if len(image.tile or ()) > MOST_TILES:  # None in an icon, of older Pillows
+    if len(image.tile or ()) > MOST_TILES:  # None for an icon in older Pillows
         raise InputError(f"it is in more than {MOST_TILES:,} pieces")
     if image.format == "PNG":
-        image.verify()  # of all checksums; to load it does not take a look at those of the pixels
+        image.verify()  # all checksums: loading ignores those of the pixels
         image = PILImage.open(BytesIO(encoded), formats=_formats())
     return image
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow has a reader of: AVIF's came with 11.3."""
+    """Those of `FORMATS` that this Pillow can read: AVIF came with 11.3."""
     PILImage.init()
     return tuple(name for name in FORMATS if name in PILImage.OPEN)
 
 
 def _described(encoded: bytes) -> str:
-    """What bytes are that no reader knows."""
-    start = encoded[:LOOK].lower()
+    """What the bytes seem to be, if they are not an image."""
+    start = encoded[:INSPECTED].lower()
     if b"<svg" in start:
         return "it is an SVG drawing, which has no pixels"
     if b"<html" in start or b"<!doctype html" in start:
@@ -163,7 +163,7 @@ def _refusal(row: int | str, reason: str, way_out: str = "remove or replace that
 
 
 class _Settings:
-    """Pillow's settings are the process's: ours while a thread decodes, and the caller's when the last one is done."""
+    """Pillow's settings, which all threads share: ours while any thread decodes, and the caller's otherwise."""
 
     def __init__(self) -> None:
         self.lock, self.decoding = Lock(), 0
@@ -173,8 +173,8 @@ class _Settings:
         with self.lock:
             if not self.decoding:
                 self.callers = ImageFile.LOAD_TRUNCATED_IMAGES, PILImage.MAX_IMAGE_PIXELS
-                ImageFile.LOAD_TRUNCATED_IMAGES = False  # nothing is filled with grey
-                PILImage.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # refused from twice as many on, before any is decoded
+                ImageFile.LOAD_TRUNCATED_IMAGES = False  # missing pixels would become grey
+                PILImage.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses twice as many, before it decodes them
             self.decoding += 1
 
     def __exit__(self, *_: object) -> None:

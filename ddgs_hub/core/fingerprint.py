@@ -1,4 +1,4 @@
-"""Fingerprints of what decides a result, so that nothing made of something else is taken over."""
+"""Fingerprints of everything that decides a result, so that a result of other inputs is never reused."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from ddgs_hub.core.decoding import encoded_bytes
 from ddgs_hub.core.rows import undecoded
 
-BLOCK = 2**20  # bytes of a file that are in memory at once
+BLOCK = 2**20  # bytes of a file that are read at once
 
 
 def fingerprint(*parts: nn.Module | Dataset | Tensor | bytes | Any) -> str:
-    """XXH3 of all parts in their order, 32 hexadecimal digits: it keeps up with memory, and weights are gigabytes.
+    """XXH3 of all parts in their order, as 32 hexadecimal digits. It is as fast as memory, and weights are gigabytes.
 
     Args:
-        parts: modules (by their weights), datasets (by the encoded images and labels), tensors, bytes, JSON values.
+        parts: modules (by their weights), datasets (by their encoded images and labels), tensors, bytes, JSON values.
     """
     digest = xxhash.xxh3_128()
     for part in parts:
@@ -40,7 +40,7 @@ def fingerprint(*parts: nn.Module | Dataset | Tensor | bytes | Any) -> str:
 
 
 def fingerprint_folder(folder: str | Path) -> str:
-    """XXH3 of the files in a folder, their names and their bytes, 32 hexadecimal digits; hidden files do not count."""
+    """XXH3 of the names and bytes of all files in a folder, as 32 hexadecimal digits; hidden files do not count."""
     digest, root = xxhash.xxh3_128(), Path(folder)
     paths = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
     for path in sorted(path for path in paths if not any(part.startswith(".") for part in path.parts)):

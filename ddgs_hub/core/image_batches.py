@@ -1,4 +1,4 @@
-"""The images of rows: their encoded bytes, and decoded and transformed in batches, ahead of their use."""
+"""The images of rows: their encoded bytes, or batches of them, decoded and transformed ahead of their use."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,14 +17,18 @@ from ddgs_hub.core.decoding import decode_image, encoded_bytes
 from ddgs_hub.core.rows import undecoded
 
 MAX_WORKERS = 16
-PIXELS_WORTH_WORKERS = 50e6  # decoding these takes about as long as starting workers does: a second
+PIXELS_WORTH_WORKERS = 50e6  # to decode so many takes about as long as to start workers: a second
 
 
 def encoded_images(rows: Dataset, first: int = 0) -> Iterator[bytes]:
-    """The encoded bytes of each row's image, as they are stored; messages number the rows from `first` on.
+    """The encoded bytes of each row's image, as they are stored.
+
+    Args:
+        rows: the column `image`.
+        first: number of the first row, for messages.
 
     Raises:
-        InputError: a row has none; the message names it.
+        InputError: a row has no image; the message names the row.
     """
     for row, cell in enumerate(_cells(rows), first):
         yield encoded_bytes(cell["image"], row)
@@ -39,18 +43,18 @@ def image_batches(
     num_workers: int | None = None,
     pin_memory: bool = False,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Decodes and transforms the images of each batch of row numbers, ahead of its use, with a progress bar.
+    """Decodes and transforms the images of batch after batch, ahead of their use, with a progress bar.
 
     Args:
-        rows: the column `image`; its bytes are left alone.
-        transform: an RGB image → a tensor, of the same shape for all images, such as `(3, H, W)`.
-        batches: row numbers; one batch after the other is yielded, in this order.
-        description: what the progress bar says.
-        num_workers: processes that decode; None: by the size of the data and the number of cores, 0 where it is small.
+        rows: the column `image`.
+        transform: RGB image → tensor, with the same shape for all images, such as `(3, H, W)`.
+        batches: the row numbers of each batch.
+        description: text of the progress bar.
+        num_workers: processes that decode; None: as many as there are cores, or 0 for few pixels.
         pin_memory: whether the images go to a GPU.
 
     Yields:
-        The row numbers, as they were given, and their images, stacked: `(B, 3, H, W)`.
+        The row numbers of a batch, and its images stacked: `(B, 3, H, W)`.
 
     Raises:
         InputError: an image cannot be decoded; the message names its row.

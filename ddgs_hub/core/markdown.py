@@ -1,36 +1,36 @@
-"""Text that a stranger may have written, as it stands in Markdown: a reader sees its characters, and none acts."""
+"""Text that a stranger may have written, in Markdown: a reader sees its characters, and none of them acts."""
 
 import json
 import re
 
 from ddgs_hub.core.text import one_line
 
-# What Markdown, HTML or formulas would be made of. An underscore within a word is one.
+# Characters of Markdown, HTML and formulas. An underscore inside a word is harmless.
 ACTING = re.compile(r"[\\`*\[\]<>&~$|]|(?<![^\W_])_|_(?![^\W_])")
-IN_CODE = re.compile("```|~~~|<!--")  # what ends a block of code, or would be taken for a mark of ours
+IN_CODE = re.compile("```|~~~|<!--")  # the end of a block of code, or what could be taken for one of our own marks
 
 
 def prose(text: object) -> str:
-    """As words of a heading or a sentence, behind words of ours: what would act at the start of a line stands there."""
-    return ACTING.sub(lambda found: f"&#{ord(found[0])};", one_line(text))
+    """As words of a heading or a sentence. Put words of ours before them: what acts only at a line's start is kept."""
+    return ACTING.sub(lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 def cell(text: object) -> str:
-    """As words in a cell of a table."""
+    """As words in the cell of a table."""
     return prose(text).replace("&#124;", "\\|")
 
 
 def code(text: object) -> str:
-    """As code in a sentence or in a cell: between backticks, or where they do not hold it between tags."""
+    """As code in a sentence or a cell: between backticks, or between tags if the text could end the backticks."""
     words = one_line(text)
     return f"<code>{prose(words)}</code>" if not words or set(words) & set("`|") else f"`{words}`"
 
 
 def literal(text: str) -> str:
-    """As a string of Python in a block of code."""
+    """As a Python string in a block of code."""
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def block(text: object) -> str:
     """As a line in a block of code."""
-    return IN_CODE.sub(lambda found: " ".join(found[0]), one_line(text, 20_000))
+    return IN_CODE.sub(lambda match: " ".join(match[0]), one_line(text, 20_000))

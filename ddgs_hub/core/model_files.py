@@ -1,4 +1,4 @@
-"""The files of a model, in a folder or in a repository of the Hub, got one by one when they are needed."""
+"""The files of a model, in a folder or in a repository on the Hub, fetched one by one when they are needed."""
 
 import re
 from collections.abc import Mapping
@@ -10,19 +10,20 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HTTPError
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import CONFIG_FILE
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
 
-ON_HUB = "hf-hub:"  # before an id: whatever a folder on this machine is called, the one on the Hub is meant
+HUB_PREFIX = "hf-hub:"  # before an id: the model on the Hub is meant, even if a folder here has that name
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 REVISION = r"^([A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)*)?$"  # a commit, a tag, a branch, or none
-UNREACHABLE = (OSError, ValueError, EntryNotFoundError, HTTPError)  # of a wrong name, the Hub, or a lost connection
-# Keys of configurations by which libraries run code, or fetch it or weights, from where the configuration says.
-BEYOND = (
+UNREACHABLE = (OSError, ValueError, EntryNotFoundError, HTTPError)  # for a wrong name or a lost connection
+# Keys of a configuration that make libraries run code, or fetch code or weights from a place that it names.
+CODE_KEYS = (
     *("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code", "use_kernels", "kernel_config"),
     *("quantization_config", "transformers_weights", "use_pretrained_backbone"),
 )
-IMPLEMENTATIONS = (None, "eager", "sdpa", "grouped_mm", "batched_mm")  # others are fetched, if not installed
+IMPLEMENTATIONS = (None, "eager", "sdpa", "grouped_mm", "batched_mm")  # others may be fetched
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class ModelFiles:
 
     Attributes:
         name: a folder, or the id of a repository on the Hub.
-        on_hub: whether it is the latter.
-        revision: commit, tag or branch in the repository.
-        inside: a folder in it; empty: itself.
+        on_hub: whether `name` is an id.
+        revision: commit, tag or branch of the repository; None: its main branch.
+        inside: folder of the model in the folder or repository; empty: the whole.
     """
 
     name: str
@@ -43,57 +44,61 @@ class ModelFiles:
 
     @classmethod
     def of(cls, name_or_path: str | Path, revision: str | None = None) -> "ModelFiles":
-        """Those of a folder where there is something of that name, else those of a Hub id."""
+        """The files of a folder, if there is one of that name, or else of a Hub id."""
         name = str(name_or_path)
-        on_hub = name.startswith(ON_HUB)
-        return cls(name.removeprefix(ON_HUB), on_hub or not Path(name).exists(), revision)
+        on_hub = name.startswith(HUB_PREFIX)
+        return cls(name.removeprefix(HUB_PREFIX), on_hub or not Path(name).exists(), revision)
 
     def within(self, folder: str) -> "ModelFiles":
-        """The files of a folder in it."""
+        """The files in a folder of the model, such as a component of a pipeline."""
         return replace(self, inside=folder)
 
     def get(self, file: str) -> Path:
-        """A file, from the Hub in the cache of huggingface_hub.
+        """The path of a file; one on the Hub is fetched into the cache of huggingface_hub.
 
         Raises:
-            OSError, ValueError, EntryNotFoundError, HTTPError: there is none, or the Hub cannot be reached.
+            OSError, ValueError, EntryNotFoundError, HTTPError: there is no such file, or the Hub cannot be reached.
         """
         path = PurePosixPath(self.inside, file)
         if self.on_hub:
             return Path(hf_hub_download(self.name, str(path), revision=self.revision, token=given_token()))
-        found = Path(self.name, path)
-        if not found.is_file():
+        local = Path(self.name, path)
+        if not local.is_file():
             raise FileNotFoundError(f"there is no file {path} in {self.name}")
-        return found
+        return local
 
     def find(self, file: str) -> Path | None:
-        """A file; None where there is none, or nobody knows, since the Hub cannot be reached."""
+        """The path of a file; None if there is no such file, or if it is not cached and the Hub cannot be reached."""
         try:
             return self.get(file)
         except (EntryNotFoundError, FileNotFoundError):
             return None
 
     def pinned(self) -> "ModelFiles":
-        """The same at the commit that its revision is at: what is read is of one commit. `config.json` is fetched."""
+        """The same files at the commit of the revision, so that all are of one commit. Fetches `config.json`."""
         if not self.on_hub:
             return self
-        folder = self.get("config.json").parents[len(PurePosixPath(self.inside).parts)]
+        folder = self.get(CONFIG_FILE).parents[len(PurePosixPath(self.inside).parts)]
         return replace(self, revision=folder.name)
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name is that of a repository, and of no place on a machine: `owner/name`."""
+    """Whether a name is `owner/name`, as of a repository, and cannot be a path that leads out of a folder."""
     return HUB_ID.fullmatch(name) is not None and ".." not in name
 
 
 def refuse_code(values: Mapping[str, Any], where: str) -> None:
-    """Refuses a configuration that asks for code, or for weights, beyond its own files.
+    """Refuses a configuration that asks for code or weights outside of the model's own files.
+
+    Args:
+        values: of the configuration, whatever is nested in them.
+        where: the configuration, for messages.
 
     Raises:
-        InputError: names the key.
+        InputError: the message names the key.
     """
     for key, value in values.items():
-        if (key in BEYOND and value) or (key.endswith("_implementation") and value not in IMPLEMENTATIONS):
+        if (key in CODE_KEYS and value) or (key.endswith("_implementation") and value not in IMPLEMENTATIONS):
             raise InputError(
                 f"{where} asks for code or weights beyond its own ({quoted(key)}), which are never fetched"
             )

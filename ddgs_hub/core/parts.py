@@ -1,4 +1,4 @@
-"""Work that is done in parts, each a file as soon as it is finished: a killed stage goes on behind the last one."""
+"""Work in parts, each of which is a file as soon as it is finished: a killed stage goes on with the parts it lacks."""
 
 import shutil
 from collections import deque
@@ -14,18 +14,18 @@ from ddgs_hub.core.processes import get_state, is_main, wait_for_all
 from ddgs_hub.core.rows import parquet_path, write_tables
 from ddgs_hub.core.staging import hidden_sibling, staged_folder
 
-WRITERS = 4  # threads; what encodes images leaves Python to the others
+WRITERS = 4  # threads; encoders of images release Python's lock
 
 
 class Parts:
-    """The parts of a folder that is not whole yet, in a hidden folder beside it.
+    """The finished parts of a folder that is not whole yet, in a hidden folder beside it.
 
-    The processes of a launch share the parts; on several machines they need a file system that all see.
+    The processes of a launch share out the parts. On several machines they need a file system that all of them see.
 
     Args:
         target: the folder that is being made.
-        fingerprint: of everything that decides the parts. What is there with another fingerprint is cleared.
-        count: how many there are.
+        fingerprint: of everything that decides the parts. Parts with another fingerprint are removed.
+        count: the number of parts.
     """
 
     def __init__(self, target: Path, fingerprint: str, count: int) -> None:
@@ -41,10 +41,10 @@ class Parts:
         wait_for_all()
 
     def todo(self) -> list[int]:
-        """The numbers of the parts that are left for this process."""
+        """The numbers of the missing parts that this process is to make."""
         state = get_state()
         left = [k for k in range(self.count) if not self._path(k).exists()]
-        wait_for_all()  # nobody makes one before everybody has looked
+        wait_for_all()  # no process makes a part before all have seen which are missing
         return left[state.process_index :: state.num_processes]
 
     def write(self, k: int, table: pa.Table) -> None:
@@ -54,7 +54,7 @@ class Parts:
         unfinished.rename(self._path(k))
 
     def finish(self, features: Features) -> None:
-        """Writes the folder out of all parts in order, when every process has made its own, and removes them."""
+        """Waits for the parts of all processes, writes the folder from them in order, and removes them."""
         wait_for_all()
         if is_main():
             with staged_folder(self.target) as partial:
@@ -68,10 +68,10 @@ class Parts:
 
 
 class Writers:
-    """Threads that finish and write parts while the caller is at the next one.
+    """Threads that finish and write parts while the caller works on the next ones.
 
     Args:
-        write: what to do with the number of a part and its rows, such as `Parts.write`.
+        write: takes the number of a part and its rows, such as `Parts.write`.
     """
 
     def __init__(self, write: Callable[[int, pa.Table], None]) -> None:
@@ -83,13 +83,13 @@ class Writers:
         return self
 
     def submit(self, k: int, make: Callable[[], pa.Table]) -> None:
-        """Has part `k` made and written; waits where all threads are busy, so that images do not pile up."""
+        """Has a thread make and write part `k`. Waits while all threads are busy, so that images do not pile up."""
         self._pending.append(self._executor.submit(lambda: self._write(k, make())))
         if len(self._pending) > WRITERS:
             self._pending.popleft().result()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Waits until all is written; what a thread raised is raised here."""
+        """Waits until all parts are written; raises what a thread raised."""
         self._executor.shutdown()
         if kind is None:
             for future in self._pending:

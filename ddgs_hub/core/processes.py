@@ -1,4 +1,7 @@
-"""The processes of a launch: one, or several that `accelerate launch` or `torchrun` started."""
+"""The processes of a launch: one, or several that `accelerate launch` or `torchrun` has started.
+
+The first process, number 0, is the main one: it writes what is shared, and prints.
+"""
 
 import os
 import time
@@ -15,42 +18,47 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=30)  # of those that wait for the one that works alone: an evaluation can take days
-LINGER = 30.0  # seconds that the first process waits at most for others to read its last word
-WORD, GONE = "ddgs_hub/word", "ddgs_hub/gone"  # in the store: what the first to fail has said, and who has seen it
+PATIENCE = timedelta(days=30)  # how long processes wait for one that works alone: an evaluation can take days
+LINGER = 30.0  # seconds: how long the main process keeps the store, so that others can read the report
+# Keys in the store of a launch: the report of the first process that failed, and how many have left.
+REPORT, LEFT = "ddgs_hub/report", "ddgs_hub/left"
 ALL_PRECISIONS = ("no", "bf16", "fp16", "fp8")
-PRECISIONS = {"cpu": ("no", "bf16")}  # of accelerate's mixed precision, where a device does not have all
-SHARED_WEIGHTS = ("DEEPSPEED", "FSDP", "MEGATRON_LM")
+PRECISIONS = {"cpu": ("no", "bf16")}  # of accelerate's mixed precision, for devices that lack some
+SHARDED = ("DEEPSPEED", "FSDP", "MEGATRON_LM")
 
 
 def is_main() -> bool:
-    """Whether this is the one process, or the first of several: it alone writes what is shared, and prints."""
+    """Whether this is the main process, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def several() -> bool:
-    """Whether a launcher started more than one process."""
+def is_distributed() -> bool:
+    """Whether a launcher has started more than one process."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def join() -> None:
-    """Meets the other processes of a launch, with gloo where there is no GPU: accelerate alone would see but one.
+def join_processes() -> None:
+    """Connects the processes of a launch, over gloo if there is no GPU: by itself, accelerate would see only one then.
 
     Raises:
-        InputError: accelerate is configured as it cannot work.
+        InputError: accelerate is configured in a way that cannot work.
     """
-    if several():
+    if is_distributed():
         import torch
         from accelerate import PartialState
 
         with _as_configured():
             PartialState(cpu=not torch.accelerator.is_available())
-        _patient_group()  # now that all are there: later, one that has died would be waited for
+        _patient_group()  # made while all processes are alive: later it would wait for one that has died
         _store()
 
 
 def get_state() -> "PartialState":
-    """What accelerate knows of this process: its number, and how many there are; see `get_accelerator`."""
+    """Accelerate's state: the number of this process, and how many there are.
+
+    Raises:
+        InputError: accelerate is configured in a way that cannot work.
+    """
     from accelerate import PartialState
 
     with _as_configured():
@@ -58,31 +66,32 @@ def get_state() -> "PartialState":
 
 
 def get_accelerator() -> "Accelerator":
-    """The accelerator of the launch, as it is configured; on a GPU that has bfloat16 and with nothing said, bfloat16.
+    """The accelerator, as the launch configures it.
 
-    `accelerate launch --mixed_precision no` or `ACCELERATE_MIXED_PRECISION=no` asks for float32 there.
+    If no precision is configured and the GPU has bfloat16, that is used; `accelerate launch --mixed_precision no`, or
+    `ACCELERATE_MIXED_PRECISION=no`, asks for float32.
 
     Raises:
-        InputError: it is configured as it cannot work here, or shares out weights.
+        InputError: it is configured in a way that cannot work here, or shards weights.
     """
     import torch
     from accelerate import Accelerator
     from accelerate.state import is_initialized
 
-    unsaid = "ACCELERATE_MIXED_PRECISION" not in os.environ and not is_initialized()
-    bfloat16 = unsaid and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    unset = "ACCELERATE_MIXED_PRECISION" not in os.environ and not is_initialized()
+    bfloat16 = unset and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     with _as_configured():
         accelerator = Accelerator(mixed_precision="bf16" if bfloat16 else None)
         if accelerator.mixed_precision not in PRECISIONS.get(accelerator.device.type, ALL_PRECISIONS):
             raise ValueError(f"mixed precision {accelerator.mixed_precision} on a {accelerator.device.type.upper()}")
-        if accelerator.distributed_type.value in SHARED_WEIGHTS:
+        if accelerator.distributed_type.value in SHARDED:
             raise ValueError(f"{accelerator.distributed_type.value} shares out weights, where batches are shared out")
     return accelerator
 
 
 @contextmanager
 def _as_configured() -> Iterator[None]:
-    """Says in one sentence that accelerate cannot work as the user has configured it."""
+    """Turns errors of accelerate's configuration into one sentence."""
     try:
         yield
     except (ImportError, LookupError, NotImplementedError, ValueError) as error:
@@ -93,7 +102,7 @@ def _as_configured() -> Iterator[None]:
 
 
 def compiled(function: Callable[..., T]) -> Callable[..., T]:
-    """`function` through `torch.compile`, where accelerate is configured so: `accelerate launch --dynamo_backend`."""
+    """The function, through `torch.compile` if accelerate is configured so: `accelerate launch --dynamo_backend`."""
     import torch
     from accelerate.utils import DynamoBackend
 
@@ -104,17 +113,21 @@ def compiled(function: Callable[..., T]) -> Callable[..., T]:
 def wait_for_all() -> None:
     """A barrier that waits as long as the slowest process works, and fails at once when one has ended.
 
-    NCCL's gives up after ten minutes, and does not see a process end; gloo, on the side, does.
+    It uses gloo: NCCL gives up after ten minutes, and does not notice that a process has ended.
     """
-    if several():
+    if is_distributed():
         import torch.distributed
 
         torch.distributed.barrier(group=_patient_group())
 
 
-def by_the_first(work: Callable[[], T]) -> T:
-    """What `work` returns in the first process, in all of them; a user's mistake that it finds is one in all."""
-    if not several():
+def run_on_main(work: Callable[[], T]) -> T:
+    """Runs `work` in the main process alone, and returns its result in all processes.
+
+    Raises:
+        InputError: raised by `work`; it is raised in all processes.
+    """
+    if not is_distributed():
         return work()
     import torch.distributed
 
@@ -133,20 +146,23 @@ def by_the_first(work: Callable[[], T]) -> T:
 
 def lost_a_process(error: BaseException) -> bool:
     """Whether an error means that another process of the launch has ended."""
-    if not several():
+    if not is_distributed():
         return False
     import torch.distributed
 
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
-def first_word(code: int) -> tuple[bool, int]:
-    """Whether this process is the one to say why the command fails, and the exit code of all.
+def claim_report(code: int) -> tuple[bool, int]:
+    """Decides which process reports why the command fails: the first that fails.
 
-    Only the first that fails says so: others find the same mistake, or only that a process has ended.
+    The others have made the same mistake, or notice only that a process has ended.
 
     Args:
-        code: of the exit, by what this process found.
+        code: the exit code that this process would choose.
+
+    Returns:
+        Whether this process reports the error, and the exit code of all processes.
     """
     store = _store()
     if store is None:
@@ -155,17 +171,18 @@ def first_word(code: int) -> tuple[bool, int]:
 
     mine = f"{os.environ['RANK']} {code}"
     try:
-        word = store.compare_set(WORD, "", mine).decode()
-    except torch.distributed.DistError:  # the store has ended with the process that kept it, unheard
+        report = store.compare_set(REPORT, "", mine).decode()
+    except torch.distributed.DistError:  # the process that kept the store has ended, and nobody has read it
         return True, code
-    return word == mine, int(word.split()[1])
+    return report == mine, int(report.split()[1])
 
 
-def depart(*, unread: bool) -> None:
-    """What a process that fails does last: the others no longer wait for it, and get to read the first word.
+def leave_processes(*, unread: bool) -> None:
+    """Called last by a process that fails: the others no longer wait for it, and can still read the report.
 
     Args:
-        unread: whether it matters that they do; else they find, rightly, that a process has ended.
+        unread: whether the others must read the report before the store ends; otherwise they notice that a process has
+            ended, which is right, too.
     """
     store = _store()
     if store is None:
@@ -173,29 +190,30 @@ def depart(*, unread: bool) -> None:
     import torch.distributed
 
     with suppress(torch.distributed.DistError):
-        store.add(GONE, 1)
-        if is_main():  # which may keep the store
+        store.add(LEFT, 1)
+        if is_main():  # the store may live in this process
             own = None if torch.distributed.get_backend() == "gloo" else _patient_group()
             _patient_group.cache_clear()
             torch.distributed.destroy_process_group(own)
             end = time.monotonic() + LINGER
-            while unread and store.add(GONE, 0) < int(os.environ["WORLD_SIZE"]) and time.monotonic() < end:
+            while unread and store.add(LEFT, 0) < int(os.environ["WORLD_SIZE"]) and time.monotonic() < end:
                 time.sleep(0.05)
 
 
 @cache
 def _store() -> Any:
-    """The store by which the processes of a launch have met; None where they have not, or where there is but one."""
-    if not several():
+    """The store over which the processes of a launch have connected; None if they have not, or if there is only one."""
+    if not is_distributed():
         return None
     import torch.distributed
 
-    # Held here it outlives the groups of processes, see `depart`; another way to it there is not.
+    # Cached, so that it outlives the groups of processes, see `leave_processes`. There is no public way to it.
     return torch.distributed.distributed_c10d._get_default_store() if torch.distributed.is_initialized() else None
 
 
 @cache
 def _patient_group() -> Any:
+    """All processes, connected over gloo, with `PATIENCE`."""
     import torch.distributed
 
     return torch.distributed.new_group(backend="gloo", timeout=PATIENCE)

@@ -1,4 +1,8 @@
-"""Folders that are written whole or not at all, by one command at a time; and what is kept beside them meanwhile."""
+"""Folders that are written whole or not at all, by one command at a time; and what is kept beside them meanwhile.
+
+A stage writes into a hidden neighbour of its folder, which takes the folder's name when it is whole. A folder that
+cannot be renamed is replaced entry by entry, from a hidden folder inside of it.
+"""
 
 import logging
 import os
@@ -11,109 +15,121 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.file_names import CONFIG_FILE
+from ddgs_hub.core.processes import run_on_main
 
-WORKSHOP = ".ddgs-hub"  # in a folder that cannot be renamed: what else is beside it; all that begins so is ours
-MOUNTS = Path("/proc/self/mountinfo")  # Linux; the fifth word of each line is where it is mounted
+# In a folder that cannot be renamed: holds what otherwise lies beside it. All names that begin so are ours.
+WORK_FOLDER = ".ddgs-hub"
+MOUNTS = Path("/proc/self/mountinfo")  # on Linux; the fifth word of each line is a mount point
 
 LOG = logging.getLogger(__name__)
-_owned: set[Path] = set()  # by this command
+_locked: set[Path] = set()  # folders that this command has locked
 
 
 def refuse_unwritable(folder: str | Path) -> None:
-    """Raises an InputError where `folder` cannot be made or replaced: before the work rather than after it."""
+    """Refuses a folder that cannot be made or replaced: before the work rather than after it.
+
+    Raises:
+        InputError: it is a file or below a file, or there is no permission to write.
+    """
     path = Path(folder).resolve()
     if path.exists() and not path.is_dir():
         raise InputError(f"cannot write {folder}: it is a file; choose another --output")
-    place = _written_in(path)
-    if not place.is_dir():
-        raise InputError(f"cannot write {folder}: {place} is a file; choose another --output")
-    if not os.access(place, os.W_OK):
-        raise InputError(f"cannot write {folder}: no permission to write in {place}; choose another --output")
+    parent = _needs_permission(path)
+    if not parent.is_dir():
+        raise InputError(f"cannot write {folder}: {parent} is a file; choose another --output")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"cannot write {folder}: no permission to write in {parent}; choose another --output")
 
 
 def refuse_existing(folder: str | Path) -> None:
-    """Raises an InputError where `folder` cannot be made, or holds something, which somebody made."""
+    """Refuses a folder that cannot be made, or that is not empty: what is in it belongs to somebody.
+
+    Raises:
+        InputError: it is not empty; or as `refuse_unwritable`.
+    """
     refuse_unwritable(folder)
     path = Path(folder)
     if hidden_sibling(path, "whole").exists():
-        with owned(path):
-            pass  # finishes what a kill has left half moved
+        with locked_folder(path):
+            pass  # completes what a killed command has left half moved
     if path.is_dir() and any(_entries(path)):
         raise InputError(f"{folder} is not empty: choose another --output, or remove it")
 
 
 def is_writable(folder: str | Path) -> bool:
-    """Whether `folder` can be made or replaced, as far as permissions say."""
-    return os.access(_written_in(Path(folder).resolve()), os.W_OK)
+    """Whether `folder` can be made or replaced, by its permissions."""
+    return os.access(_needs_permission(Path(folder).resolve()), os.W_OK)
 
 
 @contextmanager
-def claimed(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
-    """`owned` for all processes of a launch, each of which calls it: the first owns the folder for all of them."""
+def locked_for_launch(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """`locked_folder` for a launch: each of its processes calls this, and the first one holds the lock for all."""
     with ExitStack() as stack:
-        by_the_first(lambda: stack.enter_context(owned(folder, wait=wait)))
+        run_on_main(lambda: stack.enter_context(locked_folder(folder, wait=wait)))
         yield
 
 
 @contextmanager
-def owned(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
-    """Keeps other commands from writing a folder, and what is hidden beside it; a kill of this one lets them.
+def locked_folder(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """In the block, no other command writes the folder or what is hidden beside it; a kill frees the lock.
+
+    First completes or undoes what a killed command has left half replaced.
 
     Args:
-        folder: there or not; what a killed command has left half replaced is set right.
-        wait: until another command is done with it.
+        folder: it need not exist.
+        wait: whether to wait for another command that has locked it.
 
     Raises:
-        InputError: it cannot be written, another command works there, or its file system has no locks.
+        InputError: the folder cannot be written, another command has locked it, or its file system has no locks.
     """
     path = Path(folder).resolve()
-    if path in _owned:  # a stage writes what its command owns
+    if path in _locked:  # by the command that calls this stage
         yield
         return
     refuse_unwritable(folder)
-    with _locked(path, folder, wait):
-        _owned.add(path)
+    with _holding_lock(path, folder, wait):
+        _locked.add(path)
         try:
-            _settle(path)
+            _recover(path)
             yield
         finally:
-            _owned.discard(path)
+            _locked.discard(path)
 
 
 @contextmanager
-def _locked(path: Path, named: str | Path, wait: bool) -> Iterator[None]:
-    lock = path / f"{WORKSHOP}.lock" if _stays(path) else hidden_sibling(path, "lock")
+def _holding_lock(path: Path, given: str | Path, wait: bool) -> Iterator[None]:
+    lock = path / f"{WORK_FOLDER}.lock" if _stays(path) else hidden_sibling(path, "lock")
     holder = FileLock(lock, thread_local=False)
     with ExitStack() as stack:
         stack.callback(_remove_empty, *(parent for parent in lock.parents if not parent.exists()))
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            _acquire(holder, named, wait)
+            _acquire(holder, given, wait)
         except (OSError, NotImplementedError) as error:
             reason = getattr(error, "strerror", None) or "its file system has no locks"
-            raise InputError(f"cannot lock {named}: {reason}; choose another --output") from error
+            raise InputError(f"cannot lock {given}: {reason}; choose another --output") from error
         stack.callback(holder.release)
         stack.callback(_remove_lock, lock)
         if _stays(path):
-            stack.callback(_remove_empty, path / WORKSHOP)
+            stack.callback(_remove_empty, path / WORK_FOLDER)
         yield
 
 
-def _acquire(holder: FileLock, named: str | Path, wait: bool) -> None:
+def _acquire(holder: FileLock, given: str | Path, wait: bool) -> None:
     try:
         holder.acquire(timeout=0)
     except Timeout as error:
         if not wait:
             advice = "wait until it is done, or give another folder"
-            raise InputError(f"another command works in {named}: {advice}") from error
-        LOG.warning("another command works in %s: waiting for it", named)
+            raise InputError(f"another command works in {given}: {advice}") from error
+        LOG.warning("another command works in %s: waiting for it", given)
         holder.acquire()
 
 
 def _remove_lock(lock: Path) -> None:
-    """Removes a lock while it is held: who waits for it sees that it is gone, and makes another."""
-    with suppress(OSError):  # Windows removes it by itself, later
+    """Removes the file of a lock while it is held: a command that waits for it notices, and makes another one."""
+    with suppress(OSError):  # Windows removes it later, by itself
         lock.unlink()
 
 
@@ -125,70 +141,70 @@ def _remove_empty(*folders: Path) -> None:
 
 @contextmanager
 def staged_folder(target: str | Path) -> Iterator[Path]:
-    """Yields a temporary sibling of `target` that takes its name when the block ends well, and is removed otherwise.
+    """Yields a temporary folder that replaces `target` when the block ends; after an error it is removed instead.
 
-    A killed process leaves `target` as it was; what it had begun is cleared by the next one that stages there. Where
-    `target` cannot be renamed, see `hidden_sibling`, what is in it is replaced, entry by entry, and a kill in the midst
-    of that is set right by the next one that owns it.
+    A kill leaves `target` as it was, and the next call removes the temporary folder. If `target` cannot be renamed, see
+    `hidden_sibling`, its content is replaced entry by entry. If a kill comes in the middle of that, the next command
+    that locks the folder completes or undoes it.
 
     Raises:
         InputError: the folder cannot be written, `target` is a file, or another command works there.
     """
     refuse_unwritable(target)
-    named, target = target, Path(target).resolve()  # behind a link lies the folder that is to be replaced
-    with owned(target):
+    given, target = target, Path(target).resolve()  # of a link, the folder behind it is replaced
+    with locked_folder(target):
         partial = hidden_sibling(target, "partial")
-        with _in_one_sentence(named):
+        with _in_one_sentence(given):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
         try:
             yield partial
-            with _in_one_sentence(named):
+            with _in_one_sentence(given):
                 _replace(target, partial)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-            _settle(target)
+            _recover(target)
 
 
 def hidden_sibling(folder: Path, kind: str) -> Path:
-    """The hidden neighbour of a folder where the work on it is kept until it is done.
+    """The hidden neighbour of a folder in which unfinished work is kept: `.<folder>.<kind>`.
 
-    Of a mount point, and of a folder in one that may not be written, it is inside.
+    It lies inside of a folder that cannot be renamed: a mount point, or a folder whose parent may not be written.
     """
     folder = folder.resolve()
-    return folder / WORKSHOP / kind if _stays(folder) else folder.with_name(f".{folder.name}.{kind}")
+    return folder / WORK_FOLDER / kind if _stays(folder) else folder.with_name(f".{folder.name}.{kind}")
 
 
 def shared_sibling(folder: Path, name: str) -> Path:
-    """A neighbour that several folders use, and that stays; hidden where it is inside, see `hidden_sibling`."""
+    """A neighbour that several folders share, and that stays; hidden if it lies inside, see `hidden_sibling`."""
     folder = folder.resolve()
-    return folder / WORKSHOP / name if _stays(folder) else folder.with_name(name)
+    return folder / WORK_FOLDER / name if _stays(folder) else folder.with_name(name)
 
 
-def open_weights(folder: str | Path) -> None:
-    """Gives weights the mode of their config.json, which is by the user's umask: safetensors lets no one else read."""
-    for config in Path(folder).rglob("config.json"):
+def make_weights_readable(folder: str | Path) -> None:
+    """Gives weights the permissions of their `config.json`, by the user's umask: safetensors lets nobody else read."""
+    for config in Path(folder).rglob(CONFIG_FILE):
         for weights in config.parent.glob("*.safetensors"):
             shutil.copymode(config, weights)
 
 
-def _written_in(folder: Path) -> Path:
-    """The folder that must be writable: itself, or the nearest above it that is there."""
+def _needs_permission(folder: Path) -> Path:
+    """The folder that must be writable: the folder itself if it stays, or else the nearest existing one above it."""
     return folder if _stays(folder) else next(parent for parent in folder.parents if parent.exists())
 
 
 def _stays(folder: Path) -> bool:
-    """Whether a folder cannot be renamed, as a mount point, or one in a folder that may not be written."""
+    """Whether a folder cannot be renamed: it is a mount point, or its parent may not be written."""
     return folder.is_dir() and (_is_mounted(folder) or not os.access(folder.parent, os.W_OK))
 
 
 def _is_mounted(folder: Path) -> bool:
     if not MOUNTS.is_file():
         return os.path.ismount(folder)
-    # os.path.ismount does not see a folder of the same disk, as a volume in another volume can be.
-    written = re.sub(r"[ \t\n\\]", lambda found: f"\\{ord(found[0]):03o}", str(folder))
+    # os.path.ismount misses mounts of a folder of the same disk, such as a volume inside of another volume.
+    escaped = re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match[0]):03o}", str(folder))
     lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return any(line.split(" ")[4] == written for line in lines)
+    return any(line.split(" ")[4] == escaped for line in lines)
 
 
 @contextmanager
@@ -200,7 +216,7 @@ def _in_one_sentence(folder: str | Path) -> Iterator[None]:
 
 
 def _replace(target: Path, partial: Path) -> None:
-    """Puts what is whole in the place of what is there, which goes last: removing it takes time."""
+    """Puts the finished folder in the place of the old one, which is removed last, because that takes time."""
     old = hidden_sibling(target, "old")
     shutil.rmtree(old, ignore_errors=True)
     if not _stays(target):
@@ -211,12 +227,12 @@ def _replace(target: Path, partial: Path) -> None:
     else:
         old.mkdir()
         _move(target, old)
-        partial.rename(hidden_sibling(target, "whole"))  # from now on it counts
+        partial.rename(hidden_sibling(target, "whole"))  # from here on the new content counts
         _finish(target)
 
 
-def _settle(target: Path) -> None:
-    """Sets right what `_replace` has left: what was whole is put there, or else what was there before."""
+def _recover(target: Path) -> None:
+    """Completes what a killed `_replace` has left, if the new content was whole; otherwise restores the old one."""
     old, whole = hidden_sibling(target, "old"), hidden_sibling(target, "whole")
     if not _stays(target):
         if old.is_dir() and not target.exists():
@@ -230,10 +246,11 @@ def _settle(target: Path) -> None:
 
 
 def _finish(target: Path) -> None:
+    """Moves the new content into a folder that stays, and removes the old one."""
     old, whole = hidden_sibling(target, "old"), hidden_sibling(target, "whole")
     _move(whole, target)
     shutil.rmtree(old, ignore_errors=True)
-    whole.rmdir()  # last: without it what is in `old` would be put back
+    whole.rmdir()  # last: without this folder, the old content would be restored
 
 
 def _move(source: Path, target: Path) -> None:
@@ -242,5 +259,5 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """What is in a folder beside our own."""
-    return (path for path in folder.iterdir() if not path.name.startswith(WORKSHOP))
+    """What is in a folder, without our own hidden entries."""
+    return (path for path in folder.iterdir() if not path.name.startswith(WORK_FOLDER))

@@ -1,32 +1,38 @@
-"""Text that a stranger may have written, made harmless before anybody is shown it."""
+"""Text that a stranger may have written, made harmless before it is shown in a terminal or a message."""
 
 import unicodedata
 
-MOST = 2_000  # characters of a message; a sentence that names a value has a few hundred
+MOST_CHARACTERS = 2_000  # of a message; a sentence that names a value has a few hundred
 MOST_OF_A_NAME = 80
-UNSEEN = "\N{REPLACEMENT CHARACTER}"  # stands where something was that a terminal would have obeyed
-# Control characters, formatting (bidirectional marks among it), lone surrogates, private use, unassigned, separators.
-OBEYED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # in place of each character that a terminal would obey
+# Control characters, formatting (among it bidirectional marks), lone surrogates, private use, unassigned, separators.
+ACTING_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
-def one_line(text: object, most: int = MOST) -> str:
-    """The text in one line of at most `most` characters and a note of what was cut, without anything that acts.
+def one_line(text: object, most: int = MOST_CHARACTERS) -> str:
+    """The text in one line, without anything that acts on a terminal.
 
-    Terminal escapes, control characters and bidirectional marks are replaced, each by one visible character; blanks
-    and line ends become single blanks.
+    Terminal escapes, control characters and bidirectional marks are replaced, each by one visible character. Runs of
+    blanks and line ends become single blanks. Of a longer text, the first `most` characters are kept, with a note of
+    how many follow.
     """
     words = _cut(str(text), most).split()
-    return "".join(UNSEEN if unicodedata.category(c) in OBEYED else c for c in " ".join(words))
+    return "".join(REPLACEMENT if _acts(character) else character for character in " ".join(words))
 
 
 def printable(text: str) -> str:
-    """Lines of our own, which may quote a stranger's, with all but their line ends made harmless; nothing is cut."""
-    return "".join(UNSEEN if c != "\n" and unicodedata.category(c) in OBEYED else c for c in text.expandtabs(4))
+    """Several lines that may quote a stranger: everything but their line ends is made harmless, and nothing is cut."""
+    characters = text.expandtabs(4)
+    return "".join(REPLACEMENT if character != "\n" and _acts(character) else character for character in characters)
 
 
 def quoted(name: object) -> str:
-    """A name as a message quotes it: in one short line, between quotation marks."""
+    """A name in quotation marks, for messages; long names are cut."""
     return f"'{one_line(name, MOST_OF_A_NAME)}'"
+
+
+def _acts(character: str) -> bool:
+    return unicodedata.category(character) in ACTING_CATEGORIES
 
 
 def _cut(text: str, most: int) -> str:

@@ -1,7 +1,7 @@
-"""Weights that a stranger may have written: what files hold, before they are loaded, and models held against it.
+"""Weights that a stranger may have written: the tensors in a file before it is loaded, and models that must fit them.
 
-A configuration of a few bytes can ask for a model of any size. So a model is first built where tensors have shapes and
-no numbers (torch's meta device), and refused as soon as it has more than its weights can fill.
+A configuration of a few bytes can ask for a model of any size. So a model is first built on torch's meta device, where
+tensors have shapes and no numbers, and refused as soon as it is larger than its weights justify.
 """
 
 import argparse
@@ -27,48 +27,49 @@ from ddgs_hub.core.schema import FOREIGN, Name, read_json
 from ddgs_hub.core.text import quoted
 
 DAMAGED = "it is damaged, or no checkpoint: download or save it again"
-# Of numbers in safetensors, as it calls them: what torch knows in all its versions.
+# Types of numbers in safetensors that all versions of torch know.
 TYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "I16", "I8", "U8", "BOOL")
 MOST_TENSORS = 50_000  # of a model; the largest image classifiers have 3,000
-LARGEST_SETTING = 2**20  # a number in a configuration: no width, and no count, is larger
-# Keys of configurations that say how many layers there are: libraries make lists of that length before any layer.
+LARGEST_SETTING = 2**20  # for numbers in a configuration: no width and no count is larger
+# Keys for the number of layers: libraries make lists of that length before they make a layer.
 LAYERS = re.compile("depth|layers|blocks|repeat|stages")
-# Keys that say how large images are, in pixels: positions in them are counted before there is any tensor.
+# Keys for the size of images in pixels: libraries count the positions in them before they make a tensor.
 SIDES, LARGEST_SIDE = re.compile("image_size|img_size|input_size|resolution|window_size"), 2048
-# What a model may have beyond its weights: parameters that are shared or resized when they are loaded, and what is
-# computed of the configuration, such as the positions of patches. A classifier of a few kilobytes has its own, too.
+# How much larger than its weights a model may be: parameters may be shared, or resized when they are loaded, and some
+# tensors are computed from the configuration, such as the positions of patches. The spare amounts are for small models.
 FACTOR, PARTS_OF_A_TENSOR = 4, 50
 SPARE_NUMBERS, SPARE_PARTS = 2**24, 2_000
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What files hold.
+class TensorShapes:
+    """The tensors in files of weights.
 
     Attributes:
-        shapes: of each tensor, by its name.
+        shapes: name of a tensor → its shape.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
 
     @property
     def numbers(self) -> int:
-        """Numbers in all tensors."""
+        """The number of elements of all tensors."""
         return sum(torch.Size(shape).numel() for shape in self.shapes.values())
 
 
 @schema(config=FOREIGN)
 class _Index:
-    """Which file of several holds a tensor; only files beside it."""
+    """The index of weights in several files: name of a tensor → file, which must lie beside the index."""
 
     weight_map: dict[Name, Annotated[str, Field(pattern=r"^[\w-][\w.-]*\.safetensors$", max_length=200)]]
 
 
-def read_headers(files: Iterable[Path]) -> Weights:
-    """What safetensors files hold, by their headers; no weights are read.
+def read_headers(files: Iterable[Path]) -> TensorShapes:
+    """The tensors in safetensors files, by the headers of the files; no weights are read.
 
     Raises:
-        InputError: a file is damaged, or no such file; the message does not name it.
+        InputError: a file is damaged, is no safetensors file, or has too many tensors or unknown types; the message
+            does not name the file.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in files:
@@ -85,36 +86,36 @@ def read_headers(files: Iterable[Path]) -> Weights:
                     shapes[name] = tuple(tensor.get_shape())
         except (OSError, SafetensorError) as error:
             raise InputError(DAMAGED) from error
-    return Weights(shapes)
+    return TensorShapes(shapes)
 
 
 def read_shards(index: Path, where: str) -> list[str]:
-    """The names of the safetensors files that an index names, which lie beside it.
+    """The names of the safetensors files in an index; they lie beside it.
 
     Raises:
-        InputError: it names a file elsewhere, or is no index.
+        InputError: the file is no index, or names a file elsewhere.
     """
     return sorted(set(read_json(index, _Index, where).weight_map.values()))
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """What is in a file that torch saved: tensors and plain values; objects in it are never unpickled.
+    """The tensors and plain values in a file that `torch.save` wrote; objects in it are never unpickled.
 
     Raises:
-        InputError: it holds other objects, is damaged, or is no checkpoint; the message does not name it.
+        InputError: the file holds objects, is damaged, or is no checkpoint; the message does not name the file.
     """
     try:
-        # The training scripts of DiT and Minimax put their arguments beside the weights: a namespace of plain values.
+        # The training scripts of DiT and Minimax save their arguments beside the weights: a namespace of plain values.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what there is to say of a file that torch finds odd is said below
-            # Mapped, so that the optimizer beside the weights, three times as large, is not read.
+            warnings.simplefilter("ignore")  # what is wrong with a file is said below
+            # Mapped: the state of the optimizer beside the weights, three times as large, is not read.
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (PermissionError, MemoryError):
         raise
-    except Exception as error:  # bytes that are no checkpoint can end in any exception, even in OSError
-        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+    except Exception as error:  # for bytes that are no checkpoint torch can raise anything, even OSError
+        if match := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise InputError(
-                f"besides tensors it holds {found[1]}, and objects are not loaded, since that can run any code: "
+                f"besides tensors it holds {match[1]}, and objects are not loaded, since that can run any code: "
                 "save its 'ema' or 'model' in a file of its own"
             ) from error
         raise InputError(DAMAGED) from error
@@ -123,31 +124,31 @@ def read_pickle(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def weights_of(tensors: Mapping[str, Tensor]) -> Weights:
-    """What a state dict holds.
+def shapes_of(tensors: Mapping[str, Tensor]) -> TensorShapes:
+    """The tensors of a state dict.
 
     Raises:
-        InputError: a tensor is sparse or of no real numbers, or claims more numbers than the file has for it.
+        InputError: a tensor is sparse, quantized or complex, or claims more numbers than the file has for it.
     """
     for name, tensor in tensors.items():
         if tensor.layout is not torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.is_meta:
             raise InputError(f"its tensor {quoted(name)} is no plain one: save the state_dict() of a model")
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise InputError(f"its tensor {quoted(name)} claims more numbers than there are: download or save it again")
-    return Weights({str(name): tuple(tensor.shape) for name, tensor in tensors.items()})
+    return TensorShapes({str(name): tuple(tensor.shape) for name, tensor in tensors.items()})
 
 
-def check_settings(values: Any, weights: Weights | None, where: str, *, largest: int = LARGEST_SETTING) -> None:
-    """Refuses numbers of a configuration that no model has, and more layers than there are weights.
+def check_settings(values: Any, weights: TensorShapes | None, where: str, *, largest: int = LARGEST_SETTING) -> None:
+    """Refuses a configuration with numbers that no model has, or with more layers than there are tensors.
 
     Args:
-        values: JSON.
-        weights: of the model; None: the configuration is not of a model's layers.
-        where: what it is, for messages.
-        largest: number that may be in it; sides of images are smaller.
+        values: the configuration.
+        weights: of the model; None: the configuration does not describe layers.
+        where: the configuration, for messages.
+        largest: the largest number that is allowed; for sizes of images it is `LARGEST_SIDE`, if that is smaller.
 
     Raises:
-        InputError: names the key.
+        InputError: the message names the key.
     """
     layers: dict[str, float] = {}
     for key, number in _numbers(values):
@@ -161,15 +162,15 @@ def check_settings(values: Any, weights: Weights | None, where: str, *, largest:
 
 
 @contextmanager
-def justified_by(weights: Weights, where: str) -> Iterator[None]:
-    """What is built within is on the meta device, and refused as soon as it has more than the weights can fill.
+def building_within(weights: TensorShapes, where: str) -> Iterator[None]:
+    """In the block, models are built on the meta device, and refused as soon as they are too large for the weights.
 
     Args:
         weights: of the model.
         where: what is built, for messages.
 
     Raises:
-        InputError: it is too large.
+        InputError: the model is too large, see `FACTOR`.
     """
     budget = _Budget(weights, where)
     with ExitStack() as stack:
@@ -183,56 +184,60 @@ def justified_by(weights: Weights, where: str) -> Iterator[None]:
         yield
 
 
-def require_fit(model: nn.Module, weights: Weights) -> None:
-    """Compares a model with the weights that have its names.
+def require_fit(model: nn.Module, weights: TensorShapes) -> None:
+    """Checks that tensors of the same name have the same shape in a model and in its weights.
 
     Raises:
-        InputError: a tensor is of another shape.
+        InputError: the message names the first tensor with two shapes.
     """
     for name, tensor in model.state_dict().items():
-        found = weights.shapes.get(name)
-        if found is not None and found != tuple(tensor.shape):
+        shape = weights.shapes.get(name)
+        if shape is not None and shape != tuple(tensor.shape):
             raise InputError(
-                f"its weights have {quoted(name)} as {list(found)}, its configuration as {list(tensor.shape)}: "
+                f"its weights have {quoted(name)} as {list(shape)}, its configuration as {list(tensor.shape)}: "
                 "get both from the same place"
             )
 
 
 def require_finite(tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Looks at every number of the tensors, by name.
+    """Checks that all numbers are finite.
+
+    Args:
+        tensors: name and tensor.
 
     Raises:
-        InputError: one is NaN or infinite.
+        InputError: a number is NaN or infinite; the message names its tensor.
     """
     for name, tensor in tensors:
         if tensor.is_floating_point() and tensor.numel():
-            # The smallest and the largest are NaN where any is; isfinite() would take a quarter more memory.
+            # If a number is NaN, so are the smallest and the largest. isfinite() would take a quarter more memory.
             smallest, largest = torch.aminmax(tensor.detach())
             if not (smallest.isfinite() and largest.isfinite()):
                 raise InputError(f"its tensor {quoted(name)} has numbers that are NaN or infinite: get another one")
 
 
 class _Budget:
-    """Counts what is registered in modules while a model is built."""
+    """Counts down what a model may still register while it is built."""
 
-    def __init__(self, weights: Weights, where: str) -> None:
+    def __init__(self, weights: TensorShapes, where: str) -> None:
         self.where = where
         self.numbers = FACTOR * weights.numbers + SPARE_NUMBERS
         self.parts = PARTS_OF_A_TENSOR * len(weights.shapes) + SPARE_PARTS
 
     def tensor(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        """A parameter or a buffer."""
+        """Counts a parameter or a buffer."""
         self.numbers -= tensor.numel() if tensor is not None else 0
         self.part()
 
     def part(self, *args: object) -> None:
-        """Anything that has a name in a module."""
+        """Counts anything that has a name in a module."""
         self.parts -= 1
         if self.numbers < 0 or self.parts < 0:
             raise InputError(f"{self.where} asks for more than its weights hold: get both from the same place")
 
 
 def _numbers(values: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """All numbers in JSON values, each with the nearest key above it."""
     if isinstance(values, dict):
         for name, value in values.items():
             yield from _numbers(value, name)

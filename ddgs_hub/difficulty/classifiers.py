@@ -18,9 +18,9 @@ from ddgs_hub.core.schema import FOREIGN, Json, read_json, read_values
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.core.weights import (
     LARGEST_SETTING,
-    Weights,
+    TensorShapes,
+    building_within,
     check_settings,
-    justified_by,
     read_headers,
     read_shards,
     require_finite,
@@ -122,7 +122,7 @@ def load_classifier(folder: Path, name: str) -> Classifier:
 def _load_timm(folder: Path, config: dict[str, Any]) -> Classifier:
     weights = read_headers([_timm_weights(folder)])
     _check_timm(config, weights)
-    with justified_by(weights, CONFIG):
+    with building_within(weights, CONFIG):
         empty = timm.create_model(f"local-dir:{folder}")
     data = read_values(empty.pretrained_cfg, _TimmData, CONFIG)
     if data.num_classes not in (None, empty.num_classes):  # timm gives it a random classifier
@@ -152,7 +152,7 @@ def _load_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
         read_values(config.get("pretrained_cfg") or {}, _TimmData, CONFIG)
     _check_processing(folder)
     here = {"trust_remote_code": False, "local_files_only": True}
-    with justified_by(weights, CONFIG):
+    with building_within(weights, CONFIG):
         AutoModelForImageClassification.from_config(AutoConfig.from_pretrained(folder, **here), trust_remote_code=False)
     model, report = AutoModelForImageClassification.from_pretrained(
         folder, use_safetensors=True, output_loading_info=True, **here
@@ -177,13 +177,13 @@ def _timm_weights(folder: Path) -> Path:
     return found[0]
 
 
-def _transformers_weights(folder: Path) -> Weights:
+def _transformers_weights(folder: Path) -> TensorShapes:
     if (folder / SAFE).is_file() or not (folder / INDEX).is_file():
         return read_headers([folder / SAFE])
     return read_headers([folder / shard for shard in read_shards(folder / INDEX, INDEX)])
 
 
-def _check_timm(config: dict[str, Any], weights: Weights) -> None:
+def _check_timm(config: dict[str, Any], weights: TensorShapes) -> None:
     """Looks at what timm builds of a configuration: a model of its own, of arguments that concern the model alone."""
     architecture, arguments = config["architecture"], config.get("model_args") or {}
     if not isinstance(architecture, str) or not timm.is_model(architecture):  # hf-hub:… and local-dir:… are none

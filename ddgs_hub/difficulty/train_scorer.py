@@ -31,7 +31,7 @@ from ddgs_hub.core.file_names import FOLDS_FILE
 from ddgs_hub.core.image_batches import encoded_images
 from ddgs_hub.core.processes import get_accelerator, wait_for_all
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
-from ddgs_hub.core.staging import open_weights, staged_folder
+from ddgs_hub.core.staging import make_weights_readable, staged_folder
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
 from ddgs_hub.recipe import ScorerTraining
 
@@ -275,7 +275,7 @@ def _save(model: nn.Module, folder: Path, names: list[str], training: ScorerTrai
     plain = model.cpu().to(memory_format=torch.contiguous_format)
     labels = {"label_names": names}
     save_for_hf(plain, folder, model_config=labels, model_args=training.model_args, safe_serialization=True)
-    open_weights(folder)
+    make_weights_readable(folder)
 
 
 def _write_folds(path: Path, trained: TrainedScorer, training: ScorerTraining, flip: bool, seed: int) -> None:

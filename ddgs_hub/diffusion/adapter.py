@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.model_files import ON_HUB, REVISION, is_hub_id
+from ddgs_hub.core.model_files import HUB_PREFIX, REVISION, is_hub_id
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import DAMAGED, read_headers, require_finite
@@ -56,7 +56,7 @@ class AdapterConfig:
             return self.base_model
         if not is_hub_id(self.base_model):
             raise InputError(f"its base {quoted(self.base_model)} is no Hub id: load it, and `load_adapter` onto it")
-        return f"{ON_HUB}{self.base_model}"
+        return f"{HUB_PREFIX}{self.base_model}"
 
 
 def save_adapter(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from accelerate.utils import broadcast_object_list
 
-from ddgs_hub.core.processes import is_main, several
+from ddgs_hub.core.processes import is_distributed, is_main
 
 KEPT = 2  # if the newest cannot be read, after a power failure, there is the one before
 
@@ -43,7 +43,7 @@ class Checkpoints:
         if self.folder is None:
             return 0
         state = self._newest() if is_main() else None
-        if several():
+        if is_distributed():
             [state] = broadcast_object_list([state])
         if state is None:
             return 0

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ddgs_hub.core.components import Kind, load_component
+from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import why_no_model
@@ -68,7 +68,10 @@ class TinySettings(BaseModel):
     scaling_factor: Scale = 1.0
 
 
-KINDS = {"AutoencoderKL": Kind(AutoencoderKL, KLSettings), "AutoencoderTiny": Kind(AutoencoderTiny, TinySettings)}
+KINDS = {
+    "AutoencoderKL": ComponentClass(AutoencoderKL, KLSettings),
+    "AutoencoderTiny": ComponentClass(AutoencoderTiny, TinySettings),
+}
 
 
 class Codec:

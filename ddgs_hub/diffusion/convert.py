@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import quoted
-from ddgs_hub.core.weights import justified_by, read_headers, read_pickle, weights_of
+from ddgs_hub.core.weights import building_within, read_headers, read_pickle, shapes_of
 
 HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}  # of the published sizes S, B, L and XL, by hidden size
 
@@ -117,7 +117,7 @@ def infer_config(state_dict: dict[str, Tensor], num_heads: int | None) -> dict[s
     }
     if 0 in config.values():
         raise InputError("this is not a checkpoint of the original DiT: it has no layers, no classes or no channels")
-    with justified_by(weights_of(state_dict), "its shape"):
+    with building_within(shapes_of(state_dict), "its shape"):
         DiTTransformer2DModel(**config)
     return config
 

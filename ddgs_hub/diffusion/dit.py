@@ -12,13 +12,13 @@ from huggingface_hub import try_to_load_from_cache
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from ddgs_hub.core.components import Kind, load_component
+from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, PIPELINE_INDEX
 from ddgs_hub.core.hub_client import why_no_model
-from ddgs_hub.core.model_files import ON_HUB, UNREACHABLE, ModelFiles, refuse_code
+from ddgs_hub.core.model_files import HUB_PREFIX, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
-from ddgs_hub.core.staging import open_weights
+from ddgs_hub.core.staging import make_weights_readable
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import require_finite
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config
@@ -63,7 +63,9 @@ class DiTSettings(BaseModel):
 
 
 # The published DiTs were saved when their class had another name.
-DITS = {name: Kind(DiTTransformer2DModel, DiTSettings) for name in ("DiTTransformer2DModel", "Transformer2DModel")}
+DITS = {
+    name: ComponentClass(DiTTransformer2DModel, DiTSettings) for name in ("DiTTransformer2DModel", "Transformer2DModel")
+}
 
 
 def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTransformer2DModel:
@@ -136,7 +138,7 @@ def base_of(adapter: str | Path) -> tuple[list[Path], str, str | None]:
 
 def _is_checkpoint(name: str) -> bool:
     """Whether a name is that of a file, not of a folder or a repository."""
-    return Path(name).suffix in CHECKPOINTS and not name.startswith(ON_HUB)
+    return Path(name).suffix in CHECKPOINTS and not name.startswith(HUB_PREFIX)
 
 
 def _transformer(files: ModelFiles) -> ModelFiles:
@@ -309,7 +311,7 @@ def save_pipeline(
     pipeline = DiTPipeline(transformer=nn.Module.to(stock, dit.dtype), vae=vae, scheduler=scheduler)
     pipeline.register_to_config(id2label={str(k): name for k, name in id2label.items()})
     pipeline.save_pretrained(folder)
-    open_weights(folder)
+    make_weights_readable(folder)
 
 
 def folded_state_dict(dit: DiTTransformer2DModel) -> dict[str, Tensor]:

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.image_batches import image_batches
 from ddgs_hub.core.parts import Parts
-from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.rows import checked_labels, parquet_path
-from ddgs_hub.core.staging import claimed
+from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.diffusion.codec import Codec, center_crop, to_float
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
 from ddgs_hub.recipe import FinetuneSettings, Pretraining
@@ -73,9 +73,9 @@ class LatentCache:
         checked_labels(rows)
         key = fingerprint(rows, codec.encoder, [image_size, flip])
         path = Path(folder) / key[:16]
-        if not by_the_first(path.is_dir):
-            with claimed(path, wait=True):  # trainings of the same images encode them once
-                if not by_the_first(path.is_dir):
+        if not run_on_main(path.is_dir):
+            with locked_for_launch(path, wait=True):  # trainings of the same images encode them once
+                if not run_on_main(path.is_dir):
                     _encode(rows, codec, path, key, image_size, (False, True) if flip else (False,))
         encoded = pq.read_table(parquet_path(path))
         shape = (len(encoded), 2 if flip else 1, *codec.latent_shape(image_size))

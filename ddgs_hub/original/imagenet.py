@@ -1,28 +1,28 @@
-"""What ImageNet calls its classes, in its order: wnids, and English names with their synonyms."""
+"""The classes of ImageNet, by timm's lists: their wnids in order, and their English names with synonyms."""
 
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 IMAGENET_SIZE = 1000
-WNID = re.compile(r"n\d{8}(?!\d)")  # a class name may go on behind it: Stanford Dogs' n02085620-Chihuahua
-Candidates = list[frozenset[str]]  # of each class the wnids of those that it may be
+WNID = re.compile(r"n\d{8}(?!\d)")  # a class name may go on behind it, as n02085620-Chihuahua of Stanford Dogs
+Candidates = list[frozenset[str]]  # for each class the wnids that it may have
 
 
 def normalised_name(name: str) -> str:
-    """A class name without what its writers differ in: `Golden_Retriever` is `golden retriever`."""
+    """A class name without the differences of spelling: `Golden_Retriever` is `golden retriever`."""
     return name.replace("_", " ").strip().casefold()
 
 
 def synonyms(name: str) -> set[str]:
-    """A name as it is, and each of its synonyms between commas."""
+    """A class name as it is, and each of its synonyms between commas; normalised."""
     return {normalised_name(part) for part in [name, *name.split(",")]}
 
 
 @lru_cache
 def imagenet_names(num_classes: int) -> tuple[list[str], dict[str, str]]:
-    """Wnids and names of timm's ImageNet of that many classes; empty where there is none."""
-    from timm.data import ImageNetInfo, infer_imagenet_subset  # imported here: timm brings torch
+    """The ImageNet of timm with so many classes: its wnids in order, and wnid → names; both empty if there is none."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset  # imported here: timm loads torch
 
     subset = infer_imagenet_subset({"num_classes": num_classes})
     if subset is None:
@@ -32,41 +32,43 @@ def imagenet_names(num_classes: int) -> tuple[list[str], dict[str, str]]:
 
 
 def candidates(names: Sequence[str]) -> Candidates:
-    """Which classes of ImageNet each of these may be, by its wnid or its name.
+    """Which classes of ImageNet each of these classes may be, by a wnid in its name or by the name itself.
 
-    A name is compared with those of the ImageNet of as many classes, else of ImageNet-1k: with its whole list of
-    synonyms first, then with each of them. "crane" may be two.
+    A name is compared with those of the ImageNet with as many classes, or else of ImageNet-1k: first with the whole
+    list of synonyms of a class, then with each synonym. Some names fit two classes, such as "crane".
     """
-    known = _by_alias(len(names) if imagenet_names(len(names))[0] else IMAGENET_SIZE)
+    wnids_of = _wnids_by_synonym(len(names) if imagenet_names(len(names))[0] else IMAGENET_SIZE)
 
     def wnids(name: str) -> frozenset[str]:
         if stated := WNID.match(name):
             return frozenset({stated[0]})
-        whole = known.get(normalised_name(name), frozenset())
-        return whole if len(whole) == 1 else frozenset().union(*(known.get(alias, ()) for alias in synonyms(name)))
+        whole = wnids_of.get(normalised_name(name), frozenset())
+        return whole if len(whole) == 1 else frozenset().union(*(wnids_of.get(part, ()) for part in synonyms(name)))
 
     return [wnids(name) for name in names]
 
 
 def in_imagenets_order(names: Sequence[str]) -> bool:
-    """Whether these are the classes of timm's ImageNet of as many classes, in its order.
+    """Whether these are the classes of the ImageNet with as many classes, in its order.
 
-    Half of the names must agree: published models spell some classes in their own way, but a list in another order
-    agrees hardly anywhere.
+    More than half of the names must agree. Published models spell some classes in their own way, but a list in another
+    order agrees hardly anywhere.
     """
-    known, descriptions = imagenet_names(len(names))
-    if not known:
+    wnids, descriptions = imagenet_names(len(names))
+    if not wnids:
         return False
-    pairs = zip(names, known, strict=True)
-    return sum(bool(synonyms(name) & (synonyms(descriptions[wnid]) | {wnid})) for name, wnid in pairs) > len(names) / 2
+    agree = [
+        bool(synonyms(name) & (synonyms(descriptions[wnid]) | {wnid})) for name, wnid in zip(names, wnids, strict=True)
+    ]
+    return sum(agree) > len(names) / 2
 
 
 def wnids_by_order(names: Sequence[str]) -> list[str | None] | None:
-    """The wnid of each of these classes, where they are in ImageNet's order; None instead of the list where not.
+    """The wnid of each of these classes, if they are in ImageNet's order; None if they are not.
 
-    A name that is another class's is taken at its word, unless that class has its own place in the list, too: by order
-    alone, images would get the wnid of what they do not show. None stands for a class whose name fits several others,
-    and for the background, the first of 1,001.
+    A class whose name is that of another class gets the wnid of its name, unless the list has that other class in its
+    own place, too: by order alone, images would get the wnid of what they do not show. In the list, None stands for a
+    class whose name fits several others, and for the background, the first of 1,001 classes.
     """
     if len(names) == IMAGENET_SIZE + 1:
         rest = wnids_by_order(names[1:])
@@ -74,22 +76,22 @@ def wnids_by_order(names: Sequence[str]) -> list[str | None] | None:
     if not in_imagenets_order(names):
         return None
     ordered, named = imagenet_names(len(names))[0], candidates(names)
-    placed = {wnid for wnid, found in zip(ordered, named, strict=True) if wnid in found}
+    in_place = {wnid for wnid, possible in zip(ordered, named, strict=True) if wnid in possible}
 
-    def wnid(own: str, found: frozenset[str]) -> str | None:
-        others = found - placed
-        if own in found or not others:
-            return own
+    def wnid(by_order: str, by_name: frozenset[str]) -> str | None:
+        others = by_name - in_place
+        if by_order in by_name or not others:
+            return by_order
         return next(iter(others)) if len(others) == 1 else None
 
     return [wnid(*both) for both in zip(ordered, named, strict=True)]
 
 
 @lru_cache
-def _by_alias(num_classes: int) -> dict[str, frozenset[str]]:
-    known: dict[str, set[str]] = {}
+def _wnids_by_synonym(num_classes: int) -> dict[str, frozenset[str]]:
+    wnids_of: dict[str, set[str]] = {}
     wnids, descriptions = imagenet_names(num_classes)
     for wnid in wnids:
-        for alias in synonyms(descriptions[wnid]):
-            known.setdefault(alias, set()).add(wnid)
-    return {alias: frozenset(found) for alias, found in known.items()}
+        for synonym in synonyms(descriptions[wnid]):
+            wnids_of.setdefault(synonym, set()).add(wnid)
+    return {synonym: frozenset(possible) for synonym, possible in wnids_of.items()}

@@ -1,4 +1,4 @@
-"""The ten-class subsets of ImageNet-1k that the paper distils: wnid, class name and ImageNet-1k index, in its order."""
+"""The three ten-class subsets of ImageNet-1k that the paper distils, with their classes in its order."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ class Subset:
     """Ten classes of ImageNet-1k.
 
     Attributes:
-        name: as a recipe names it.
-        pretty_name: as a card names it.
-        wnids: WordNet ids, in the paper's class order; position is the label of the distilled dataset.
-        class_names: first English name of each class.
-        imagenet_indices: ImageNet-1k class index of each, 0 … 999 (the order of the sorted wnids).
+        name: in recipes and on the command line.
+        pretty_name: in cards and messages.
+        wnids: WordNet ids, in the paper's order; the position of a class is its label in the distilled dataset.
+        class_names: the first English name of each class.
+        imagenet_indices: the ImageNet-1k index of each class, 0 … 999 (its position among the sorted wnids).
     """
 
     name: str
@@ -82,10 +82,10 @@ SUBSETS: dict[str, Subset] = {
 
 
 def get_subset(name: str) -> Subset:
-    """The subset of that name.
+    """The subset with a name.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is no such subset.
     """
     if name not in SUBSETS:
         raise InputError(f"unknown subset '{name}': choose one of {', '.join(SUBSETS)}")
@@ -93,12 +93,12 @@ def get_subset(name: str) -> Subset:
 
 
 def imagenet_index(wnid: str) -> int:
-    """ImageNet-1k class index, 0 … 999, of a WordNet id.
+    """The ImageNet-1k index, 0 … 999, of a WordNet id.
 
     Raises:
-        InputError: the synset is not one of ImageNet-1k's.
+        InputError: no class of ImageNet-1k has that id.
     """
-    from timm.data import ImageNetInfo  # imported here: timm brings torch, which a look at the subsets does not need
+    from timm.data import ImageNetInfo  # imported here: timm loads torch, which the subsets do not need
 
     index = {name: i for i, name in enumerate(ImageNetInfo("imagenet-1k").label_names())}
     if wnid not in index:

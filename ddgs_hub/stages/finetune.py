@@ -11,7 +11,7 @@ from datasets import Dataset
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.processes import by_the_first, get_accelerator, is_main, wait_for_all
+from ddgs_hub.core.processes import get_accelerator, is_main, run_on_main, wait_for_all
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, shared_sibling, staged_folder
@@ -73,15 +73,15 @@ def finetune_and_publish(
     base = recipe.model.base
     assert base is not None
     if push is not None:
-        by_the_first(lambda: check_push(push, "model", private=private))
-    if push is not None and by_the_first(lambda: _is_finetuned(recipe, original, base, output)):
+        run_on_main(lambda: check_push(push, "model", private=private))
+    if push is not None and run_on_main(lambda: _is_finetuned(recipe, original, base, output)):
         made = f"{output} was fine-tuned before"
     else:
         refuse_existing(output)
         made = make_dit(recipe, original, base, output, command=command)
     if push is None:
         return made
-    return f"{made}\n{by_the_first(lambda: publish(output, push, private=private).text)}"
+    return f"{made}\n{run_on_main(lambda: publish(output, push, private=private).text)}"
 
 
 def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, command: str = "") -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.processes import by_the_first, is_main, wait_for_all
+from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_bytes, read_json
-from ddgs_hub.core.staging import claimed
+from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
 from ddgs_hub.stages.base import make_base
@@ -110,8 +110,8 @@ class Run:
 
     def __call__(self) -> None:
         """Carries out what is not finished, printing a line for each stage, and then what came of it."""
-        with claimed(self.folder):
-            by_the_first(self._claim)
+        with locked_for_launch(self.folder):
+            run_on_main(self._claim)
             self._carry_out()
         if self.main:
             self._report()
@@ -127,8 +127,8 @@ class Run:
                 continue
             unbroken = False
             start = time.perf_counter()
-            with claimed(stage.output):
-                made = stage.work() if stage.distributed else by_the_first(stage.work)
+            with locked_for_launch(stage.output):
+                made = stage.work() if stage.distributed else run_on_main(stage.work)
             wait_for_all()
             done[stage.name] = Finished(made, round(time.perf_counter() - start, 1))
             self._say(f"{stage.name:<22}{made}  ({done[stage.name].seconds} s)")

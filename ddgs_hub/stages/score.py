@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import ConnectionLostError, InputError
 from ddgs_hub.core.machine import is_full, peak_memory
-from ddgs_hub.core.processes import by_the_first, is_main, wait_for_all
+from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.rows import checked_labels, class_names, read_tables, require_columns, row_files, write_rows
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, staged_folder
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
@@ -146,7 +146,7 @@ def _scoring(spool: Spool, request: ScoreRequest, output: Path) -> Iterator[Scor
     scores = _places(output)[1]
     try:
         # Before the scorer: who may not read the source is told so before anything is downloaded.
-        by_the_first(spool.open)
+        run_on_main(spool.open)
         scorer = Scorer.from_pretrained(request.scorer, revision=request.scorer_revision)
         start = time.perf_counter()
         difficulty = score_while_it_comes(spool, scorer, request, scores)
@@ -188,7 +188,7 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, sc
     fetching = BackgroundFetch(spool)
     with fetching if is_main() else nullcontext():
         while not whole:
-            fetched, whole = by_the_first(partial(fetching.wait, fetched))
+            fetched, whole = run_on_main(partial(fetching.wait, fetched))
             parts = spool.parts(fetched)
             rows, ends = concatenate_datasets(parts), np.cumsum([0, *map(len, parts)]).tolist()
             if scoring is None:

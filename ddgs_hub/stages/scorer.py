@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.hub import CONTENT, KIND, SCORER, hash_weights, write_scorer
 from ddgs_hub.recipe import Recipe
@@ -36,5 +36,5 @@ def make_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -
         described = {KIND: SCORER.name, "datasets": original_ids(recipe), "command": command, CONTENT: content}
         write_scorer(output, {**made_with(recipe), **described})
 
-    by_the_first(describe)
+    run_on_main(describe)
     return f"{training.folds} × {training.model}, {100 * result.accuracy:.1f} % right on images they did not see"

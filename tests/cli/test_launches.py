@@ -20,7 +20,7 @@ import typer
 from accelerate.utils import gather_object
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.processes import by_the_first, wait_for_all
+from ddgs_hub.core.processes import run_on_main, wait_for_all
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -34,12 +34,12 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 HOW = {"mistake": fail, "full": full, "death": die}
-WAYS = {"barrier": wait_for_all, "gather": lambda: gather_object([1]), "first": lambda: by_the_first(lambda: None)}
+WAYS = {"barrier": wait_for_all, "gather": lambda: gather_object([1]), "first": lambda: run_on_main(lambda: None)}
 
 @app.command()
 def work(how: str, ranks: str, others: str):
     if how == "first":
-        by_the_first(fail)
+        run_on_main(fail)
     if os.environ["RANK"] in ranks:
         HOW[how]()
     WAYS[others]()

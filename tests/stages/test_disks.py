@@ -24,7 +24,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.machine import peak_memory
 from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.rows import parquet_path, read_rows, write_rows
-from ddgs_hub.core.staging import hidden_sibling, owned, shared_sibling, staged_folder
+from ddgs_hub.core.staging import hidden_sibling, locked_folder, shared_sibling, staged_folder
 from ddgs_hub.diffusion.checkpoints import Checkpoints
 from ddgs_hub.evaluation import figures
 from ddgs_hub.original import spool
@@ -167,11 +167,11 @@ class TestMountPoint:
 
         with monkeypatch.context() as patch:
             patch.setattr(Path, "rename", until_killed)
-            patch.setattr(staging, "_settle", lambda target: None)  # a killed process does nothing more
+            patch.setattr(staging, "_recover", lambda target: None)  # a killed process does nothing more
             patch.setattr(shutil, "rmtree", lambda *_, **__: None)
             with pytest.raises(Killed):
                 write_new(target)
-        with owned(target):
+        with locked_folder(target):
             pass
         assert contents(target) == (OLD if moves < 3 else NEW)  # two that are old, and then the new ones count
         write_new(target)

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
-from ddgs_hub.core.staging import hidden_sibling, owned
+from ddgs_hub.core.staging import hidden_sibling, locked_folder
 
 OWN = """
 import sys, time
-from ddgs_hub.core.staging import owned
-with owned(sys.argv[1], wait=len(sys.argv) > 2):
+from ddgs_hub.core.staging import locked_folder
+with locked_folder(sys.argv[1], wait=len(sys.argv) > 2):
     print("mine", flush=True)
     time.sleep(600)
 """
@@ -99,10 +99,10 @@ class TestOneOutput:
         assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]
 
     def test_can_be_written_when_its_owner_was_killed(self, owner: Owner, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="another command works in"), owned(tmp_path / "out"):
+        with pytest.raises(InputError, match="another command works in"), locked_folder(tmp_path / "out"):
             pass
         owner.kill()
-        with owned(tmp_path / "out"):
+        with locked_folder(tmp_path / "out"):
             pass
         assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +124,7 @@ class TestOneOutput:
     def test_a_folder_that_cannot_be_locked(self, tmp_path: Path) -> None:
         hidden_sibling(tmp_path / "out", "lock").mkdir()
         with pytest.raises(InputError, match=r"cannot lock .*out: Is a directory; choose another --output"):
-            owned(tmp_path / "out").__enter__()
+            locked_folder(tmp_path / "out").__enter__()
 
 
 def test_two_trainings_of_the_same_images_encode_them_once(digits_folder: Path, tmp_path: Path) -> None:

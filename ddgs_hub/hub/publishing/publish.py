@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.patience import make_client, page_of, persist, used_token
-from ddgs_hub.core.staging import is_writable, owned, refuse_unwritable
+from ddgs_hub.core.staging import is_writable, locked_folder, refuse_unwritable
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.layout import CARD, PROVENANCE
 from ddgs_hub.hub.publishing.access import check_name, check_privacy, check_token
@@ -113,7 +113,7 @@ def publish(
     api = make_client(api, token)
     found = find_repository(Path(folder), repo_id)
     # What may not be written here nobody else writes either.
-    with owned(found) if found.is_dir() and is_writable(found) else nullcontext():
+    with locked_folder(found) if found.is_dir() and is_writable(found) else nullcontext():
         package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
         check_token(api)
         publisher = _Publisher(api, package, wanted, private, create_pr)
