@@ -1,6 +1,5 @@
 """Disks as they are: mount points, folders in somebody else's, full ones and read-only ones."""
 
-import errno
 import os
 import shutil
 import subprocess
@@ -21,7 +20,6 @@ from safetensors.torch import save_file
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core import machine, staging
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.machine import peak_memory
 from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.rows import parquet_path, read_rows, write_rows
 from ddgs_hub.core.staging import hidden_sibling, locked_folder, shared_sibling, staged_folder
@@ -118,6 +116,12 @@ def write_old(target: Path) -> None:
         (target / name).write_text("old")
 
 
+def fail_in_the_midst(target: Path, name: str) -> None:
+    with staged_folder(target) as folder:
+        (folder / name).write_text("new")
+        raise RuntimeError("in the midst of it")
+
+
 class TestMountPoint:
     def test_is_written_in_place(self, mount: Mount) -> None:
         target = mount("disk", *tmpfs("1m"))
@@ -142,14 +146,8 @@ class TestMountPoint:
     def test_is_left_as_it_was_where_the_work_fails(self, mount: Mount) -> None:
         target = mount("disk", *tmpfs("1m"))
         write_old(target)
-
-        def fail() -> None:
-            with staged_folder(target) as folder:
-                (folder / "README.md").write_text("new")
-                raise RuntimeError("in the midst of it")
-
         with pytest.raises(RuntimeError, match="in the midst"):
-            fail()
+            fail_in_the_midst(target, "README.md")
         assert contents(target) == OLD
 
     @pytest.mark.parametrize("moves", range(5))
@@ -242,15 +240,6 @@ class TestFullDisk:
         assert machine.is_full(caught.value)
         assert "No space left on device; free some space, and start" in str(machine.why_not_written(caught.value))
 
-    def test_a_quota_is_the_same(self) -> None:
-        error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "out/rows")
-        assert str(machine.why_not_written(error)).startswith(
-            f"cannot write out/rows: {os.strerror(errno.EDQUOT)}; free"
-        )
-
-    def test_another_error_is_another(self) -> None:
-        assert machine.why_not_written(OSError(errno.ENOENT, os.strerror(errno.ENOENT))) is None
-
     def test_is_one_sentence_and_leaves_nothing(self, mount: Mount, call: Call) -> None:
         place = mount("disk", *tmpfs("200k"))
         code, out, err = call("prepare", "--recipe", "digits", "--output", place / "original")
@@ -340,17 +329,3 @@ class TestReadOnlyDisk:
             WRITERS[name](place)
         assert "Read-only file system; choose another --output" in str(machine.why_not_written(caught.value))
         assert not machine.is_full(caught.value)
-
-
-class TestPeakMemory:
-    def test_in_bytes(self) -> None:
-        assert 10**8 < (peak_memory() or 0) < 10**11  # this process has loaded PyTorch
-
-    def test_macos_counts_in_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        here = peak_memory()
-        monkeypatch.setattr(sys, "platform", "darwin")
-        assert (peak_memory() or 0) * 1024 == pytest.approx(here, rel=0.1)
-
-    def test_where_the_system_does_not_say_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
-        assert peak_memory() is None

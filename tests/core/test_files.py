@@ -8,7 +8,6 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.rows import parquet_path, read_rows
 from ddgs_hub.core.schema import read_bytes
-from ddgs_hub.core.staging import refuse_unwritable, staged_folder
 from ddgs_hub.core.weights import read_headers
 from ddgs_hub.original import open_source
 
@@ -33,17 +32,6 @@ def test_a_device_without_end_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").symlink_to("/dev/zero")
     with pytest.raises(InputError, match="is no file"):
         read_bytes(tmp_path / "config.json", "config.json")
-
-
-def test_a_pipe_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with pytest.raises(InputError, match=r"cannot write .*pipe: it is a file"):
-        refuse_unwritable(pipe)
-    with pytest.raises(InputError, match="it is a file"), staged_folder(pipe):
-        pass
-    assert pipe.is_fifo()
-    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_the_home_of_nobody_is_a_name_like_others() -> None:
