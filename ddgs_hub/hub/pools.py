@@ -170,13 +170,13 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
 
 def _fetch_scores(pinned: Pinned) -> Dataset:
     """Of a scored dataset in Parquet files the two columns alone: its images stay where they are."""
-    found = resolve_split(None, pinned, "train")
-    if ORIGINAL in found.builder.builder_configs:
-        found = resolve_split(None, pinned, "train", ORIGINAL)
-    if not isinstance(found.builder, Parquet):
+    split = resolve_split(None, pinned, "train")
+    if ORIGINAL in split.builder.builder_configs:
+        split = resolve_split(None, pinned, "train", ORIGINAL)
+    if not isinstance(split.builder, Parquet):
         raise InputError(f"the difficulties of {pinned.id} are in no Parquet files: give a scored dataset")
     where, tables, columns, row = f"{pinned.id} (train)", [], None, 0
-    for path in found.files:
+    for path in split.files:
         with open_parquet(path, where) as file:
             columns = columns or choose_columns(file.schema_arrow, where).only(SCORES)
             table = file.read(columns=list(columns.ours))
