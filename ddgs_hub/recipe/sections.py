@@ -13,9 +13,7 @@ from ddgs_hub.core.numbers import SECTION, Count, Decay, NonNegative, Positive, 
 from ddgs_hub.core.schema import Json
 from ddgs_hub.recipe.protocol import Protocol
 
-FileName = Annotated[
-    str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)
-]  # of a folder and of a repository
+FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # of a folder and of a repository
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
 
 

@@ -66,8 +66,15 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     """Trains the autoencoder, unless a pretrained one is named, and the DiT, from scratch."""
     import torch
 
-    from ddgs_hub.diffusion import LatentCache, PoolClasses, pretrain, save_pipeline
-    from ddgs_hub.diffusion.codec import Codec, cropped_images, train_autoencoder
+    from ddgs_hub.diffusion import (
+        Codec,
+        LatentCache,
+        PoolClasses,
+        cropped_images,
+        pretrain,
+        save_pipeline,
+        train_autoencoder,
+    )
 
     training = recipe.model.pretraining
     if training is None:
@@ -291,8 +298,7 @@ def write_distilled(
 
 def load_codec(recipe: Recipe, dit: str | Path, revision: str | None = None) -> Any:
     """The recipe's pretrained autoencoders, or the one of the DiT's own pipeline, or that of an adapter's base."""
-    from ddgs_hub.diffusion import base_of
-    from ddgs_hub.diffusion.codec import Codec
+    from ddgs_hub.diffusion import Codec, base_of
 
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)

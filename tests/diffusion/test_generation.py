@@ -7,9 +7,8 @@ from PIL import Image
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, undecoded
-from ddgs_hub.diffusion import PoolClasses, cast_frozen, generate_pool, image_seed, load_dit, sample_latents
+from ddgs_hub.diffusion import Codec, PoolClasses, cast_frozen, generate_pool, image_seed, load_dit, sample_latents
 from ddgs_hub.diffusion.bases import base_path
-from ddgs_hub.diffusion.codec import Codec
 
 CLASSES = PoolClasses(names=["a", "b", "c"], wnids=["n1", None, "n3"], dit_ids=[2, 0, 1])
 SETTINGS = {"per_class": 3, "seed": 4, "num_steps": 3, "batch_size": 4}

@@ -18,10 +18,10 @@ from tqdm.auto import tqdm
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.parts import Parts, Writers
 from ddgs_hub.core.processes import compiled, is_main
-from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import sample_latents
 from ddgs_hub.diffusion.denoiser import denoise
+from ddgs_hub.diffusion.pool_classes import PoolClasses
 
 ScoreImages: TypeAlias = Callable[[Sequence[bytes], Sequence[int]], NDArray[np.float32]]
 
