@@ -87,7 +87,7 @@ def test_seeds_differ_between_runs_classes_and_images_and_fit_the_column():
 
 
 def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_dit, tiny_codec, tmp_path, monkeypatch):
-    from ddgs_hub.diffusion import generate
+    from ddgs_hub.diffusion import generation
 
     calls = []
 
@@ -97,7 +97,7 @@ def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_d
             raise KeyboardInterrupt
         return sample_latents(dit, class_labels, *rest, **settings)
 
-    monkeypatch.setattr(generate, "sample_latents", stop_at_the_third)
+    monkeypatch.setattr(generation, "sample_latents", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         generate_pool(tiny_dit, tiny_codec, tmp_path / "again", CLASSES, **SETTINGS)
     assert not (tmp_path / "again").exists()
