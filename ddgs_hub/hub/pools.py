@@ -100,8 +100,9 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         raise InputError(f"{pool} is a pool without its scored original: give --original")
     files = config_files(folder, POOL) or None
     schema, _ = read_tables(folder, files=files)
-    if "image" not in schema.names:
-        raise InputError(f"the pool has no column 'image': it has {', '.join(schema.names)}")
+    for name in ("image", "label", "difficulty"):
+        if name not in schema.names:
+            raise InputError(f"the pool has no column '{name}': it has {', '.join(schema.names)}")
     columns = _read_columns(folder, files)
     return OpenedPool(
         folder=folder,
