@@ -17,8 +17,7 @@ from benchmarks import xl
 from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, synchronize
 from benchmarks.published import TrainingBatch, plain_trajectory
 from ddgs_hub.difficulty.margins import has_bfloat16
-from ddgs_hub.diffusion import LatentCache, add_difffit, finetune
-from ddgs_hub.diffusion.codec import Codec
+from ddgs_hub.diffusion import Codec, LatentCache, add_difffit, finetune
 from ddgs_hub.recipe import FinetuneSettings
 
 CLASSES = 10

@@ -10,9 +10,9 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from huggingface_hub import CommitOperationAdd, HfApi
 from PIL import Image as PILImage
 
+from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.hub import CONTENT, DistilledCard, describe_rows, export_dataset
-from ddgs_hub.hub.cards.merging import split_card
 from ddgs_hub.hub.folders.hashes import POOL_COLUMNS, hash_rows
 from ddgs_hub.recipe import SampleSettings, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.sample import make_distilled

@@ -37,9 +37,9 @@ def run(
     Example: ddgs-hub run imagenette64 --original ./imagenette224 --set evaluate.epochs=100
     """
     settings = read_recipe(recipe, values, seed, original)
-    from ddgs_hub.stages.run import Run
+    from ddgs_hub.stages.run import run as run_stages
 
-    Run(settings, output or Path("runs") / settings.name)()
+    run_stages(settings, output or Path("runs") / settings.name)
 
 
 def demo() -> None:

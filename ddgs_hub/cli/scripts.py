@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddgs_hub.cli.options import RevisionOption, SeedOption, TokenOption, new_folder
+from ddgs_hub.cli.options import IpcOption, RevisionOption, SeedOption, TokenOption, new_folder
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.staging import locked_for_launch, staged_folder
@@ -71,7 +71,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
         ],
         output: FolderOption = None,
         streaming: StreamingOption = False,
-        ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
+        ipc: IpcOption = SampleSettings().ipc,
         draw: SeedOption = None,
         token: TokenOption = None,
     ) -> None:

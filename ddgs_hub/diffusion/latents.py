@@ -19,8 +19,9 @@ from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.rows import checked_labels, parquet_path
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.diffusion.codec import Codec, center_crop, to_float
+from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
+from ddgs_hub.diffusion.pixels import center_crop, to_float
 from ddgs_hub.recipe import FinetuneSettings, Pretraining
 
 ENCODED_TOGETHER = 32  # images

@@ -1,7 +1,14 @@
 """The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
-from ddgs_hub.hub.cards.cards import ClassSelection, DistilledCard, DiTCard, PublishedPool, ScorerCard, render_card
-from ddgs_hub.hub.cards.scored import ScoredCard, render_scored_card
+from ddgs_hub.hub.cards import (
+    ClassSelection,
+    DistilledCard,
+    DiTCard,
+    PublishedPool,
+    ScoredCard,
+    ScorerCard,
+    render_card,
+)
 from ddgs_hub.hub.folders.distilled import export_dataset, write_model_card
 from ddgs_hub.hub.folders.hashes import describe_rows, hash_pool, hash_weights
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, SCORED, SCORER, Kind
@@ -56,7 +63,6 @@ __all__ = [
     "public_values",
     "publish",
     "render_card",
-    "render_scored_card",
     "versions_table",
     "why_withheld",
     "write_dit",

@@ -101,8 +101,9 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         raise InputError(f"{pool} is a pool without its scored original: give --original")
     files = config_files(folder, POOL) or None
     schema, _ = read_tables(folder, files=files)
-    if "image" not in schema.names:
-        raise InputError(f"the pool has no column 'image': it has {', '.join(schema.names)}")
+    for name in ("image", "label", "difficulty"):
+        if name not in schema.names:
+            raise InputError(f"the pool has no column '{name}': it has {', '.join(schema.names)}")
     columns = _read_columns(folder, files)
     return OpenedPool(
         folder=folder,
@@ -171,13 +172,13 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
 
 def _fetch_scores(pinned: Pinned) -> Dataset:
     """Of a scored dataset in Parquet files the two columns alone: its images stay where they are."""
-    found = resolve_split(None, pinned, "train")
-    if ORIGINAL in found.builder.builder_configs:
-        found = resolve_split(None, pinned, "train", ORIGINAL)
-    if not isinstance(found.builder, Parquet):
+    split = resolve_split(None, pinned, "train")
+    if ORIGINAL in split.builder.builder_configs:
+        split = resolve_split(None, pinned, "train", ORIGINAL)
+    if not isinstance(split.builder, Parquet):
         raise InputError(f"the difficulties of {pinned.id} are in no Parquet files: give a scored dataset")
     where, tables, columns, row = f"{pinned.id} (train)", [], None, 0
-    for path in found.files:
+    for path in split.files:
         with open_parquet(path, where) as file:
             columns = columns or choose_columns(file.schema_arrow, where).restricted_to(SCORES)
             table = file.read(columns=list(columns.our_names))

@@ -16,7 +16,7 @@ from ddgs_hub.stages.folders import BASE_RECIPE, LATENTS, write_json, write_loss
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from ddgs_hub.diffusion.codec import Codec
+    from ddgs_hub.diffusion import Codec
 
 
 def make_base(recipe: Recipe, original: Path, output: Path) -> str:
@@ -57,7 +57,7 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
 
 def _make_codec(recipe: Recipe, rows: "Dataset") -> tuple["Codec", list[float]]:
     """The pretrained autoencoders of the recipe, or one that is trained here, with its losses."""
-    from ddgs_hub.diffusion.codec import Codec, cropped_images, train_autoencoder
+    from ddgs_hub.diffusion import Codec, cropped_images, train_autoencoder
 
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder), []

@@ -4,13 +4,9 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
-from ddgs_hub.hub import public_values
+from ddgs_hub.hub import OpenedPool, public_values
 from ddgs_hub.recipe import Recipe, SampleSettings, changed_keys, load_recipe, recipe_names, recipe_to_dict
-
-if TYPE_CHECKING:
-    from ddgs_hub.hub import OpenedPool
 
 Option = tuple[str, object]  # name and value; None: it is not given
 
@@ -53,7 +49,7 @@ def run_command(recipe: Recipe) -> str:
     return command_line("run", recipe.name, values=values)
 
 
-def sample_command(sample: SampleSettings, opened: "OpenedPool", seed: int) -> str:
+def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int) -> str:
     """The command that samples the same rows again; empty where it would have to name a folder of this machine."""
     pool, original = opened.pool_source, opened.original_source
     if pool is None or original is None:

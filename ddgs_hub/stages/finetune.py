@@ -15,7 +15,6 @@ from ddgs_hub.core.processes import get_accelerator, is_main, run_on_main, wait_
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, shared_sibling, staged_folder
-from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.hub import (
     CONTENT,
     DIT,
@@ -35,8 +34,7 @@ from ddgs_hub.stages.folders import LATENTS, LOSSES, write_losses
 from ddgs_hub.stages.provenance import made_with, model_identity, original_ids
 
 if TYPE_CHECKING:
-    from ddgs_hub.diffusion import PoolClasses
-    from ddgs_hub.diffusion.codec import Codec
+    from ddgs_hub.diffusion import Codec, PoolClasses
 
 SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the bases that come with the package: its own
 
@@ -159,8 +157,7 @@ def _save(
 
 def load_codec(recipe: Recipe, dit: str | Path, revision: str | None = None) -> "Codec":
     """The recipe's pretrained autoencoders, or the one of the DiT's own pipeline, or that of an adapter's base."""
-    from ddgs_hub.diffusion import base_of
-    from ddgs_hub.diffusion.codec import Codec
+    from ddgs_hub.diffusion import Codec, base_of
 
     if recipe.codec.encoder:
         return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
@@ -195,6 +192,8 @@ def describe_dit(recipe: Recipe, rows: Dataset, base: str | Path, dit: Path, *, 
 
 def _license(recipe: Recipe, base: str | Path) -> dict[str, str]:
     """The terms of the base, which what is fine-tuned of it inherits."""
+    from ddgs_hub.diffusion.bases import base_path
+
     if base_id := hub_id(str(base)):
         return license_of(base_id, recipe.model.revision)
     if base_path(str(base)) != str(base):

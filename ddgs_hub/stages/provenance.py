@@ -7,7 +7,6 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 
 from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE
-from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.hub import hash_weights, hub_id
 from ddgs_hub.recipe import Recipe, recipe_to_dict
 
@@ -39,6 +38,8 @@ def model_identity(name: str | Path, revision: str | None = None) -> str:
         name: a Hub id, the name of a shipped base, a folder or a file.
         revision: of a Hub id; its commit is that which was loaded into the cache.
     """
+    from ddgs_hub.diffusion.bases import base_path  # imported here: it brings torch and diffusers
+
     path = Path(base_path(str(name)))
     if path.exists():
         return hash_weights(path)

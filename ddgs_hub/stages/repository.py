@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -16,21 +16,19 @@ from ddgs_hub.hub import (
     KIND,
     ClassSelection,
     DistilledCard,
+    OpenedPool,
     PublishedPool,
     describe_rows,
     export_dataset,
     hash_pool,
 )
+from ddgs_hub.hub.provenance import Provenance
 from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.commands import sample_command
 from ddgs_hub.stages.compare import METHODS, read_table
 from ddgs_hub.stages.figures import draw_sheet, read_selections
 from ddgs_hub.stages.folders import SHEET, RunFolder
 from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids
-
-if TYPE_CHECKING:
-    from ddgs_hub.hub import OpenedPool
-    from ddgs_hub.hub.provenance import Provenance
 
 
 def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
@@ -62,9 +60,9 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
 
 
 def write_sampled_repository(
-    recipe: Recipe,
+    recipe: Recipe | None,
     sample: SampleSettings,
-    opened: "OpenedPool",
+    opened: OpenedPool,
     rows: Dataset,
     classes: Sequence[Mapping[str, Any]],
     folder: Path,
@@ -73,7 +71,7 @@ def write_sampled_repository(
     """Writes the repository of rows that were sampled from a published pool into the `hub/` of a folder.
 
     Args:
-        recipe: that made the pool.
+        recipe: that made the pool; None: it is not known.
         sample: the settings by which the rows were sampled.
         opened: the pool.
         rows: the distilled rows.
@@ -82,10 +80,10 @@ def write_sampled_repository(
         seed: of the draw.
 
     Returns:
-        The repository's folder; None where the pool is not on the Hub, or does not say what it was made of.
+        The repository's folder; None where the pool is not on the Hub, or nobody knows what it was made of.
     """
     source, content, versions = opened.pool_source, opened.provenance.content, opened.provenance.versions
-    if source is None or content is None:
+    if source is None or recipe is None or content is None:
         return None
     recipe = replace(recipe, sample=sample)
     provenance = {
@@ -113,7 +111,7 @@ def write_sampled_repository(
     )
 
 
-def recipe_of(provenance: "Provenance") -> Recipe | None:
+def recipe_of(provenance: Provenance) -> Recipe | None:
     """The recipe in a published `provenance.json`; None where there is none, or one of another ddgs-hub."""
     try:
         return parse_recipe(provenance.recipe) if provenance.recipe is not None else None

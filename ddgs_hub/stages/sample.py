@@ -7,7 +7,7 @@ and difficulties, and then the pool is read once, a few hundred images at a time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,11 @@ from datasets.fingerprint import generate_random_fingerprint
 
 from ddgs_hub.core.rows import write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
+from ddgs_hub.hub import OpenedPool, open_pool
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
 from ddgs_hub.stages.folders import SAMPLING, SELECTIONS, write_json
 from ddgs_hub.stages.repository import recipe_of, write_sampled_repository
-
-if TYPE_CHECKING:
-    from ddgs_hub.hub import OpenedPool
 
 
 def make_distilled(
@@ -53,8 +51,6 @@ def make_distilled(
     Raises:
         InputError: the pool or the original cannot be read, or `distill_columns` raises it.
     """
-    from ddgs_hub.hub import open_pool
-
     opened = open_pool(pool, original)
     recipe = recipe_of(opened.provenance)
     if seed is None:
@@ -65,30 +61,35 @@ def make_distilled(
         write_rows(rows, folder)
         write_json(folder / SELECTIONS, result.classes)
         write_json(folder / SAMPLING, {**opened.sources, "sample": asdict(sample), "seed": seed})
-        repository = None
-        if recipe is not None:
-            repository = write_sampled_repository(recipe, sample, opened, rows, result.classes, folder, seed)
+        repository = write_sampled_repository(recipe, sample, opened, rows, result.classes, folder, seed)
     if mark_pool:
-        with staged_folder(opened.folder) as folder:
+        with staged_folder(opened.folder) as pool_folder:
             features, tables = _marked_tables(opened, result)
-            write_split(tables, features, folder)
-    shortfall = sum(sum(selection["shortfall"]) for selection in result.classes)
-    mean = float(np.mean(rows["difficulty"]))
-    lines = [f"{len(rows)} images, mean difficulty {mean:.3f}, {shortfall} filled from other bins"]
+            write_split(tables, features, pool_folder)
+    lines = [_in_words(rows, result)]
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
     if repository:
         lines.append(f"to publish: {output / repository.relative_to(folder)}, with its card")
     return {
         "images": len(rows),
-        "mean_difficulty": mean,
+        "mean_difficulty": _mean_difficulty(rows),
         "classes": result.classes,
         "sources": opened.sources,
         "text": "\n".join(lines),
     }
 
 
-def read_selected(opened: "OpenedPool", result: Distillation) -> Dataset:
+def _mean_difficulty(rows: Dataset) -> float:
+    return float(np.mean(rows["difficulty"]))
+
+
+def _in_words(rows: Dataset, result: Distillation) -> str:
+    shortfall = sum(sum(selection["shortfall"]) for selection in result.classes)
+    return f"{len(rows)} images, mean difficulty {_mean_difficulty(rows):.3f}, {shortfall} filled from other bins"
+
+
+def read_selected(opened: OpenedPool, result: Distillation) -> Dataset:
     """The distilled rows with their images, in the order of `result.rows`; no other image stays in memory."""
     features, tables = _marked_tables(opened, result)
     selected = [table.filter(table.column("selected")) for table in tables]
@@ -99,7 +100,7 @@ def read_selected(opened: "OpenedPool", result: Distillation) -> Dataset:
     return Dataset(table.cast(kept.arrow_schema), fingerprint=generate_random_fingerprint())
 
 
-def _marked_tables(opened: "OpenedPool", result: Distillation) -> tuple[Features, Iterator[pa.Table]]:
+def _marked_tables(opened: OpenedPool, result: Distillation) -> tuple[Features, Iterator[pa.Table]]:
     """Every row of the pool, a few hundred at a time, with its image and with the columns of `MARKS`."""
     schema, tables = opened.tables()
     features = Features.from_arrow_schema(schema)

@@ -12,9 +12,9 @@ from changes import output, perturb
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows
 from ddgs_hub.diffusion import LatentCache, add_difffit, finetune, pretrain
-from ddgs_hub.diffusion.codec import cropped_images, to_float
 from ddgs_hub.diffusion.difffit import trained_parameters
 from ddgs_hub.diffusion.latents import BatchSource
+from ddgs_hub.diffusion.pixels import cropped_images, to_float
 from ddgs_hub.recipe import FinetuneSettings, Pretraining
 
 

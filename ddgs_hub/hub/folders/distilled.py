@@ -14,7 +14,7 @@ from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo
 from ddgs_hub.core.file_names import ADAPTER_FILE, PIPELINE_INDEX
 from ddgs_hub.core.rows import row_files, write_rows
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.hub.cards.cards import DistilledCard, DiTCard, ScorerCard, render_card
+from ddgs_hub.hub.cards import DistilledCard, DiTCard, ScorerCard, render_card
 from ddgs_hub.hub.layout import CARD, PROVENANCE, figure_path, public_values
 
 

@@ -13,11 +13,11 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import CLASSES_FILE, CONFIG_FILE, FOLDS_FILE, WEIGHTS_FILE
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
 from ddgs_hub.core.patience import page_of
 from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.hub.cards.cards import DiTCard, ScorerCard
-from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD, split_card
+from ddgs_hub.hub.cards import DiTCard, ScorerCard
 from ddgs_hub.hub.folders.distilled import write_model_card, write_provenance
 from ddgs_hub.hub.layout import CARD, PROVENANCE
 from ddgs_hub.hub.provenance import License, Provenance, parse_provenance
@@ -138,7 +138,7 @@ def license_of(base: str, revision: str | None = None) -> dict[str, str]:
     try:
         file = Path(hf_hub_download(base, CARD, revision=revision, token=given_token()))
         card = read_bytes(file, CARD, MOST_OF_A_CARD)
-        metadata, _ = split_card(card.decode("utf-8"), f"the card of {base}")
+        metadata = read_front_matter(card.decode("utf-8"), f"the card of {base}")
         told = read_values(metadata, License, f"the license in the card of {base}")
     except (OSError, ValueError, HTTPError):  # there is none, the Hub cannot be reached, or it is no YAML
         return {"license": "other", "license_name": f"that of {base}", "license_link": page}

@@ -9,8 +9,7 @@ from datasets import Features
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_tables, row_files, write_tables
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.hub.cards.cards import OWNER, render_pool_section
-from ddgs_hub.hub.cards.pool import ConfigFiles, with_pool
+from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
 from ddgs_hub.hub.folders.distilled import measure_files, sha256_of
 from ddgs_hub.hub.folders.hashes import hash_pool
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of

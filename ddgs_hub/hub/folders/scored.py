@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from ddgs_hub.core.rows import row_files, write_rows
-from ddgs_hub.hub.cards.scored import ScoredCard, render_scored_card
+from ddgs_hub.hub.cards import ScoredCard, render_card
 from ddgs_hub.hub.folders.distilled import copy_figures, measure_files, write_provenance, write_text
 from ddgs_hub.hub.folders.hashes import hash_scored
 from ddgs_hub.hub.folders.kinds import SCORED
@@ -62,4 +62,4 @@ def write_scored(
     }
     write_provenance(folder, {KIND: SCORED.name, **provenance, CONTENT: content})
     copy_figures(figures, folder)
-    write_text(folder / CARD, render_scored_card(card))
+    write_text(folder / CARD, render_card(card))

@@ -8,10 +8,9 @@ from typing import Any
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
 from ddgs_hub.core.schema import Json, read_bytes, read_json
-from ddgs_hub.hub.cards.cards import render_card, with_repository
-from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD, merge_cards, split_card
-from ddgs_hub.hub.cards.pool import pool_section, with_pool_section
+from ddgs_hub.hub.cards import merge_cards, pool_section, render_card, with_pool_section, with_repository
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, Kind, kind_of
 from ddgs_hub.hub.folders.models import dit_card, read_classes
 from ddgs_hub.hub.layout import CARD, POOL_CONFIGS, PROVENANCE, PUBLISHED, is_pool_file
@@ -73,7 +72,7 @@ class Package:
         if kind.identify(folder) != content[kind.identity]:
             raise InputError(f"the {kind.identity} of {folder} are not those that its {PROVENANCE} tells of: {AGAIN}")
         card = read_bytes(folder / CARD, str(folder / CARD), MOST_OF_A_CARD).decode("utf-8", errors="replace")
-        split_card(card, f"{folder / CARD}")
+        read_front_matter(card, f"{folder / CARD}")
         if adapter:
             if kind != DIT or not {ADAPTER_FILE, CLASSES_FILE} <= files.keys():
                 raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER_FILE} and {CLASSES_FILE} beside it")

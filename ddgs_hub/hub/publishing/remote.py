@@ -12,8 +12,8 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD
 from ddgs_hub.core.schema import MOST_BYTES
-from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD
 from ddgs_hub.hub.layout import CARD, PROVENANCE, is_pool_file
 from ddgs_hub.hub.provenance import Provenance, parse_provenance, provenance_values
 

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from PIL import Image as PILImage
 
 from ddgs_hub.hub import publish
-from ddgs_hub.hub.cards.cards import with_repository
+from ddgs_hub.hub.cards import with_repository
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.stages.run import Run
 

@@ -22,7 +22,7 @@ from published import (
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.hub import publish
-from ddgs_hub.hub.cards.cards import HAND_WRITTEN
+from ddgs_hub.hub.cards import HAND_WRITTEN
 
 # Versions
 
