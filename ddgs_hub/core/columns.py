@@ -93,7 +93,7 @@ def choose_columns(
     Args:
         schema: of the table.
         where: what the table is, for messages.
-        classes: column → its classes, if they are declared; None: those that the schema's own metadata names.
+        classes: column → its classes, if they are declared; None: those that the schema's metadata declares.
         image: the column that holds the images, whatever its name.
         label: the column that holds the labels, whatever its name.
 
@@ -114,11 +114,11 @@ def choose_columns(
     mapped = [name for name in names if name in renamed or (name in COLUMNS and name != "image")]
     our_names = {name: renamed.get(name, name) for name in mapped}
     # The user may have named another column than `label`: that one is left out then.
-    our_names = {name: own for name, own in our_names.items() if own != "label" or name == label}
+    our_names = {name: our_name for name, our_name in our_names.items() if our_name != "label" or name == label}
     features = {}
-    for name, own in our_names.items():
-        is_class = own == "label" and name in classes
-        features[own] = classes[name] if is_class else _feature(schema.field(name), own, where)
+    for name, our_name in our_names.items():
+        is_class = our_name == "label" and name in classes
+        features[our_name] = classes[name] if is_class else _feature(schema.field(name), our_name, where)
     _log_left_out(where, tuple(name for name in names if name not in our_names))
     return ColumnMapping(our_names, Features(features), _listed(names))
 
@@ -184,15 +184,15 @@ def _image_column(schema: pa.Schema) -> str | None:
     return None
 
 
-def _feature(field: pa.Field, own: str, where: str) -> Image | Value:
-    """The feature that a column gets as our column `own`; its type must be of the same kind."""
-    kind, feature = field.type, COLUMNS[own]
+def _feature(field: pa.Field, our_name: str, where: str) -> Image | Value:
+    """The feature that a column gets as our column `our_name`; its type must be of the same kind."""
+    kind, feature = field.type, COLUMNS[our_name]
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
-    if own == "image":
+    if our_name == "image":
         # Strings are paths: those are refused later, with the number of their row.
         fits = can_hold_images(kind) or pa.types.is_string(kind)
-    elif own == "label" and pa.types.is_string(kind):
+    elif our_name == "label" and pa.types.is_string(kind):
         return Value("string")
     else:
         our_kind = feature.pa_type
@@ -200,7 +200,7 @@ def _feature(field: pa.Field, own: str, where: str) -> Image | Value:
         fits = any(is_kind(kind) and is_kind(our_kind) for is_kind in checks)
     if not (fits or pa.types.is_null(kind)):
         raise InputError(
-            f"column {quoted(field.name)} of {where} is {one_line(kind, 200)}, where '{own}' belongs: rename it"
+            f"column {quoted(field.name)} of {where} is {one_line(kind, 200)}, where '{our_name}' belongs: rename it"
         )
     return feature
 

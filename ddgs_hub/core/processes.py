@@ -192,9 +192,9 @@ def leave_processes(*, unread: bool) -> None:
     with suppress(torch.distributed.DistError):
         store.add(LEFT, 1)
         if is_main():  # the store may live in this process
-            own = None if torch.distributed.get_backend() == "gloo" else _patient_group()
+            group = None if torch.distributed.get_backend() == "gloo" else _patient_group()
             _patient_group.cache_clear()
-            torch.distributed.destroy_process_group(own)
+            torch.distributed.destroy_process_group(group)
             end = time.monotonic() + LINGER
             while unread and store.add(LEFT, 0) < int(os.environ["WORLD_SIZE"]) and time.monotonic() < end:
                 time.sleep(0.05)

@@ -146,12 +146,12 @@ def open_image_folder(tree: FileTree, split: str, where: str, *, pinned: Pinned 
     if folder:
         del top.left_out["hidden"]  # .git and .gitattributes of a repository are not images that somebody could miss
         images.left_out.update(top.left_out)
-        beside = sum(_key(name) not in (*SPLIT_NAMES, _key(folder)) for name in top.folders)
-        images.left_out["folders beside those of splits"] += beside
+        others = sum(_key(name) not in (*SPLIT_NAMES, _key(folder)) for name in top.folders)
+        images.left_out["folders beside those of splits"] += others
     left_out = _listed(images.left_out)
     if not images.images:
-        others = f"there are {left_out}" if left_out else "there is nothing else"
-        raise InputError(f"{where} has no images in folders by class; {others}")
+        remark = f"there are {left_out}" if left_out else "there is nothing else"
+        raise InputError(f"{where} has no images in folders by class; {remark}")
     names = list(training.images)
     check_class_names(names, where)
     label_of = {_key(name): k for k, name in enumerate(names)}

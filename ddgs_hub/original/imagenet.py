@@ -75,16 +75,16 @@ def wnids_by_order(names: Sequence[str]) -> list[str | None] | None:
         return [None, *rest] if rest else None
     if not in_imagenets_order(names):
         return None
-    ordered, named = imagenet_names(len(names))[0], candidates(names)
-    in_place = {wnid for wnid, possible in zip(ordered, named, strict=True) if wnid in possible}
+    by_order, by_name = imagenet_names(len(names))[0], candidates(names)
+    in_place = {wnid for wnid, possible in zip(by_order, by_name, strict=True) if wnid in possible}
 
-    def wnid(by_order: str, by_name: frozenset[str]) -> str | None:
-        others = by_name - in_place
-        if by_order in by_name or not others:
-            return by_order
+    def wnid(in_order: str, possible: frozenset[str]) -> str | None:
+        others = possible - in_place
+        if in_order in possible or not others:
+            return in_order
         return next(iter(others)) if len(others) == 1 else None
 
-    return [wnid(*both) for both in zip(ordered, named, strict=True)]
+    return [wnid(*both) for both in zip(by_order, by_name, strict=True)]
 
 
 @lru_cache

@@ -33,13 +33,13 @@ def find_subset_classes(subset: Subset, names: Sequence[str], where: str) -> lis
     numbered = _labels_by_number(subset, names)
     if numbered:
         return numbered
-    named, ordered = candidates(names), wnids_by_order(names) or []
+    by_name, by_order = candidates(names), wnids_by_order(names) or []
     labels = []
     for wnid, name in zip(subset.wnids, subset.class_names, strict=True):
-        matches = [k for k, possible in enumerate(named) if possible == {wnid}]
-        matches = matches or [k for k, placed in enumerate(ordered) if placed == wnid]
+        matches = [k for k, possible in enumerate(by_name) if possible == {wnid}]
+        matches = matches or [k for k, placed in enumerate(by_order) if placed == wnid]
         if len(matches) != 1:
-            raise _not_found(subset, name, matches, names, named, where)
+            raise _not_found(subset, name, matches, names, by_name, where)
         labels += matches
     return labels
 
@@ -61,15 +61,17 @@ def _labels_by_number(subset: Subset, names: Sequence[str]) -> list[int] | None:
 
 
 def _not_found(
-    subset: Subset, name: str, matches: Sequence[int], names: Sequence[str], named: Candidates, where: str
+    subset: Subset, name: str, matches: Sequence[int], names: Sequence[str], by_name: Candidates, where: str
 ) -> InputError:
     """The error for a class that is not found, with examples of how the source's classes differ from ImageNet's."""
     wnids, descriptions = imagenet_names(len(names))
     if not wnids:
         wnids, descriptions = imagenet_names(IMAGENET_SIZE)
-    others = [k for k, (wnid, possible) in enumerate(zip(wnids, named, strict=False)) if wnid not in possible]
-    pairs = ((k, quoted(names[k]), descriptions[wnids[k]].split(",")[0]) for k in others[:EXAMPLES])
-    examples = "".join(f", class {k} is {theirs} where ImageNet has '{ours}'" for k, theirs, ours in pairs)
+    others = [k for k, (wnid, possible) in enumerate(zip(wnids, by_name, strict=False)) if wnid not in possible]
+    examples = "".join(
+        f", class {k} is {quoted(names[k])} where ImageNet has '{descriptions[wnids[k]].split(',')[0]}'"
+        for k in others[:EXAMPLES]
+    )
     several = " and ".join(quoted(names[k]) for k in matches)
     reason = f"{several} are both '{name}'" if matches else f"none is clearly '{name}'"
     return InputError(

@@ -110,8 +110,8 @@ class ShardRows(SourceRows):
         schema = pa.schema([(name, types.get(name, pa.null())) for name in extensions])
         classes = dict(split.classes or {})
         if label is not None:
-            named = classes[label] if label in classes else named_classes(label, [where, *self.shards], where)
-            classes = {label: named}
+            class_label = classes[label] if label in classes else named_classes(label, [where, *self.shards], where)
+            classes = {label: class_label}
         columns = choose_columns(schema, where, classes, image=image, label=label)
         super().__init__(columns, where, expected=split.expected, pinned=pinned)
         self._image, self._label = columns.source_names(["image"])[0], columns.source_names(["label"])[0]
