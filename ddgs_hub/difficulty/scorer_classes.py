@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import class_names
-from ddgs_hub.original.imagenet import imagenet_names, normalised_name, synonyms, wnids_by_order
+from ddgs_hub.original import imagenet_names, normalised_name, synonyms, wnids_by_order
 
 PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where nobody gave names
 
