@@ -5,6 +5,7 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from datasets import ClassLabel, Dataset, concatenate_datasets
 from hub_datasets import FILE, IMAGENET, IMAGES, LABELS, READ, card, check_woof, encoded, parquet, read, shard
 from hub_server import HubServer
 
-from ddgs_hub.original import Spool, spool
+from ddgs_hub.original import BackgroundFetch, Spool, spool
 
 
 class TestGoingOn:
@@ -184,3 +185,19 @@ def test_two_threads_see_the_same_parts(tmp_path: Path, monkeypatch: pytest.Monk
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda _: concatenate_datasets(fresh.parts(count))["source_index"][:], range(4)))
     assert found == [rows.rows()["source_index"][:]] * 4
+
+
+def test_a_fetch_that_is_given_up_leaves_whole_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "PART_BYTES", 1000)
+    rows = Spool("digits", "train", tmp_path / "rows")
+    rows.open()
+    with closing(rows.fetch_steps()) as steps:
+        assert next(parts for parts in steps if parts == 2) == 2
+    assert 0 < len(rows.rows()) < 1437
+    again = Spool("digits", "train", tmp_path / "rows")
+    again.open()
+    with BackgroundFetch(again) as fetching:
+        parts, whole = fetching.wait(0)
+        while not whole:
+            parts, whole = fetching.wait(parts)
+    assert len(again.rows()) == 1437
