@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
+from ddgs_hub.core.hub_client import is_repo_id
 from ddgs_hub.core.schema import FOREIGN, Count, Json, Line, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.layout import CONTENT, DEFAULT, PROVENANCE, PUBLISHED, config_pattern
@@ -27,10 +26,8 @@ def _small(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hub_id(name: str) -> str:
-    try:
-        validate_repo_id(name)
-    except HFValidationError as error:
-        raise ValueError("it is no id of a repository on the Hub") from error
+    if not is_repo_id(name):
+        raise ValueError("it is no id of a repository on the Hub")
     return name
 
 

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import CLASSES_FILE, CONFIG_FILE, FOLDS_FILE, WEIGHTS_FILE
 from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
-from ddgs_hub.core.patience import page_of
+from ddgs_hub.core.hub_client import page_of
 from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.tokens import given_token
 from ddgs_hub.hub.cards import DiTCard, ScorerCard

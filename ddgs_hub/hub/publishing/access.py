@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.patience import make_client, may_not_write, persist, used_token
+from ddgs_hub.core.hub_client import is_repo_id, make_client, may_not_write, persist, used_token
 
 
 def check_push(
@@ -55,10 +54,8 @@ def check_push(
 
 def check_name(repo_id: str) -> None:
     """Refuses what is not `owner/name`."""
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise InputError(f"'{repo_id}' is no name of a repository: give OWNER/NAME") from error
+    if not is_repo_id(repo_id):
+        raise InputError(f"'{repo_id}' is no name of a repository: give OWNER/NAME")
     if "/" not in repo_id:
         raise InputError(f"'{repo_id}' does not say whose repository it is: give OWNER/NAME")
 

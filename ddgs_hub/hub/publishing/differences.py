@@ -12,7 +12,7 @@ import numpy as np
 from datasets import ClassLabel, Features
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.patience import persist
+from ddgs_hub.core.hub_client import persist
 from ddgs_hub.core.rows import read_tables
 from ddgs_hub.hub.publishing.remote import Remote, Snapshot
 

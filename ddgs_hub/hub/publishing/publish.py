@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import is_writable, owned, refuse_unwritable
-from ddgs_hub.core.patience import make_client, page_of, persist, used_token
+from ddgs_hub.core.hub_client import make_client, page_of, persist, used_token
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.layout import CARD, PROVENANCE
 from ddgs_hub.hub.publishing.access import check_name, check_privacy, check_token

@@ -80,7 +80,7 @@ class Snapshot:
 class Remote:
     """What is read of a repository; nothing is written here.
 
-    All methods raise what huggingface_hub raises: see `patience.persist`.
+    All methods raise what huggingface_hub raises: see `persist`.
     """
 
     def __init__(self, api: HfApi, repo_id: str, repo_type: str = "dataset") -> None:

@@ -1,5 +1,6 @@
 """The versions of a published dataset or model, and what differs between two of them."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import RevisionNotFoundError
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.patience import LOG, make_client, persist
+from ddgs_hub.core.hub_client import make_client, persist
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.hub.provenance import Content, Provenance
 from ddgs_hub.hub.publishing.access import check_name
@@ -22,6 +23,8 @@ from ddgs_hub.recipe import changed_keys
 SHOWN = 10  # rows that the text of a difference lists
 MOST_VERSIONS = 100  # that are listed: each takes three requests
 MOST_KEYS = 100  # of a recipe, that the text of a difference lists
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
