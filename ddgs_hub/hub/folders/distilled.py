@@ -1,6 +1,5 @@
 """Writes what is published: a folder that holds exactly the files of a dataset repository, and a model's card."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo
 
 from ddgs_hub.core.file_names import ADAPTER_FILE, PIPELINE_INDEX
 from ddgs_hub.core.folders import staged_folder
+from ddgs_hub.core.hashing import sha256_of
 from ddgs_hub.core.rows import row_files, write_rows
 from ddgs_hub.hub.cards import DistilledCard, DiTCard, ScorerCard, render_card
 from ddgs_hub.hub.layout import CARD, PROVENANCE, figure_path, public_values
@@ -98,16 +98,6 @@ def measure_files(paths: Sequence[Path], split: str = "train") -> DatasetInfo:
         download_size=sum(path.stat().st_size for path in paths),
         dataset_size=size,
     )
-
-
-def sha256_of(paths: Sequence[Path]) -> str:
-    """SHA-256 of files, one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE
+from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.rows import ROWS_PER_GROUP, read_tables
 from ddgs_hub.hub.layout import DEFAULT, parquet_pattern
 
@@ -88,7 +89,6 @@ def hash_weights(path: str | Path) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
+        for block in file_blocks(path):
+            digest.update(block)
     return digest.hexdigest()

@@ -8,9 +8,10 @@ from datasets import Features
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import staged_folder
+from ddgs_hub.core.hashing import sha256_of
 from ddgs_hub.core.rows import parquet_path, read_tables, row_files, write_tables
 from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
-from ddgs_hub.hub.folders.distilled import measure_files, sha256_of
+from ddgs_hub.hub.folders.distilled import measure_files
 from ddgs_hub.hub.folders.hashes import hash_pool
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.layout import CARD, DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern

@@ -15,6 +15,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import persist
 from ddgs_hub.core.rows import read_tables
 from ddgs_hub.hub.publishing.remote import Remote, Snapshot
+from ddgs_hub.sampling import difficulty_histogram
 
 BINS = 10  # of the difficulty, over 0 … 1
 IMAGE, NUMBER = "image_sha256", "source_index"  # what rows are told apart by
@@ -85,12 +86,10 @@ class RowList:
         if not self.columns.get("difficulty"):
             return {"mean": None, "std": None, "histogram": [0] * BINS}
         difficulty = np.asarray(self.difficulty, dtype=np.float32)
-        edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)  # of the same type, so that 0.7 is in bin 7
-        histogram, _ = np.histogram(difficulty, edges)
         return {
             "mean": float(difficulty.mean(dtype=float)),
             "std": float(difficulty.std(dtype=float)),
-            "histogram": histogram.tolist(),
+            "histogram": difficulty_histogram(difficulty, BINS).tolist(),
         }
 
 

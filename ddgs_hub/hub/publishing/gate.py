@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.hub.folders.kinds import Kind
@@ -24,7 +25,6 @@ LOOKS_LIKE_A_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
 TEXTS = (".json", ".md")
 NO_FILE_NAME = r"[/\\:]|^\.{1,2}$"  # of `path` beside the bytes of an image: a folder, an address, a drive
 FEATURES = {"image": Image, "label": ClassLabel}  # every other column is a plain value
-CHUNK = 2**20  # bytes of a file that are in memory at once: weights are gigabytes
 
 
 class Hashes(NamedTuple):
@@ -105,17 +105,16 @@ def _check_buffers(buffers: Iterable[pa.Buffer | None], secret: bytes, path: Pat
 def _read(path: Path, secret: bytes) -> Hashes:
     """Reads a file once, for its hashes and for what may not be in it."""
     sha256, blob = hashlib.sha256(), hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
-    behind = b""
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            sha256.update(chunk)
-            blob.update(chunk)
-            seen = behind + chunk
-            if secret and secret in seen:
-                raise _has_token(path)
-            if path.suffix in TEXTS and LOOKS_LIKE_A_TOKEN.search(seen):
-                raise InputError(f"{path} holds what looks like an access token: take it out, it would be read")
-            behind = seen[-max(len(secret), 100) :]  # of what lies across two chunks the beginning
+    tail = b""  # of the block before: a token may lie across two
+    for block in file_blocks(path):
+        sha256.update(block)
+        blob.update(block)
+        seen = tail + block
+        if secret and secret in seen:
+            raise _has_token(path)
+        if path.suffix in TEXTS and LOOKS_LIKE_A_TOKEN.search(seen):
+            raise InputError(f"{path} holds what looks like an access token: take it out, it would be read")
+        tail = seen[-max(len(secret), 100) :]
     return Hashes(sha256.hexdigest(), blob.hexdigest())
 
 
