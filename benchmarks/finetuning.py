@@ -17,9 +17,8 @@ from benchmarks import xl
 from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, synchronize
 from benchmarks.published import TrainingBatch, plain_trajectory
 from ddgs_hub.difficulty.margins import has_bfloat16
-from ddgs_hub.diffusion import LatentCache, add_difffit, finetune
-from ddgs_hub.diffusion.codec import Codec
-from ddgs_hub.recipe import Finetune
+from ddgs_hub.diffusion import Codec, LatentCache, add_difffit, finetune
+from ddgs_hub.recipe import FinetuneSettings
 
 CLASSES = 10
 GAMMA_BLOCKS = 14
@@ -65,7 +64,7 @@ def ours(device: str, batch_size: int, steps: int) -> dict[str, float]:
     def train(steps: int) -> float:
         synchronize(device)
         start = time.perf_counter()
-        finetune(dit, cache, Finetune(epochs=steps / CLASSES, batch_size=batch_size), accelerator=accelerator)
+        finetune(dit, cache, FinetuneSettings(epochs=steps / CLASSES, batch_size=batch_size), accelerator=accelerator)
         synchronize(device)
         return time.perf_counter() - start
 

@@ -20,8 +20,7 @@ from benchmarks import xl
 from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, synchronize
 from benchmarks.published import plain_sample
 from ddgs_hub.difficulty.margins import has_bfloat16
-from ddgs_hub.diffusion import PoolClasses, cast_frozen, generate_pool
-from ddgs_hub.diffusion.codec import Codec
+from ddgs_hub.diffusion import Codec, PoolClasses, cast_frozen, generate_pool
 
 GUIDANCE = 4.0
 

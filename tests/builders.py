@@ -21,7 +21,7 @@ import hashlib, json, sys
 from datasets import Image
 from ddgs_hub.stages import builders
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 
 def described(rows):
     features = rows.features
@@ -34,7 +34,7 @@ def described(rows):
 results = []
 for kind, settings, actions in map(json.loads, sys.argv[1:]):
     if "sample" in settings:
-        settings["sample"] = Sample(**settings["sample"])
+        settings["sample"] = SampleSettings(**settings["sample"])
     try:
         builder = getattr(builders, kind)(**settings)
         result = {"cache_dir": builder.cache_dir, "revision": builder.config.revision}

@@ -14,8 +14,8 @@ from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.hub import CONTENT, DistilledCard, describe_rows, export_dataset
 from ddgs_hub.hub.folders.hashes import POOL_COLUMNS, hash_rows
-from ddgs_hub.recipe import Sample, parse_recipe, recipe_to_dict
-from ddgs_hub.stages.original import make_distilled
+from ddgs_hub.recipe import SampleSettings, parse_recipe, recipe_to_dict
+from ddgs_hub.stages.sample import make_distilled
 
 REPO = "acme/tiny-ddgs-ipc2"
 TOKEN = "hf_" + "Alice0" * 6
@@ -112,7 +112,7 @@ def export_with_pool(parent: Path, *, first: int = 0, seed: int = 3, note: str =
     original = original.add_column("source_index", list(range(20)), feature=Value("int64"))
     write_rows(pool, parent / "pool")
     write_rows(original, parent / "original")
-    sample = Sample(ipc=2)
+    sample = SampleSettings(ipc=2)
     make_distilled(sample, parent / "pool", parent / "original", parent / "distilled-ipc2", seed=seed, mark_pool=True)
     recipe = parse_recipe({**RECIPE, "seed": seed, "hub": {**RECIPE["hub"], "note": note}})
     rows = read_rows(parent / "distilled-ipc2")

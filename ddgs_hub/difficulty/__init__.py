@@ -1,11 +1,11 @@
 """How difficult an image is: 1 − p(true class) under a classifier (Eq. 6), public or trained here."""
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
-from ddgs_hub.difficulty.classes import class_wnids
 from ddgs_hub.difficulty.features import extract_features
-from ddgs_hub.difficulty.score import Scoring, score, with_difficulty
 from ddgs_hub.difficulty.scorer import Scorer
-from ddgs_hub.difficulty.train_scorer import TrainedScorer, train_scorer
+from ddgs_hub.difficulty.scorer_classes import class_wnids
+from ddgs_hub.difficulty.scorer_training import TrainedScorer, train_scorer
+from ddgs_hub.difficulty.scoring import Scoring, score, with_difficulty
 
 __all__ = [
     "BatchScorer",

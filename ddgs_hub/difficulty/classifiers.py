@@ -25,7 +25,7 @@ from ddgs_hub.core.weights import (
     read_shards,
     require_finite,
 )
-from ddgs_hub.difficulty.classes import ScorerClasses
+from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 
 CONFIG, SAFE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pth", "*.pt")

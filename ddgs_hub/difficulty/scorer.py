@@ -25,8 +25,8 @@ from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.difficulty.classes import ScorerClasses
 from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Transform, load_classifier
+from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 
 _OF_A_MODEL = ("config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json")
 FILES = [FOLDS_FILE, *_OF_A_MODEL, *(f"fold-*/{pattern}" for pattern in _OF_A_MODEL)]

@@ -1,7 +1,13 @@
-"""Diffusion: the DiT, its fine-tuning with DiffFit and the Minimax losses, and the generation of the pool."""
+"""Diffusion: a DiT behind its autoencoders, fine-tuned with DiffFit and the Minimax losses, and the pool it generates.
+
+Takes original images as rows (`image`, `label`) and gives a fine-tuned DiT, as an adapter or a pipeline, and a pool of
+generated rows. This room does not know how difficult an image is: whoever wants the pool scored on the way passes a
+function. It does not know which images are selected from a pool, and it publishes nothing.
+"""
 
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config, save_adapter
-from ddgs_hub.diffusion.classes import PoolClasses
+from ddgs_hub.diffusion.autoencoder import load_autoencoder, train_autoencoder
+from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses, sample_latents
 from ddgs_hub.diffusion.denoiser import cast_frozen, denoise, embed_conditions
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
@@ -14,13 +20,16 @@ from ddgs_hub.diffusion.dit import (
     null_class,
     save_pipeline,
 )
-from ddgs_hub.diffusion.finetune import finetune
-from ddgs_hub.diffusion.generate import generate_pool, image_seed
+from ddgs_hub.diffusion.finetuning import finetune
+from ddgs_hub.diffusion.generation import generate_pool, image_seed
 from ddgs_hub.diffusion.latents import LatentCache
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
-from ddgs_hub.diffusion.pretrain import pretrain
+from ddgs_hub.diffusion.pixels import cropped_images
+from ddgs_hub.diffusion.pool_classes import PoolClasses
+from ddgs_hub.diffusion.pretraining import pretrain
 
 __all__ = [
+    "Codec",
     "LatentCache",
     "MinimaxCriterion",
     "PoolClasses",
@@ -29,6 +38,7 @@ __all__ = [
     "base_of",
     "cast_frozen",
     "convert_original_checkpoint",
+    "cropped_images",
     "denoise",
     "diffusion_losses",
     "embed_conditions",
@@ -38,6 +48,7 @@ __all__ = [
     "generate_pool",
     "image_seed",
     "load_adapter",
+    "load_autoencoder",
     "load_dit",
     "loaded_commit",
     "null_class",
@@ -46,4 +57,5 @@ __all__ = [
     "sample_latents",
     "save_adapter",
     "save_pipeline",
+    "train_autoencoder",
 ]

@@ -19,8 +19,8 @@ from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import DAMAGED, read_headers, require_finite
 from ddgs_hub.diffusion.bases import base_path
-from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, ScaledLinear, add_difffit, trained_parameters
+from ddgs_hub.diffusion.pool_classes import PoolClasses
 
 METADATA = "ddgs_hub"  # the key of the configuration in the file's metadata
 MOST_BLOCKS = 1_000  # of a DiT; the largest published has 28

@@ -24,7 +24,7 @@ class Schedule:
     """The coefficients of a chain of diffusion steps, each a float64 tensor of shape `(T,)`.
 
     Attributes:
-        timesteps: the training timestep (0 … 999) that the model is told at each step.
+        timesteps: the training timestep (0 … 999) that the model is given at each step.
         betas: β_i, variance that step i adds.
         alphas_cumprod: ᾱ_i.
         posterior_variance: β̃_i of q(z_{i−1} | z_i, z_0).
@@ -94,7 +94,7 @@ def diffusion_losses(
         output: of the model, `(B, 2C, h, w)`: predicted noise and variance.
         z: clean latents, `(B, C, h, w)`.
         z_t: noisy latents, of the same shape.
-        noise: what was added, of the same shape.
+        noise: the noise that was added, of the same shape.
         steps: `(B,)`.
 
     Returns:
@@ -134,7 +134,7 @@ def sample_latents(
         guidance_scale: 1 is no guidance.
         noise: `(num_steps + 1, B, C, h, w)` replaces what the seeds would draw: z_T first, then each step's.
         guidance_channels: latent channels that are guided, from the first: three, as in the original DiT's code.
-        denoiser: `denoise`, or what `torch.compile` made of it.
+        denoiser: `denoise`, or its compiled form.
 
     Returns:
         Latents, `(B, C, h, w)`, in the scale that the model was trained on.
@@ -157,16 +157,45 @@ def sample_latents(
         if guidance_scale == 1:
             output = denoiser(dit, z, conditions[i], rows)
         else:
-            output, unconditional = denoiser(dit, torch.cat([z, z]), conditions[i], rows).chunk(2)
-            guided, plain = output[:, :guided_channels], unconditional[:, :guided_channels]
-            guided = plain + guidance_scale * (guided - plain)
-            output = torch.cat([guided, output[:, guided_channels:]], dim=1)
-        eps, variance = output.chunk(2, dim=1)
-        steps = torch.full((len(z),), i, device=z.device)
-        z = schedule.posterior_mean(schedule.predict_z0(z, eps, steps), z, steps)
-        if i > 0:  # the last step adds no noise
-            z = z + (schedule.learned_log_variance(variance, steps) / 2).exp() * step_noise
+            outputs = denoiser(dit, torch.cat([z, z]), conditions[i], rows)
+            output = _guided(outputs, guidance_scale, guided_channels)
+        z = _previous(schedule, output, z, i, step_noise)
     return z
+
+
+def _guided(outputs: Tensor, scale: float, channels: int) -> Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022): ε = ε_∅ + s · (ε_y − ε_∅), on the first channels.
+
+    Args:
+        outputs: of the model, `(2B, 2C, h, w)`: with the classes y, then with the null class ∅.
+        scale: s.
+        channels: how many channels are guided; all others are those with the class.
+
+    Returns:
+        `(B, 2C, h, w)`.
+    """
+    conditional, unconditional = outputs.chunk(2)
+    plain = unconditional[:, :channels]
+    guided = plain + scale * (conditional[:, :channels] - plain)
+    return torch.cat([guided, conditional[:, channels:]], dim=1)
+
+
+def _previous(schedule: Schedule, output: Tensor, z: Tensor, i: int, noise: Tensor) -> Tensor:
+    """z_{i−1} ~ N(μ(ẑ, z_i), Σ_i) with the learned variance; the last step, i = 0, adds no noise.
+
+    Args:
+        schedule: the respaced chain.
+        output: of the model, `(B, 2C, h, w)`: predicted noise and variance.
+        z: z_i, `(B, C, h, w)`.
+        i: the step.
+        noise: standard normal, of the shape of `z`.
+    """
+    eps, variance = output.chunk(2, dim=1)
+    steps = torch.full((len(z),), i, device=z.device)
+    mean = schedule.posterior_mean(schedule.predict_z0(z, eps, steps), z, steps)
+    if i == 0:
+        return mean
+    return mean + (schedule.learned_log_variance(variance, steps) / 2).exp() * noise
 
 
 def _noise(seed: int, shape: tuple[int, ...]) -> Tensor:

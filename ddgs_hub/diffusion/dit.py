@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 from diffusers.models.embeddings import CombinedTimestepLabelEmbeddings
 from huggingface_hub import try_to_load_from_cache
 from pydantic import BaseModel, Field
@@ -271,7 +271,7 @@ def convert_original_checkpoint(state_dict: dict[str, Any], num_heads: int | Non
 
 def save_pipeline(
     dit: DiTTransformer2DModel,
-    vae: AutoencoderKL | AutoencoderTiny,
+    vae: AutoencoderKL,
     folder: str | Path,
     *,
     id2label: dict[int, str],

@@ -19,9 +19,10 @@ from ddgs_hub.core.images import image_batches
 from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.processes import by_the_first
 from ddgs_hub.core.rows import checked_labels, parquet_path
-from ddgs_hub.diffusion.codec import Codec, center_crop, to_float
+from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
-from ddgs_hub.recipe import Finetune, Pretraining
+from ddgs_hub.diffusion.pixels import center_crop, to_float
+from ddgs_hub.recipe import FinetuneSettings, Pretraining
 
 ENCODED_TOGETHER = 32  # images
 POSTERIOR = ("mean", "log_variance")
@@ -167,7 +168,12 @@ class BatchSource:
 
     @classmethod
     def of(
-        cls, cache: LatentCache, training: Finetune | Pretraining, null_class: int, seed: int, device: torch.device
+        cls,
+        cache: LatentCache,
+        training: FinetuneSettings | Pretraining,
+        null_class: int,
+        seed: int,
+        device: torch.device,
     ) -> "BatchSource":
         """The batches of a training, on its device."""
         return cls(

@@ -7,7 +7,7 @@ The function `evaluate` is in the module of its name: `from ddgs_hub.evaluation.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe import Protocol
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation.evaluate import Evaluation

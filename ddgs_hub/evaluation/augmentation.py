@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 from torchvision.transforms.v2 import CutMix
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe import Protocol
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, range 0 … 1
 # Principal components of ImageNet's RGB values in 0 … 1: column k of the vectors belongs to value k (AlexNet, 2012).

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.augmentation import augment, mix, normalize
-from ddgs_hub.evaluation.images import for_training, for_validation, same_classes, to_tensors
 from ddgs_hub.evaluation.networks import build_network
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.evaluation.tensors import for_training, for_validation, same_classes, to_tensors
+from ddgs_hub.recipe import Protocol
 
 Examples = tuple[list[torch.Tensor], torch.Tensor]  # uint8 (3, h, w) each, and int64 (N,)
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe.protocol import parse_network_name
+from ddgs_hub.recipe import parse_network_name
 
 SMALLEST = 16  # px: below it the last stage of a ResNet is one pixel, which instance norm makes zero for every image
 LARGE, MEDIUM = 128, 64  # px: above LARGE the ResNets have their ImageNet stem, above MEDIUM one halving, below none

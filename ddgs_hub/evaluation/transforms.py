@@ -9,8 +9,8 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from ddgs_hub.core.decoding import to_rgb
 from ddgs_hub.evaluation.augmentation import augment, normalize
-from ddgs_hub.evaluation.images import for_training, for_validation
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.evaluation.tensors import for_training, for_validation
+from ddgs_hub.recipe import Protocol
 
 
 @dataclass(frozen=True)

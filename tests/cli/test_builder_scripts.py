@@ -12,7 +12,7 @@ from hub_server import HubServer
 
 from ddgs_hub.core.rows import class_names, read_rows, undecoded
 from ddgs_hub.original.subsets import SUBSETS
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import distill
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def test_a_pool_is_sampled(name: str, hub: HubServer, tmp_path: Path) -> None:
     publish_pool(hub)
     done = run(hub, f"{name}_ddgs", "--pool", f"{POOL_REPO}@v1.0.0", "--ipc", 1, "--output", tmp_path / "distilled")
     assert done.returncode == 0, done.stderr
-    expected = distill(make_pool(), make_original(), Sample(ipc=1, pool_size=5)).rows
+    expected = distill(make_pool(), make_original(), SampleSettings(ipc=1, pool_size=5)).rows
     assert done.stdout.startswith("10 images, mean difficulty 0.")
     assert image_bytes(tmp_path / "distilled") == [cell["bytes"] for cell in undecoded(expected)["image"]]
     assert read_rows(tmp_path / "distilled").column_names == expected.column_names

@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, DiTTransformer2DModel
 from tiny_dit import tiny_dit
 
 from benchmarks.published import PlainDiT
-from ddgs_hub.diffusion.codec import Codec
+from ddgs_hub.diffusion import Codec
 
 
 @pytest.fixture

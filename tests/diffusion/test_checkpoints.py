@@ -10,9 +10,9 @@ from accelerate import Accelerator
 from ddgs_hub.diffusion import LatentCache, finetune
 from ddgs_hub.diffusion.difffit import trained_parameters
 from ddgs_hub.diffusion.latents import BatchSource
-from ddgs_hub.recipe import Finetune
+from ddgs_hub.recipe import FinetuneSettings
 
-RECIPE = Finetune(epochs=5, batch_size=8, ema_decay=0.9, memory_size=4, save_every=3)  # 15 steps
+RECIPE = FinetuneSettings(epochs=5, batch_size=8, ema_decay=0.9, memory_size=4, save_every=3)  # 15 steps
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     return record
 
 
-def tune(dit, cache, folder: Path | None, recipe: Finetune = RECIPE):
+def tune(dit, cache, folder: Path | None, recipe: FinetuneSettings = RECIPE):
     return finetune(copy.deepcopy(dit), cache, recipe, accelerator=Accelerator(cpu=True), checkpoints=folder)
 
 
@@ -86,6 +86,6 @@ def test_checkpoints_of_another_training_are_not_taken_over(tiny_dit, cache, dra
 def test_how_often_is_saved_does_not_begin_a_training_anew(tiny_dit, cache, drawn, tmp_path):
     expected = tune(tiny_dit, cache, None)
     interrupt(tiny_dit, cache, tmp_path / "c", drawn, before=8)
-    often = Finetune(epochs=5, batch_size=8, ema_decay=0.9, memory_size=4, save_every=1)
+    often = FinetuneSettings(epochs=5, batch_size=8, ema_decay=0.9, memory_size=4, save_every=1)
     assert_same(tune(tiny_dit, cache, tmp_path / "c", often), expected)
     assert drawn["steps"][0] == 6

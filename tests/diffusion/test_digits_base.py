@@ -4,21 +4,28 @@ import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 
-import ddgs_hub.diffusion.codec
 from ddgs_hub.core.rows import read_rows
-from ddgs_hub.diffusion import LatentCache, load_dit, pretrain
+from ddgs_hub.diffusion import (
+    Codec,
+    LatentCache,
+    autoencoder,
+    cropped_images,
+    load_dit,
+    pretrain,
+    pretraining,
+    train_autoencoder,
+)
 from ddgs_hub.diffusion.bases import base_path
-from ddgs_hub.diffusion.codec import Codec, cropped_images, to_float, train_autoencoder
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
 from ddgs_hub.diffusion.latents import BatchSource
+from ddgs_hub.diffusion.pixels import to_float
 from ddgs_hub.recipe import load_recipe
-from ddgs_hub.stages.original import LOSSES
+from ddgs_hub.stages.folders import LOSSES
 
 FIRST = 25  # steps that are made again
 
@@ -47,8 +54,7 @@ def first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     def short(steps: Iterable, **kwargs: object) -> Iterable:
         return Bar(steps, FIRST) if isinstance(steps, range) else steps  # not the images that are decoded
 
-    # The package has a function of the name of its module `pretrain`.
-    for module in (ddgs_hub.diffusion.codec, import_module("ddgs_hub.diffusion.pretrain")):
+    for module in (autoencoder, pretraining):
         monkeypatch.setattr(module, "tqdm", short)
 
 

@@ -23,7 +23,7 @@ from ddgs_hub.diffusion import LatentCache, convert_original_checkpoint, finetun
 from ddgs_hub.diffusion.convert import rename_original
 from ddgs_hub.diffusion.difffit import trained_parameters
 from ddgs_hub.diffusion.latents import BatchSource
-from ddgs_hub.recipe import Finetune
+from ddgs_hub.recipe import FinetuneSettings
 
 XL_BLOCK = {"hidden_size": 1152, "depth": 1, "num_heads": 16, "num_classes": 1000, "input_size": 32}  # XL/2, 256 px
 
@@ -101,7 +101,7 @@ def cache():
 def test_five_steps_of_finetuning_go_the_same_way(plain_dit, cache):
     # A short memory, that it overflows; a fast average and heavy Minimax losses, that they count in five steps.
     shared = {"ema_decay": 0.9, "memory_size": 4, "representativeness_weight": 0.2, "diversity_weight": 0.8}
-    recipe = Finetune(epochs=5 / 3, batch_size=8, label_dropout=0.3, **shared)
+    recipe = FinetuneSettings(epochs=5 / 3, batch_size=8, label_dropout=0.3, **shared)
     start = plain_dit().state_dict()
     dit, log = finetune(
         convert_original_checkpoint(start, num_heads=2), cache, recipe, seed=6, accelerator=Accelerator(cpu=True)

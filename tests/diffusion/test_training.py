@@ -12,10 +12,10 @@ from changes import output, perturb
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows
 from ddgs_hub.diffusion import LatentCache, add_difffit, finetune, pretrain
-from ddgs_hub.diffusion.codec import cropped_images, to_float
 from ddgs_hub.diffusion.difffit import trained_parameters
 from ddgs_hub.diffusion.latents import BatchSource
-from ddgs_hub.recipe import Finetune, Pretraining
+from ddgs_hub.diffusion.pixels import cropped_images, to_float
+from ddgs_hub.recipe import FinetuneSettings, Pretraining
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_pretraining_learns_and_is_the_same_every_time(cache):
 
 def test_finetuning_changes_what_difffit_trains_and_nothing_else(cache, tiny_dit):
     before = copy.deepcopy(tiny_dit).state_dict()
-    recipe = Finetune(epochs=2, batch_size=8, ema_decay=0.5)
+    recipe = FinetuneSettings(epochs=2, batch_size=8, ema_decay=0.5)
     dit, log = finetune(tiny_dit, cache, recipe, accelerator=Accelerator(cpu=True))
     assert len(log) == 6
     assert log[0]["representativeness"] == 0
@@ -135,7 +135,7 @@ def test_gammas_of_the_base_stay_in_force(cache, tiny_dit):
     add_difffit(tiny_dit)
     perturb(tiny_dit, [0, 1, 2, 3])
     before = output(tiny_dit)
-    hardly = Finetune(epochs=1 / 3, batch_size=8, learning_rate=1e-12)
+    hardly = FinetuneSettings(epochs=1 / 3, batch_size=8, learning_rate=1e-12)
     finetune(tiny_dit, cache, hardly, accelerator=Accelerator(cpu=True))
     torch.testing.assert_close(output(tiny_dit), before, rtol=1e-5, atol=1e-6)
 
@@ -144,4 +144,4 @@ def test_batch_that_the_processes_cannot_share_is_refused(cache, tiny_dit, monke
     accelerator = Accelerator(cpu=True)
     monkeypatch.setattr(type(accelerator), "num_processes", property(lambda self: 3))
     with pytest.raises(InputError, match=r"finetune.batch_size 8 is not a multiple of the 3 processes"):
-        finetune(tiny_dit, cache, Finetune(batch_size=8), accelerator=accelerator)
+        finetune(tiny_dit, cache, FinetuneSettings(batch_size=8), accelerator=accelerator)

@@ -16,7 +16,7 @@ from ddgs_hub.evaluation.augmentation import (
     random_crop_boxes,
     saturation,
 )
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe import Protocol
 
 PLAIN = {"crop_scale": 1, "flip": False, "color_jitter": 0, "lighting": 0}
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe import Protocol
 
 SHORT = {
     "network": "convnet",

@@ -5,7 +5,7 @@ import pytest
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.evaluate import Evaluation
 from ddgs_hub.evaluation.tables import accuracy_table
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe import Protocol
 
 RANDOM = Evaluation(
     protocol=Protocol(network="convnet6", repeats=2),

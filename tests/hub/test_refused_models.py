@@ -4,7 +4,7 @@ import json
 
 LOAD = """
 import json, os, sys
-from ddgs_hub.diffusion.codec import load_autoencoder
+from ddgs_hub.diffusion import load_autoencoder
 from ddgs_hub.diffusion import load_dit
 from ddgs_hub.difficulty import Scorer
 from ddgs_hub.core.errors import InputError

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe.protocol import Protocol, parse_network_name
+from ddgs_hub.recipe import Protocol, parse_network_name
 
 
 def test_defaults_are_the_reference_protocol():

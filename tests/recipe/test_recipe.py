@@ -12,10 +12,11 @@ import yaml
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.original.subsets import SUBSETS
 from ddgs_hub.recipe import (
-    Finetune,
-    Pool,
+    FinetuneSettings,
+    PoolSettings,
+    Protocol,
     Recipe,
-    Sample,
+    SampleSettings,
     changed_keys,
     load_recipe,
     parse_recipe,
@@ -23,7 +24,6 @@ from ddgs_hub.recipe import (
     recipe_to_dict,
     recipe_to_yaml,
 )
-from ddgs_hub.recipe.protocol import Protocol
 
 MINIMAL: dict[str, Any] = {
     "name": "tiny",
@@ -75,7 +75,7 @@ class TestPackagedRecipes:
         assert (recipe.model.base, recipe.model.label_space) == ("facebook/DiT-XL-2-256", "imagenet")
         assert recipe.score.scorer == "timm/resnet50.tv_in1k"
         # The defaults are the paper's hyper-parameters; what a recipe spells out must not drift from them.
-        assert (recipe.finetune, recipe.pool, recipe.sample) == (Finetune(), Pool(), Sample())
+        assert (recipe.finetune, recipe.pool, recipe.sample) == (FinetuneSettings(), PoolSettings(), SampleSettings())
         assert recipe.evaluate == Protocol()
 
     @pytest.mark.parametrize(

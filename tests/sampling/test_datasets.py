@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import undecoded
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling import log_transform, preset_counts
 from ddgs_hub.sampling.datasets import distill
 
@@ -53,12 +53,12 @@ def pool() -> Dataset:
 
 def selected(pool: Dataset, original: Dataset, seed: int = 0) -> list[int]:
     """Which rows of the pool come out, by `pool_index`, in their order."""
-    return distill(pool, original, Sample(ipc=IPC), seed=seed).rows["pool_index"][:]
+    return distill(pool, original, SampleSettings(ipc=IPC), seed=seed).rows["pool_index"][:]
 
 
 class TestResult:
     def test_rows_are_those_of_the_pool_with_their_bytes(self, pool: Dataset, original: Dataset) -> None:
-        rows = distill(pool, original, Sample(ipc=IPC)).rows
+        rows = distill(pool, original, SampleSettings(ipc=IPC)).rows
         assert rows.column_names == [*pool.column_names, "difficulty_log", "difficulty_bin"]
         assert rows["label"][:] == [0] * IPC + [1] * IPC + [2] * IPC
         chosen = rows["pool_index"][:]
@@ -67,7 +67,7 @@ class TestResult:
         assert rows["difficulty"][:] == [pool["difficulty"][k] for k in chosen]
 
     def test_the_pool_keeps_every_row_and_says_what_was_selected(self, pool: Dataset, original: Dataset) -> None:
-        result = distill(pool, original, Sample(ipc=IPC))
+        result = distill(pool, original, SampleSettings(ipc=IPC))
         assert result.pool.column_names == [*pool.column_names, "selected", "difficulty_log", "difficulty_bin"]
         assert result.pool.remove_columns(["selected", "difficulty_log", "difficulty_bin"])[:] == pool[:]
         marked = [k for k, flag in enumerate(result.pool["selected"]) if flag]
@@ -76,7 +76,7 @@ class TestResult:
         assert result.pool.features["difficulty_log"] == Value("float32")
 
     def test_thresholds_and_bins_belong_together(self, pool: Dataset, original: Dataset) -> None:
-        result = distill(pool, original, Sample(ipc=IPC))
+        result = distill(pool, original, SampleSettings(ipc=IPC))
         labels, difficulty = np.array(pool["label"]), np.array(pool["difficulty"], dtype=np.float32)
         for k, report in enumerate(result.classes):
             log = log_transform(difficulty[labels == k], report["bottom"], report["top"])
@@ -87,7 +87,7 @@ class TestResult:
             np.testing.assert_array_equal(report["available"], np.bincount(bins, minlength=10))
 
     def test_the_report_of_each_class_is_json(self, pool: Dataset, original: Dataset) -> None:
-        result = distill(pool, original, Sample(ipc=IPC))
+        result = distill(pool, original, SampleSettings(ipc=IPC))
         again = json.loads(json.dumps(result.classes))
         assert [report["name"] for report in again] == NAMES
         assert all(sum(report["target_counts"]) == IPC and sum(report["available"]) == PER_CLASS for report in again)
@@ -98,7 +98,7 @@ class TestResult:
         # Powers of two to the hundredth: transformed they lie evenly in 0 … 1, 20 in each bin.
         even = (2.0 ** np.linspace(-20, 0, 200)).tolist()
         pool = make_rows([0] * 200 + [1] * 200 + [2] * 200, even * 3)
-        result = distill(pool, original, Sample(ipc=10, distribution="slope"))
+        result = distill(pool, original, SampleSettings(ipc=10, distribution="slope"))
         for k, report in enumerate(result.classes):
             assert report["target_counts"] == preset_counts("slope", 10).tolist() == [3, 3, 1, 1, 0, 0, 1, 1, 0, 0]
             assert sum(report["shortfall"]) == 0
@@ -106,13 +106,13 @@ class TestResult:
             assert np.bincount(bins, minlength=10).tolist() == report["target_counts"]
 
     def test_marks_of_an_earlier_sampling_are_replaced(self, pool: Dataset, original: Dataset) -> None:
-        first = distill(pool, original, Sample(ipc=IPC))
-        again = distill(first.pool, original, Sample(ipc=2 * IPC))
+        first = distill(pool, original, SampleSettings(ipc=IPC))
+        again = distill(first.pool, original, SampleSettings(ipc=2 * IPC))
         assert again.pool.column_names == first.pool.column_names
         assert sum(again.pool["selected"]) == 3 * 2 * IPC
 
     def test_the_whole_pool_can_be_taken(self, pool: Dataset, original: Dataset) -> None:
-        result = distill(pool, original, Sample(ipc=PER_CLASS))
+        result = distill(pool, original, SampleSettings(ipc=PER_CLASS))
         assert sorted(result.rows["pool_index"]) == list(range(3 * PER_CLASS))
 
 
@@ -141,8 +141,8 @@ class TestDraw:
 
     def test_is_harder_where_the_original_is_harder(self, pool: Dataset, original: Dataset) -> None:
         labels = original["label"][:]
-        easy = distill(pool, make_rows(labels, ([1e-6] * 40 + [0.9] * 10) * 3), Sample(ipc=IPC))
-        hard = distill(pool, make_rows(labels, ([0.9] * 40 + [1e-6] * 10) * 3), Sample(ipc=IPC))
+        easy = distill(pool, make_rows(labels, ([1e-6] * 40 + [0.9] * 10) * 3), SampleSettings(ipc=IPC))
+        hard = distill(pool, make_rows(labels, ([0.9] * 40 + [1e-6] * 10) * 3), SampleSettings(ipc=IPC))
         for of_easy, of_hard in zip(easy.classes, hard.classes, strict=True):
             assert of_easy["target_counts"] == [3, *[0] * 8, 1]
             assert of_hard["target_counts"] == [1, *[0] * 8, 3]
@@ -153,36 +153,36 @@ class TestErrors:
     @pytest.mark.parametrize("column", ["image", "label", "difficulty"])
     def test_the_pool_lacks_a_column(self, pool: Dataset, original: Dataset, column: str) -> None:
         with pytest.raises(InputError, match=f"the pool has no column '{column}': it has"):
-            distill(pool.remove_columns(column), original, Sample(ipc=IPC))
+            distill(pool.remove_columns(column), original, SampleSettings(ipc=IPC))
 
     @pytest.mark.parametrize("column", ["label", "difficulty"])
     def test_the_original_lacks_a_column(self, pool: Dataset, original: Dataset, column: str) -> None:
         with pytest.raises(InputError, match=f"the original dataset has no column '{column}': it has"):
-            distill(pool, original.remove_columns(column), Sample(ipc=IPC))
+            distill(pool, original.remove_columns(column), SampleSettings(ipc=IPC))
 
     def test_other_classes(self, pool: Dataset, original: Dataset) -> None:
         renamed = original.cast_column("label", ClassLabel(names=["zero", "two", "one"]))
         with pytest.raises(InputError, match="have different classes"):
-            distill(pool, renamed, Sample(ipc=IPC))
+            distill(pool, renamed, SampleSettings(ipc=IPC))
 
     def test_a_pool_smaller_than_ipc(self, pool: Dataset, original: Dataset) -> None:
         with pytest.raises(InputError, match=f"class 'zero' has {PER_CLASS} images in the pool, fewer than IPC 21"):
-            distill(pool, original, Sample(ipc=21))
+            distill(pool, original, SampleSettings(ipc=21))
 
     def test_a_class_without_pool_images(self, pool: Dataset, original: Dataset) -> None:
         labels = [1 if label == 2 else label for label in pool["label"]]
         with pytest.raises(InputError, match="class 'two' has 0 images in the pool"):
-            distill(make_rows(labels, pool["difficulty"][:]), original, Sample(ipc=IPC))
+            distill(make_rows(labels, pool["difficulty"][:]), original, SampleSettings(ipc=IPC))
 
     def test_a_class_without_original_images(self, pool: Dataset, original: Dataset) -> None:
         with pytest.raises(InputError, match="class 'two' has no image in the original dataset"):
-            distill(pool, original.select(range(100)), Sample(ipc=IPC))
+            distill(pool, original.select(range(100)), SampleSettings(ipc=IPC))
 
     @pytest.mark.parametrize("bad", [-1, 3, None])
     def test_a_label_outside_the_classes(self, pool: Dataset, original: Dataset, bad: int | None) -> None:
         labels = [*pool["label"][:], bad]
         with pytest.raises(InputError, match=rf"row 60 of the pool has label {bad}, outside its 3 classes"):
-            distill(make_rows(labels, [*pool["difficulty"][:], 0.5]), original, Sample(ipc=IPC))
+            distill(make_rows(labels, [*pool["difficulty"][:], 0.5]), original, SampleSettings(ipc=IPC))
 
     @pytest.mark.parametrize("bad", [float("nan"), -0.1, 1.1, None])
     @pytest.mark.parametrize("where", ["the pool", "the original dataset"])
@@ -193,16 +193,16 @@ class TestErrors:
         broken = make_rows(good["label"][:], values)
         arguments = (broken, original) if where == "the pool" else (pool, broken)
         with pytest.raises(InputError, match=rf"row 7 of {where} has difficulty .*, not a number in 0 … 1: score it"):
-            distill(*arguments, Sample(ipc=IPC))
+            distill(*arguments, SampleSettings(ipc=IPC))
 
     def test_difficulties_that_are_text(self, pool: Dataset, original: Dataset) -> None:
         broken = make_rows(pool["label"][:], [str(value) for value in pool["difficulty"]], kind="string")
         with pytest.raises(InputError, match="row 0 of the pool has difficulty"):
-            distill(broken, original, Sample(ipc=IPC))
+            distill(broken, original, SampleSettings(ipc=IPC))
 
 
 class TestNestedPool:
-    """`Sample.pool_size`: of a pool that was generated for a larger IPC, what one for this IPC would have been."""
+    """`SampleSettings.pool_size`: of a pool generated for a larger IPC, what one for this IPC would have been."""
 
     @pytest.fixture
     def nested(self, pool: Dataset) -> Dataset:
@@ -212,14 +212,14 @@ class TestNestedPool:
 
     def test_what_is_selected_is_what_the_smaller_pool_would_give(self, nested: Dataset, original: Dataset) -> None:
         small = nested.filter(lambda index: index < 3 * IPC, input_columns="pool_index")
-        alone = distill(small, original, Sample(ipc=IPC), seed=5)
-        result = distill(nested, original, Sample(ipc=IPC, pool_size=3), seed=5)
+        alone = distill(small, original, SampleSettings(ipc=IPC), seed=5)
+        result = distill(nested, original, SampleSettings(ipc=IPC, pool_size=3), seed=5)
         assert result.rows[:] == alone.rows[:]
         assert result.classes == alone.classes
-        assert result.rows[:] != distill(nested, original, Sample(ipc=IPC), seed=5).rows[:]
+        assert result.rows[:] != distill(nested, original, SampleSettings(ipc=IPC), seed=5).rows[:]
 
     def test_rows_that_were_no_candidates_are_marked(self, nested: Dataset, original: Dataset) -> None:
-        marked = distill(nested, original, Sample(ipc=IPC, pool_size=3)).pool
+        marked = distill(nested, original, SampleSettings(ipc=IPC, pool_size=3)).pool
         outside = np.asarray(marked["pool_index"]) >= 3 * IPC
         assert outside.sum() == 3 * (PER_CLASS - 3 * IPC)
         np.testing.assert_array_equal(np.asarray(marked["difficulty_bin"]) == -1, outside)
@@ -227,6 +227,6 @@ class TestNestedPool:
 
     def test_pool_that_is_too_small_for_it_is_refused(self, nested: Dataset, original: Dataset) -> None:
         with pytest.raises(InputError, match="class 'zero' has 20 images in the pool, fewer than 6 × IPC 4"):
-            distill(nested, original, Sample(ipc=IPC, pool_size=6))
+            distill(nested, original, SampleSettings(ipc=IPC, pool_size=6))
         with pytest.raises(InputError, match="the pool has no column 'pool_index'"):
-            distill(nested.remove_columns("pool_index"), original, Sample(ipc=IPC, pool_size=3))
+            distill(nested.remove_columns("pool_index"), original, SampleSettings(ipc=IPC, pool_size=3))

@@ -24,8 +24,7 @@ from ddgs_hub.cli import main as cli
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, write_tables
 from ddgs_hub.difficulty import Scorer, extract_features, score, train_scorer
-from ddgs_hub.diffusion import LatentCache
-from ddgs_hub.diffusion.codec import Codec, cropped_images
+from ddgs_hub.diffusion import Codec, LatentCache, cropped_images
 from ddgs_hub.evaluation import Protocol
 from ddgs_hub.evaluation.evaluate import evaluate
 from ddgs_hub.recipe import ScorerTraining

@@ -18,7 +18,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import parquet_path, read_rows, undecoded
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.original.sources import write_original
-from ddgs_hub.recipe import Sample
+from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import distill
 from ddgs_hub.stages.builders import ScoredBuilder
 
@@ -263,7 +263,7 @@ class TestDistilled:
         (made,) = build(hub, ("DistilledBuilder", settings, BOTH), home=tmp_path)
         assert made["prepare"] == made["stream"]
         assert made["revision"] == repository.find("v1.0.0")
-        expected = undecoded(distill(make_pool(), make_original(), Sample(**SAMPLE), seed=3).rows)
+        expected = undecoded(distill(make_pool(), make_original(), SampleSettings(**SAMPLE), seed=3).rows)
         assert made["stream"]["sha256"] == sha256(cell["bytes"] for cell in expected["image"])
         for name in set(expected.column_names) - {"image"}:
             assert made["stream"][name] == expected[name][:]

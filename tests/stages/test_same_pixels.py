@@ -26,8 +26,8 @@ from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.rows import write_rows
 from ddgs_hub.difficulty import Scorer, extract_features, score, train_scorer
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
-from ddgs_hub.diffusion import LatentCache
-from ddgs_hub.diffusion.codec import Codec, center_crop, cropped_images
+from ddgs_hub.diffusion import Codec, LatentCache, cropped_images
+from ddgs_hub.diffusion.pixels import center_crop
 from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import IMAGENET_MEAN, IMAGENET_STD
 from ddgs_hub.evaluation.evaluate import evaluate

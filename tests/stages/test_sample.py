@@ -5,9 +5,11 @@ import os
 import re
 
 import pytest
-from datasets import Image
+from clients import environment, run
+from datasets import Dataset, Features, Image, Value
 from huggingface_hub import snapshot_download
 from published import (
+    FEATURES,
     REPO,
     TOKEN,
     configs,
@@ -248,3 +250,36 @@ def test_split_revision(spec, expected):
 def test_what_is_no_published_dataset(spec):
     with pytest.raises(InputError, match="is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION"):
         split_revision(spec)
+
+
+# Memory
+
+PEAK = """
+import sys
+import pyarrow as pa
+from pathlib import Path
+from ddgs_hub.recipe import SampleSettings
+from ddgs_hub.stages.sample import make_distilled
+
+folder = Path(sys.argv[1])
+make_distilled(SampleSettings(ipc=2), folder / "pool", folder / "original", folder / "out", mark_pool=True)
+print(pa.default_memory_pool().max_memory())
+"""
+
+
+def test_memory_does_not_grow_with_the_images_of_the_pool(tmp_path):
+    features = Features({**FEATURES, "pool_index": Value("int64")})
+    original = make_rows(*range(200, 220)).remove_columns("seed")
+    peaks = []
+    for count in (600, 2400):
+        image = {"bytes": os.urandom(50_000), "path": None}  # nothing is decoded
+        columns = {"image": [image] * count, "label": [k % 2 for k in range(count)], "seed": list(range(count))}
+        columns |= {"difficulty": [k / count for k in range(count)], "pool_index": [k // 2 for k in range(count)]}
+        folder = tmp_path / str(count)
+        write_rows(Dataset.from_dict(columns, features=features), folder / "pool")
+        write_rows(original, folder / "original")
+        done = run(["-c", PEAK, str(folder)], env=environment())
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) / 1e6)
+        assert sum(read_rows(folder / "pool")["selected"]) == 4
+    assert peaks[1] < peaks[0] + 20, peaks  # MB, for 120 MB of images instead of 30 MB

@@ -16,10 +16,10 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.images import encoded_images, image_batches
 from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
-from ddgs_hub.difficulty.classes import class_wnids
 from ddgs_hub.difficulty.margins import Margins, difficulties
 from ddgs_hub.difficulty.progress import open_progress, progress_key
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
+from ddgs_hub.difficulty.scorer_classes import class_wnids
 
 COLUMN = "difficulty"
 ROUNDS_PER_GATHER = 16  # batches that each of several processes scores before all tell each other: seconds of work

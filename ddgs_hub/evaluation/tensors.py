@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns, undecoded
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.recipe import Protocol
 
 
 def to_tensors(

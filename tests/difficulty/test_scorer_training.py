@@ -13,7 +13,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import undecoded
 from ddgs_hub.difficulty import Scorer, score, train_scorer
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
-from ddgs_hub.difficulty.train_scorer import random_crops
+from ddgs_hub.difficulty.scorer_training import random_crops
 from ddgs_hub.original.sources import digits
 from ddgs_hub.recipe import ScorerTraining, load_recipe
 

@@ -18,10 +18,10 @@ from tqdm.auto import tqdm
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.parts import Parts, Writers
 from ddgs_hub.core.processes import compiled, is_main
-from ddgs_hub.diffusion.classes import PoolClasses
 from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import sample_latents
 from ddgs_hub.diffusion.denoiser import denoise
+from ddgs_hub.diffusion.pool_classes import PoolClasses
 
 ScoreImages: TypeAlias = Callable[[Sequence[bytes], Sequence[int]], NDArray[np.float32]]
 
@@ -39,7 +39,7 @@ def pool_features(names: list[str], *, scored: bool = False) -> Features:
 
 
 def image_seed(run_seed: int, label: int, pool_index: int) -> int:
-    """The seed of one pool image, 0 … 2^63 − 1: it alone, with the DiT, makes the image again."""
+    """The seed of one pool image, 0 … 2⁶³ − 1. The seed, the class and the DiT are enough to make the image again."""
     state = np.random.SeedSequence([run_seed, label, pool_index]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
@@ -60,14 +60,14 @@ def generate_pool(
 ) -> int:
     """Generates a pool and writes it to `output` as Parquet with PNG images, in Hub layout.
 
-    Ordered by `pool_index`, then by class, and denoised in this order: batches go across classes, so that all but the
-    last are full, and a larger pool of the same seed begins with the smaller one. While the device is at one batch,
-    threads encode the images of the one before. Each finished batch is a file beside `output` until the pool is whole:
-    a killed run goes on behind the last one. Several processes share the batches; the composition of a batch does not
-    depend on their number, so neither do the images.
+    The images are ordered by `pool_index`, then by class, and denoised in this order. So all batches but the last are
+    full, and a larger pool of the same seed begins with the smaller one. While the device works on one batch, threads
+    encode the images of the batch before. Each finished batch is a file beside `output` until the pool is whole: a
+    killed run resumes after the last one. Several processes share the batches; what is in a batch does not depend on
+    their number, so the images do not either.
 
     Args:
-        dit: the model, on its device, in the precision that it is to work in.
+        dit: the model, on its device, in the precision in which it is to work.
         codec: its decoder makes the images.
         output: the folder to write.
         classes: names, wnids and DiT class indices.
@@ -77,31 +77,31 @@ def generate_pool(
         guidance_scale: of classifier-free guidance.
         guidance_channels: latent channels that are guided, from the first; see `sample_latents`.
         batch_size: images that are denoised together.
-        score: encoded images and their labels → difficulties: the pool gets the column `difficulty` on the way.
+        score: encoded images and their labels → difficulties, for the column `difficulty`. None: no such column.
 
     Returns:
         The number of images.
     """
-    output, features = Path(output), pool_features(classes.names, scored=score is not None)
+    features = pool_features(classes.names, scored=score is not None)
     jobs = [(label, index) for index in range(per_class) for label in range(len(classes.names))]
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
     settings = [asdict(classes), per_class, seed, num_steps, guidance_scale, guidance_channels, batch_size]
     settings += [str(dit.transformer_blocks[0].attn1.to_q.weight.dtype), list(features)]
-    parts = Parts(output, fingerprint(dit, codec.decoder, settings), len(batches))
-    denoiser, hidden = compiled(denoise), None if is_main() else True
+    parts = Parts(Path(output), fingerprint(dit, codec.decoder, settings), len(batches))
+    sample = partial(
+        sample_latents,
+        dit,
+        num_steps=num_steps,
+        guidance_scale=guidance_scale,
+        guidance_channels=guidance_channels,
+        denoiser=compiled(denoise),
+    )
+    hidden = None if is_main() else True
     with Writers(parts.write) as writers:
         for k in tqdm(parts.todo(), desc="generate", unit="batch", leave=False, delay=2, disable=hidden):
             seeds = [image_seed(seed, label, index) for label, index in batches[k]]
-            latents = sample_latents(
-                dit,
-                [classes.dit_ids[label] for label, _ in batches[k]],
-                seeds,
-                num_steps,
-                guidance_scale,
-                guidance_channels=guidance_channels,
-                denoiser=denoiser,
-            )
-            writers.submit(k, partial(_rows, codec.decode(latents), batches[k], seeds, classes, features, score))
+            images = codec.decode(sample([classes.dit_ids[label] for label, _ in batches[k]], seeds))
+            writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score))
     parts.finish(features)
     return len(jobs)
 

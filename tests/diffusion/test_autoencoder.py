@@ -1,25 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderTiny
-from PIL import Image
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
-from ddgs_hub.diffusion.codec import Codec, center_crop, cropped_images, load_autoencoder, to_float, train_autoencoder
+from ddgs_hub.diffusion import Codec, cropped_images, load_autoencoder, train_autoencoder
+from ddgs_hub.diffusion.pixels import to_float
 from ddgs_hub.recipe import AutoencoderTraining
-
-
-@pytest.mark.parametrize("size", [(300, 200), (64, 64), (50, 400), (33, 35)])
-def test_center_crop_is_square_and_keeps_the_middle(size):
-    image = Image.new("L", size)
-    middle = size[0] // 2 - 2, size[1] // 2 - 2, size[0] // 2 + 2, size[1] // 2 + 2
-    image.paste(255, middle)
-    cropped = center_crop(image, 32)
-    assert cropped.size == (32, 32)
-    values = np.asarray(cropped).astype(float)
-    center = (values.sum(axis=0) @ np.arange(32) / values.sum(), values.sum(axis=1) @ np.arange(32) / values.sum())
-    assert center == pytest.approx((15.5, 15.5), abs=1)
 
 
 def test_trained_autoencoder_reconstructs_with_unit_latents(digits_folder, tmp_path):
@@ -39,14 +26,6 @@ def test_trained_autoencoder_reconstructs_with_unit_latents(digits_folder, tmp_p
     vae.save_pretrained(tmp_path)
     again = Codec.from_pretrained(tmp_path)
     torch.testing.assert_close(again.encode(to_float(images))[0], mean)
-
-
-def test_autoencoder_without_a_posterior_has_latents_without_spread():
-    shape = {f"{part}_block_out_channels": (8, 8) for part in ("encoder", "decoder")}
-    vae = AutoencoderTiny(**shape, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1))
-    mean, log_variance = Codec(vae).encode(torch.zeros(2, 3, 16, 16))
-    assert (log_variance / 2).exp().max() < 1e-6
-    assert Codec(vae).decode(mean).shape == (2, 16, 16, 3)
 
 
 def test_what_is_no_autoencoder_is_refused(tmp_path):

@@ -26,7 +26,7 @@ def pretrain(
 
     Args:
         cache: latents and labels 0 … num_classes − 1.
-        num_classes: the null class is index num_classes.
+        num_classes: classes of the DiT; its null class has the index `num_classes`.
         training: architecture and schedule.
         seed: decides the initial weights, the batches and the noise.
         accelerator: of the launch; None makes one.
@@ -36,17 +36,7 @@ def pretrain(
     """
     accelerator = accelerator or get_accelerator()
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        dit = new_dit(
-            num_attention_heads=training.num_heads,
-            attention_head_dim=training.hidden_size // training.num_heads,
-            num_layers=training.depth,
-            in_channels=cache.mean.shape[2],
-            sample_size=cache.mean.shape[-1],
-            patch_size=training.patch_size,
-            num_embeds_ada_norm=num_classes,
-        )
+    dit = _new_dit(cache, num_classes, training, seed)
     optimizer = torch.optim.AdamW(dit.parameters(), lr=training.learning_rate, weight_decay=0.0)
     learning_rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
     model, optimizer = accelerator.prepare(Denoiser(dit), optimizer)
@@ -54,10 +44,8 @@ def pretrain(
     batches = BatchSource.of(cache, training, null_class(dit), seed, device)
     schedule = Schedule.linear().to(device)
     losses = []
-    show = accelerator.is_main_process
-    progress = tqdm(
-        range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=None if show else True
-    )
+    hidden = None if accelerator.is_main_process else True
+    progress = tqdm(range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=hidden)
     for step in progress:
         loss, _ = diffusion_loss(model, schedule, batches.draw(step).share(rank, world))
         optimizer.zero_grad()
@@ -70,3 +58,18 @@ def pretrain(
             progress.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}")
     ema.copy_to(dit.parameters())
     return dit.eval(), losses
+
+
+def _new_dit(cache: LatentCache, num_classes: int, training: Pretraining, seed: int) -> DiTTransformer2DModel:
+    """A DiT of random weights for latents of the size that is in the cache."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return new_dit(
+            num_attention_heads=training.num_heads,
+            attention_head_dim=training.hidden_size // training.num_heads,
+            num_layers=training.depth,
+            in_channels=cache.mean.shape[2],
+            sample_size=cache.mean.shape[-1],
+            patch_size=training.patch_size,
+            num_embeds_ada_norm=num_classes,
+        )

@@ -8,8 +8,8 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.evaluation.images import for_training, for_validation, same_classes, to_tensors
-from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.evaluation.tensors import for_training, for_validation, same_classes, to_tensors
+from ddgs_hub.recipe import Protocol
 
 NAMES = ["tench", "church"]
 

@@ -3,7 +3,7 @@ import pytest
 from timm.data import ImageNetInfo
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.difficulty.classes import ScorerClasses
+from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 from ddgs_hub.original.imagenet import in_imagenets_order
 from ddgs_hub.original.subsets import SUBSETS
 

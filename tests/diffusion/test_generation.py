@@ -7,9 +7,8 @@ from PIL import Image
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, undecoded
-from ddgs_hub.diffusion import PoolClasses, cast_frozen, generate_pool, image_seed, load_dit, sample_latents
+from ddgs_hub.diffusion import Codec, PoolClasses, cast_frozen, generate_pool, image_seed, load_dit, sample_latents
 from ddgs_hub.diffusion.bases import base_path
-from ddgs_hub.diffusion.codec import Codec
 
 CLASSES = PoolClasses(names=["a", "b", "c"], wnids=["n1", None, "n3"], dit_ids=[2, 0, 1])
 SETTINGS = {"per_class": 3, "seed": 4, "num_steps": 3, "batch_size": 4}
@@ -88,7 +87,7 @@ def test_seeds_differ_between_runs_classes_and_images_and_fit_the_column():
 
 
 def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_dit, tiny_codec, tmp_path, monkeypatch):
-    from ddgs_hub.diffusion import generate
+    from ddgs_hub.diffusion import generation
 
     calls = []
 
@@ -98,7 +97,7 @@ def test_interrupted_generation_goes_on_behind_the_finished_batches(pool, tiny_d
             raise KeyboardInterrupt
         return sample_latents(dit, class_labels, *rest, **settings)
 
-    monkeypatch.setattr(generate, "sample_latents", stop_at_the_third)
+    monkeypatch.setattr(generation, "sample_latents", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         generate_pool(tiny_dit, tiny_codec, tmp_path / "again", CLASSES, **SETTINGS)
     assert not (tmp_path / "again").exists()

@@ -1,0 +1,143 @@
+"""The autoencoders that the DiT works behind: loaded, or trained on images that no published one fits."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from diffusers import AutoencoderKL
+from pydantic import BaseModel, Field
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from ddgs_hub.core.components import Kind, load_component
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hub_client import why_no_model
+from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
+from ddgs_hub.core.schema import FOREIGN
+from ddgs_hub.diffusion.pixels import to_float
+from ddgs_hub.recipe import AutoencoderTraining
+
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Layers = Annotated[int, Field(ge=0, le=64)]
+Scale = Annotated[float, Field(gt=0, lt=1e6)]
+Levels = Field(min_length=1, max_length=8)
+
+
+class KLSettings(BaseModel):
+    """What the configuration of an `AutoencoderKL` may say; the same as its arguments."""
+
+    model_config = FOREIGN
+    in_channels: Literal[3] = 3
+    out_channels: Literal[3] = 3
+    down_block_types: Annotated[list[Literal["DownEncoderBlock2D", "AttnDownEncoderBlock2D"]], Levels]
+    up_block_types: Annotated[list[Literal["UpDecoderBlock2D", "AttnUpDecoderBlock2D"]], Levels]
+    block_out_channels: Annotated[list[Channels], Levels]
+    sample_size: Channels | list[Channels] = 32
+    layers_per_block: Layers = 1
+    act_fn: str = Field("silu", max_length=40)
+    latent_channels: Channels = 4
+    norm_num_groups: Channels = 32
+    scaling_factor: Scale = 0.18215
+    use_quant_conv: bool = True
+    use_post_quant_conv: bool = True
+    mid_block_add_attention: bool = True
+
+
+KINDS = {"AutoencoderKL": Kind(AutoencoderKL, KLSettings)}
+
+
+def load_autoencoder(name_or_path: str | Path, revision: str | None = None) -> AutoencoderKL:
+    """An autoencoder from a Hub id or folder, or the `vae` of a pipeline's folder or id.
+
+    Args:
+        name_or_path: where it is.
+        revision: of a Hub id.
+
+    Raises:
+        InputError: there is none.
+    """
+    files = ModelFiles.of(name_or_path, revision)
+    try:
+        autoencoder, _ = load_component(files.within("vae") if _has_vae(files) else files, KINDS)
+    except UNREACHABLE as error:
+        reason = error if isinstance(error, InputError) else why_no_model(files.name, revision, error)
+        raise InputError(f"cannot load an autoencoder from {files.name}: {reason}") from error
+    return autoencoder
+
+
+def train_autoencoder(
+    images: Tensor, training: AutoencoderTraining, *, flip: bool, seed: int = 0
+) -> tuple[AutoencoderKL, list[float]]:
+    """Trains an autoencoder on images: mean squared error and a small KL to N(0, 1).
+
+    Its `scaling_factor` gives the latents the standard deviation 1, as Stable Diffusion's 0.18215 does for its own.
+
+    Args:
+        images: uint8, `(N, 3, S, S)`.
+        training: architecture and schedule.
+        flip: whether half of the batches are mirrored.
+        seed: decides the initial weights and the batches.
+
+    Returns:
+        The autoencoder in eval mode, and the loss of every step.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vae = _new_autoencoder(images.shape[-1], training).to(device).train()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=training.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
+    progress = tqdm(range(training.steps), desc="autoencoder", unit="step", leave=False, delay=2, disable=None)
+    losses = []
+    for step in progress:
+        indices = torch.randint(len(images), (training.batch_size,), generator=generator)
+        batch = to_float(images[indices]).to(device)
+        if flip and torch.rand((), generator=generator) < 0.5:
+            batch = batch.flip(-1)
+        loss = _loss(vae, batch, training.kl_weight, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        if step % 20 == 0:
+            progress.set_postfix(loss=f"{losses[-1]:.4f}")
+    vae.eval()
+    with torch.inference_mode():
+        means = [vae.encode(to_float(part).to(device)).latent_dist.mean for part in images[:2048].split(256)]
+    vae.register_to_config(scaling_factor=1 / torch.cat(means).std().item())
+    return vae, losses
+
+
+def _loss(vae: AutoencoderKL, batch: Tensor, kl_weight: float, generator: torch.Generator) -> Tensor:
+    """Mean squared error of the reconstruction + `kl_weight` · mean KL(q(z | x) ‖ N(0, 1)), a scalar."""
+    posterior = vae.encode(batch).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=generator).to(batch.device)
+    reconstruction = vae.decode(posterior.mean + posterior.std * noise).sample
+    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    return F.mse_loss(reconstruction, batch) + kl_weight * kl
+
+
+def _new_autoencoder(image_size: int, training: AutoencoderTraining) -> AutoencoderKL:
+    levels = len(training.block_out_channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=tuple(training.block_out_channels),
+        layers_per_block=training.layers_per_block,
+        latent_channels=training.latent_channels,
+        norm_num_groups=training.norm_groups,
+        sample_size=image_size,
+        mid_block_add_attention=False,
+    )
+
+
+def _has_vae(files: ModelFiles) -> bool:
+    """Whether an autoencoder is that of a pipeline."""
+    try:
+        return files.find("vae/config.json") is not None
+    except UNREACHABLE:  # what loading it will say
+        return False

@@ -1,0 +1,141 @@
+"""Reads a recipe from YAML, with values set on the command line; writes one; compares two."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ArgsKwargs
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.text import one_line
+from ddgs_hub.recipe.sections import Recipe
+
+T = TypeVar("T")
+RECIPES = Path(__file__).parents[1] / "recipes"
+# What PyYAML raises. A date that does not exist and a number of thousands of digits are ValueErrors.
+UNREADABLE_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """Reads a recipe of the package by name, or a YAML file by path.
+
+    Args:
+        name_or_path: `digits`, `imagewoof`, …, or the path of a YAML file (.yaml or .yml).
+        overrides: `section.key=value` strings, as `--set` takes them; values are YAML.
+
+    Raises:
+        InputError: there is no such recipe, or a key, type or range in it is wrong; the message names it.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = RECIPES / f"{name_or_path}.yaml"
+        if not path.is_file():
+            raise InputError(
+                f"unknown recipe '{name_or_path}': choose one of {', '.join(recipe_names())}, or give a .yaml file"
+            )
+    try:
+        values = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read recipe {path}: {error.strerror}") from error
+    except UNREADABLE_YAML as error:
+        raise InputError(f"recipe {path} is not valid YAML: {one_line(error, 300)}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"recipe {path} is not a mapping of sections")
+    for override in overrides:
+        _set(values, override)
+    return parse_recipe(values, where=f"recipe {name_or_path}")
+
+
+def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Builds a recipe from nested dictionaries; raises like `parse_section`."""
+    return parse_section(Recipe, values, where)
+
+
+def parse_section(section: type[T], values: dict[str, Any], where: str) -> T:
+    """Builds a section of a recipe, such as `Protocol`, from a dictionary.
+
+    Args:
+        section: the dataclass of the section.
+        values: its keys and values; what is left out has the default.
+        where: the name of the dictionary in messages.
+
+    Raises:
+        InputError: a key, type or range in it is wrong; the message names it.
+    """
+    try:
+        return TypeAdapter(section).validate_python(values)
+    except ValidationError as error:
+        # An unknown key comes first: where it is misspelt, the key it stands for is reported as missing as well.
+        first = min(error.errors(), key=lambda problem: problem["type"] != "unexpected_keyword_argument")
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "unexpected_keyword_argument":
+            raise InputError(f"{where}: unknown key '{key}'; {_known_keys(section, first['loc'])}") from error
+        if first["type"] == "missing":
+            raise InputError(f"{where}: the key '{key}' is missing") from error
+        message = first["msg"].removeprefix("Value error, ")
+        given = "" if isinstance(first["input"], dict | ArgsKwargs) else f", got {first['input']!r}"
+        raise InputError(f"{where}: {key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}") from error
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested dictionaries, every default written out."""
+    return dataclasses.asdict(recipe)
+
+
+def recipe_to_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML, every default written out."""
+    return yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
+
+
+def changed_keys(a: Any, b: Any, prefix: str = "") -> dict[str, list[Any]]:
+    """Compares two nested dictionaries.
+
+    Returns:
+        Dotted key → `[value in a, value in b]`, for each key whose values differ; None stands for a missing key.
+    """
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return {} if a == b else {prefix.rstrip(".") or "recipe": [a, b]}
+    changed: dict[str, list[Any]] = {}
+    for key in [*a, *(key for key in b if key not in a)]:
+        changed |= changed_keys(a.get(key), b.get(key), f"{prefix}{key}.")
+    return changed
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    """Sets one value, given as `section.key=value`, in the nested dictionaries."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set takes SECTION.KEY=VALUE, such as finetune.epochs=2, got '{override}'")
+    *sections, last = key.split(".")
+    for name in sections:
+        if values.get(name) is None:  # the section was left out, or is null
+            values[name] = {}
+        values = values[name]
+        if not isinstance(values, dict):
+            raise InputError(f"--set {override}: '{name}' is a value, not a section")
+    try:
+        values[last] = yaml.safe_load(text)
+    except UNREADABLE_YAML as error:
+        raise InputError(f"--set {override}: '{text}' is not valid YAML; quote it, as in '\"{text}\"'") from error
+
+
+def _known_keys(kind: Any, location: tuple[int | str, ...]) -> str:
+    """A hint for an unknown key at `location` in a section of type `kind`: the keys which that section has."""
+    for part in location[:-1]:
+        field = next((f for f in dataclasses.fields(kind) if f.name == part), None)
+        kind = next((t for t in _members(field.type) if dataclasses.is_dataclass(t)), None) if field else None
+        if kind is None:
+            return "remove it"
+    return f"known are {', '.join(f.name for f in dataclasses.fields(kind))}"
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    return getattr(annotation, "__args__", None) or (annotation,)
