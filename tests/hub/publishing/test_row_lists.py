@@ -3,7 +3,7 @@
 import pytest
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.hub.publishing.differences import RowList
+from ddgs_hub.hub.publishing.row_lists import RowList
 
 
 def test_the_difficulties_are_counted_as_sampling_counts_them() -> None:
