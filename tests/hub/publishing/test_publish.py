@@ -17,6 +17,7 @@ from published import (
     png,
     provenance,
     published,
+    refused_tokens,
     the_repository,
 )
 
@@ -139,10 +140,7 @@ def test_a_broken_card_there_is_left_alone(hub, api, run):
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        ("hf_read", f"this token may not write to {REPO}: take one with the role write of a member of acme"),
-        ("hf_bob", f"this token may not write to {REPO}"),
-        ("hf_wrong", "the Hub does not accept this token"),
-        (False, "there is no token to publish with: log in"),
+        *refused_tokens(REPO),
         ("hf_two words", "the token has blanks or characters that no token has"),
     ],
 )
