@@ -1,4 +1,4 @@
-"""The one client of the Hub: what is there is found, allowed and pinned to a commit; else one sentence says why not.
+"""The one client of the Hub: finds a repository, asks whether it may be read, pins it to a commit, or says why not.
 
 Takes names and revisions, gives `Pinned` and files in the cache of huggingface_hub. Where the Hub is busy or the
 connection breaks, it is asked again. Knows nothing of what the files hold.

@@ -16,7 +16,7 @@ from ddgs_hub.core.tokens import given_token
 
 
 def cached_commit(source: str, revision: str | None = None) -> str | None:
-    """The commit that a revision of a dataset was at when its files were last asked for; None where nobody knows."""
+    """The commit that a revision of a dataset was at when its files were last asked for; None where it is not known."""
     if revision and re.fullmatch("[0-9a-f]{40}", revision):
         return revision
     refs = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="dataset"), "refs")
@@ -33,7 +33,7 @@ def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path
         revision: what was found to be at that commit; the cache keeps it in mind for `cached_commit`.
 
     Raises:
-        InputError: the Hub refuses the file, or HF_HUB_OFFLINE is set and nobody knows whether there is one.
+        InputError: the Hub refuses the file, or HF_HUB_OFFLINE is set and the cache does not say whether there is one.
         ConnectionLostError: the Hub does not answer.
     """
     if constants.HF_HUB_OFFLINE:

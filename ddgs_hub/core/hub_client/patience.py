@@ -14,8 +14,8 @@ from ddgs_hub.core.hub_client.refusals import (
     BAD_CARD,
     NO_ANSWER,
     answer_to,
+    is_unreachable,
     may_pass,
-    nobody_listens,
     reason_of,
     status_of,
     was_overtaken,
@@ -47,7 +47,7 @@ def try_again(
         ask: one request, or several.
         tries: how often it is asked at most.
         passes: whether another try may do better than one that ended with this error.
-        announce: told of each such error and of the seconds that are waited.
+        announce: called with each such error and the seconds until the next try.
 
     Raises:
         Exception: what `ask` raised the last time, or what does not pass.
@@ -69,7 +69,7 @@ def patiently(ask: Callable[[], T]) -> T:
     """What `ask` returns, which reads from the Hub; asked again where the connection broke or the Hub was busy."""
 
     def passes(error: Exception) -> bool:
-        return isinstance(error, NO_ANSWER) and may_pass(status_of(error)) and not nobody_listens(error)
+        return isinstance(error, NO_ANSWER) and may_pass(status_of(error)) and not is_unreachable(error)
 
     return try_again(ask, tries=READ_TRIES, passes=passes)
 
@@ -77,7 +77,7 @@ def patiently(ask: Callable[[], T]) -> T:
 def persist(repo_id: str, attempt: Callable[[], T | None], *, repo_type: str = "dataset") -> T:
     """Calls `attempt`, which changes a repository step by step, until it returns something.
 
-    `attempt` must begin by reading the state of the repository: what it was about to do may have been done.
+    `attempt` must begin by reading the state of the repository: an earlier call may have done what it was about to do.
 
     Raises:
         InputError: the Hub refuses, does not answer, or others do not stop writing.
@@ -89,14 +89,15 @@ def persist(repo_id: str, attempt: Callable[[], T | None], *, repo_type: str = "
             try:
                 result = attempt()
             except Exception as error:
-                refused = why_not_served(error, repo_id, repo_type) if _is_trouble(error) else None
-                if refused:
-                    raise InputError(refused) from error
-                if not (_is_trouble(error) and was_overtaken(error)):
+                if not _is_trouble(error):
                     raise
-                continue
-            if result is not None:
-                return result
+                if refused := why_not_served(error, repo_id, repo_type):
+                    raise InputError(refused) from error
+                if not was_overtaken(error):
+                    raise
+            else:
+                if result is not None:
+                    return result
         raise InputError(f"{repo_id} was changed by others {LOOKS} times meanwhile: {AGAIN} later")
 
     def announce(error: Exception, seconds: float) -> None:

@@ -15,8 +15,8 @@ class Pinned:
     Attributes:
         id: as the Hub spells it: `imagenet-1k` is ILSVRC/imagenet-1k.
         commit: 40 hexadecimal digits; of a local folder, where one is pinned, the fingerprint of its files.
-        gated: who reads it has agreed to terms; False where nobody could be asked.
-        license: as its card says it; None where it does not, or nobody could be asked.
+        gated: whether readers must agree to terms; False where the Hub was not asked.
+        license: what its card says; None where it says nothing, or the Hub was not asked.
     """
 
     id: str

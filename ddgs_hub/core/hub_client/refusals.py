@@ -26,10 +26,10 @@ from ddgs_hub.core.rows import UNREADABLE
 from ddgs_hub.core.text import one_line
 
 NO_ANSWER = (HTTPError, ConnectionError)  # of the HTTP library, of the Hub's client (which is one of these), of Xet
-NO_SERVER = "ConnectError"  # the HTTP library's, where nobody listens or the name is unknown
+NO_SERVER = "ConnectError"  # the HTTP library's, where no server listens or the name is unknown
 BAD_CARD = "Invalid metadata in README.md"  # what the client's ValueError says when the Hub does not accept a card
 PASSING = (408, 409, 412, 423, 425, 429)  # statuses that another try can mend; and all from 500 on
-OVERTAKEN = (409, 412)  # of these: somebody else was faster, and what they did is to be seen at once
+OVERTAKEN = (409, 412)  # of these: another writer was faster; the new state is read at once, without waiting
 MOST_OF_A_REASON = 500  # characters of what a server says
 AGAIN = "start the same command again"
 
@@ -49,13 +49,13 @@ def may_pass(status: int | None) -> bool:
     return status is None or status in PASSING or status >= 500
 
 
-def nobody_listens(error: BaseException) -> bool:
-    """Whether there is no server at the Hub's address."""
+def is_unreachable(error: BaseException) -> bool:
+    """Whether no server was found at the Hub's address."""
     return type(error).__name__ == NO_SERVER
 
 
 def was_overtaken(error: BaseException) -> bool:
-    """Whether the Hub refused a change because somebody else made one meanwhile."""
+    """Whether the Hub refused a change because another writer made one meanwhile."""
     answer = answer_to(error)
     return answer is not None and answer.status_code in OVERTAKEN
 
@@ -96,7 +96,7 @@ def why_not_read(error: Exception, where: str) -> InputError:
     endpoint, status = constants.ENDPOINT, status_of(error)
     if status in (401, 403):
         return InputError(f"{endpoint} does not accept the token for {where}: it is wrong or no longer valid; {LOG_IN}")
-    if nobody_listens(error):
+    if is_unreachable(error):
         offline = "HF_HUB_OFFLINE=1 reads what is in the cache"
         return ConnectionLostError(f"cannot reach {endpoint} for {where}: check the connection and {AGAIN}; {offline}")
     answer = f"answered {status}" if status else "broke the connection"

@@ -59,7 +59,7 @@ def hash_tables(tables: Iterable[pa.Table], columns: Sequence[str]) -> str:
 
 
 def hash_distilled(folder: str | Path) -> str:
-    """The hash by which the rows of a distilled dataset are known.
+    """The hash of the rows of a distilled dataset.
 
     Raises:
         InputError: the folder has no rows, or they cannot be read.
@@ -68,7 +68,7 @@ def hash_distilled(folder: str | Path) -> str:
 
 
 def hash_pool(folder: str | Path) -> str:
-    """The hash by which a pool is known: of its images, their labels and seeds.
+    """The hash of a pool: of its images, their labels and seeds.
 
     Raises:
         InputError: the folder has no rows, or they cannot be read.
@@ -77,7 +77,7 @@ def hash_pool(folder: str | Path) -> str:
 
 
 def hash_scored(folder: str | Path) -> str:
-    """The hash by which the rows of a scored original are known, whatever its split is called.
+    """The hash of the rows of a scored original, whatever its split is called.
 
     Raises:
         InputError: the folder has no rows, or they cannot be read.

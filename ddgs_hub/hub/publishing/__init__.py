@@ -1,6 +1,6 @@
 """Publishing: a folder becomes the next version of a repository on the Hub, and versions are listed and compared.
 
-Takes a folder and `owner/name`, gives a `Publication`. Knows nothing of how the folder was made but what its
+Takes a folder and `owner/name`, gives a `Publication`. Of how the folder was made it knows only what
 `provenance.json` says.
 """
 

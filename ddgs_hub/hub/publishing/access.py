@@ -30,8 +30,8 @@ def check_push(
         api: a client to use instead of a new one.
 
     Raises:
-        InputError: the name is none, there is no token, it may not write there, the repository is public and must be
-            private, or the Hub does not answer.
+        InputError: the name is not valid, there is no token, it may not write there, the repository is public and must
+            be private, or the Hub does not answer.
     """
     check_name(repo_id)
     api = make_client(api, token)

@@ -107,7 +107,7 @@ class Package:
 
     def stale(self, snapshot: Snapshot) -> list[str]:
         """Files of an earlier version in a commit that this version does not have."""
-        # What somebody put among the files of a configuration that is ours now would be loaded with them.
+        # Foreign files among those of a configuration that this version brings would be loaded with them.
         among_ours = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
         kept = {*self.files, *self._other_files(snapshot)}
         return sorted((snapshot.our_files(self.provenance.row_pattern) | among_ours) - kept)

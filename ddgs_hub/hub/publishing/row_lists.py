@@ -18,7 +18,7 @@ from ddgs_hub.hub.publishing.remote import Remote, Snapshot
 from ddgs_hub.sampling import difficulty_histogram
 
 BINS = 10  # of the difficulty, over 0 … 1
-IMAGE, NUMBER = "image_sha256", "source_index"  # what rows are told apart by
+IMAGE, NUMBER = "image_sha256", "source_index"  # keys that identify a row
 COMPARED = ("image", "label", "source_index", "difficulty")  # columns; no other is read
 
 
@@ -96,7 +96,7 @@ class RowList:
 
 
 def common_key(a: RowList, b: RowList) -> str:
-    """What tells the rows of both apart: their images, or where one has no images their numbers in the source.
+    """The key that identifies the rows of both: their images, or where one has no images their numbers in the source.
 
     Raises:
         InputError: one has no images, and one has no numbers.

@@ -23,7 +23,7 @@ class PublishedVersion:
 
     Attributes:
         tag: `vMAJOR.MINOR.PATCH`.
-        commit: what it points to.
+        commit: that the tag points to.
         date: of that commit.
         rows: number of rows.
         mean_difficulty: of the rows, 0 … 1.
