@@ -1,17 +1,14 @@
 """What the Hub's failures become for the user, and how often it is asked again."""
 
-import importlib
-
 import pytest
+from http_library import httpx
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from huggingface_hub.errors import HfHubHTTPError
 from published import REPO, export
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import patiently, persist
 from ddgs_hub.hub import list_versions, publish
-
-httpx = importlib.import_module(HTTPError.__module__.partition(".")[0])  # httpx, or another one of its kind
 
 
 def test_nobody_there(free_port, tmp_path, pauses):
