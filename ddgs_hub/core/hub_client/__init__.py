@@ -4,7 +4,7 @@ Takes names and revisions, gives `Pinned` and files in the cache of huggingface_
 connection breaks, it is asked again. Knows nothing of what the files hold.
 """
 
-from ddgs_hub.core.hub_client.cache import cached_commit, cached_snapshot, dataset_file, not_cached
+from ddgs_hub.core.hub_client.cache import cached_commit, cached_snapshot, dataset_file, dataset_files, not_cached
 from ddgs_hub.core.hub_client.clients import make_client, page_of, used_token
 from ddgs_hub.core.hub_client.patience import patiently, persist
 from ddgs_hub.core.hub_client.pinned import Pinned, is_repo_id, require_id, split_revision
@@ -16,6 +16,7 @@ __all__ = [
     "cached_commit",
     "cached_snapshot",
     "dataset_file",
+    "dataset_files",
     "is_repo_id",
     "make_client",
     "may_not_write",

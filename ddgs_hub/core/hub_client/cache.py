@@ -1,7 +1,8 @@
 """Files of datasets in the cache of huggingface_hub, fetched where they are missing, and what the cache remembers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import constants, hf_hub_download, snapshot_download, try_to_load_from_cache
@@ -43,10 +44,8 @@ def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path
         return Path(cached) if isinstance(cached, str) else None
 
     def fetch(at: str) -> Path:
-        try:
+        with _unhidden():
             return Path(hf_hub_download(pinned.id, path, repo_type="dataset", revision=at, token=given_token()))
-        except LocalEntryNotFoundError as error:  # hides why there is no answer, and with it whether to ask again
-            raise error.__cause__ or error from None
 
     with reading(pinned.id):
         try:
@@ -55,6 +54,48 @@ def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path
             return file if pinned.commit in file.parts else patiently(lambda: fetch(pinned.commit))
         except EntryNotFoundError:
             return None
+
+
+def dataset_files(source: str, revision: str | None, patterns: Sequence[str], where: str) -> Path:
+    """The folder in the cache of huggingface_hub with the files of a dataset that fit one of `patterns`.
+
+    They are fetched by the name of the revision: so the cache keeps in mind what it stood for, and HF_HUB_OFFLINE finds
+    them by that name.
+
+    Args:
+        source: the Hub id.
+        revision: a tag, a branch or a commit; None: the newest commit.
+        patterns: of paths in the repository.
+        where: what is read, for messages.
+
+    Raises:
+        InputError: HF_HUB_OFFLINE is set and some may be missing in the cache, or the Hub refuses them.
+        ConnectionLostError: the Hub does not answer.
+    """
+    if constants.HF_HUB_OFFLINE:
+        folder = cached_snapshot(source, revision, patterns)
+        if folder is None:
+            raise not_cached(source, revision)
+        return folder
+
+    def fetch() -> Path:
+        with _unhidden():
+            token, wanted = given_token(), list(patterns)
+            return Path(
+                snapshot_download(source, repo_type="dataset", revision=revision, allow_patterns=wanted, token=token)
+            )
+
+    with reading(where):
+        return patiently(fetch)
+
+
+@contextmanager
+def _unhidden() -> Iterator[None]:
+    """Raises why the Hub gave no answer, which the client hides behind a missing file."""
+    try:
+        yield
+    except LocalEntryNotFoundError as error:
+        raise error.__cause__ or error from None
 
 
 def cached_snapshot(source: str, revision: str | None = None, patterns: Sequence[str] | None = None) -> Path | None:
