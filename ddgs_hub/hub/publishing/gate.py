@@ -28,7 +28,7 @@ FEATURES = {"image": Image, "label": ClassLabel}  # all other columns are plain 
 
 
 class Hashes(NamedTuple):
-    """By what the Hub may know a file: SHA-256, or git's SHA-1 of the blob."""
+    """The hashes by which the Hub may know a file: SHA-256, and git's SHA-1 of the blob."""
 
     sha256: str
     blob: str
