@@ -26,12 +26,12 @@ This machine
     staging         folders that are written whole or not at all, by one command at a time
     parts           work in parts, each a file: a killed stage goes on behind the last one
     processes       the processes of a launch: one, or several under `accelerate launch`
-    fingerprint     hashes of whatever decides a result
+    fingerprint     hashes of everything that decides a result
+    hashing         hashes of files
     machine         full disks, peak memory
     file_names      names of the files of a model
 
 The Hub
-    hub_client      finding, pinning and reading repositories
-    patience        waiting for a busy Hub
+    hub_client/     finding, pinning and reading repositories, with patience
     tokens          the token that a command was given
 """
