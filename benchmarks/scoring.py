@@ -6,7 +6,6 @@ a trained scorer scores twice depends on how many images it is undecided about.
 """
 
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,8 +22,8 @@ from torchvision import transforms
 
 from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, synchronize
 from ddgs_hub.core.images import image_batches
-from ddgs_hub.difficulty import Scorer, margins, score
-from ddgs_hub.difficulty.margins import Margins, difficulties, has_bfloat16
+from ddgs_hub.difficulty import Scorer, score
+from ddgs_hub.difficulty.margins import Margins, has_bfloat16
 from ddgs_hub.original.subsets import SUBSETS
 
 MODULE = "benchmarks.scoring"
@@ -34,7 +33,6 @@ PLAIN_IMAGES = {"cpu": 24, "cuda": 512}
 BATCH_SIZE = {"cpu": 32, "cuda": 128}
 WIDTH, HEIGHT = 500, 375  # px, as most of ImageNet's images are; cut out of two photographs
 DIFFERENT = 64  # photographs that are encoded; each is decoded as often as there are images
-ROUND, ROUNDS = {"cpu": 4, "cuda": 64}, 8  # batches of a round, and rounds of each way, of `ahead`
 WARM_UP = 2  # images of the plain loop
 
 
@@ -115,50 +113,19 @@ def decoded(device: str) -> dict[str, Any]:
     rows = photographs(size)
     images = torch.stack([scorer.transform(row["image"]) for row in rows])
     images = images.pin_memory() if device == "cuda" else images
-    targets = np.array([SUBSET.imagenet_indices[label] for label in rows["label"]])
-    of_fold = Margins(scorer, 0)
-    of_fold.calibrate(images, torch.from_numpy(targets))
-
-    def stream(count: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
-        for _ in range(count):
-            yield np.arange(size), images
+    targets = torch.tensor([SUBSET.imagenet_indices[label] for label in rows["label"]])
+    margins = Margins(scorer, 0)
+    margins.calibrate(images, targets)
 
     def run(count: int) -> float:
         start = time.perf_counter()
-        for _ in difficulties(stream(count), [of_fold], targets, np.zeros(size, dtype=np.int64)):
-            pass
+        for _ in range(count):
+            margins.settled(images, targets)
         synchronize(device)
         return count * size / (time.perf_counter() - start)
 
     run(1)
     return {"rate": run(IMAGES[device] // size // 2)}
-
-
-def ahead(device: str) -> dict[str, Any]:
-    """The same with 0 and with 2 batches on their way at once, in turn: seconds of each round, in one process.
-
-    On a CPU nothing can be on its way while the host goes on; there the two differ in their bookkeeping alone.
-    """
-    scorer, size = resnet50(device), BATCH_SIZE[device]
-    rows = photographs(size)
-    images = torch.stack([scorer.transform(row["image"]) for row in rows])
-    images = images.pin_memory() if device == "cuda" else images
-    targets = np.array([SUBSET.imagenet_indices[label] for label in rows["label"]])
-    of_fold = Margins(scorer, 0)
-    of_fold.calibrate(images, torch.from_numpy(targets))
-    count, folds = ROUND[device], np.zeros(size, dtype=np.int64)
-    seconds: dict[int, list[float]] = {0: [], 2: []}
-    margins.is_asynchronous = lambda _: True
-    for _ in range(ROUNDS + 1):
-        for batches_ahead in seconds:
-            margins.AHEAD = batches_ahead
-            stream = ((np.arange(size), images) for _ in range(count))
-            start = time.perf_counter()
-            for _ in difficulties(stream, [of_fold], targets, folds):
-                pass
-            synchronize(device)
-            seconds[batches_ahead].append(time.perf_counter() - start)
-    return {"none": seconds[0][1:], "two": seconds[2][1:]}
 
 
 def rates(device: str) -> dict[str, Any]:
@@ -184,7 +151,6 @@ def main() -> None:
     print(f"ResNet-50 with random weights, {IMAGES[device]:,} JPEGs of {WIDTH} × {HEIGHT} px, {name}", flush=True)
     ways = {way: in_subprocess(MODULE, way, device=device) for way in ("plain", "ours", "decoders", "decoded")}
     rate = in_subprocess(MODULE, "rates", device=device)
-    turns = in_subprocess(MODULE, "ahead", device=device)
 
     def line(text: str, way: str) -> None:
         speed, memory = ways[way]["rate"], ways[way]["peak_memory"]
@@ -200,8 +166,6 @@ def main() -> None:
     apart = np.abs(ours[: len(plain)] - plain).max()
     print(f"  ratio {ways['ours']['rate'] / ways['plain']['rate']:.2f}×, difficulties at most {apart:.1e} apart")
     print(f"  {100 * ways['ours']['rate'] / ways['decoders']['rate']:.0f} % of what the decoders alone deliver")
-    none, two = (np.median(turns[way]) for way in ("none", "two"))
-    print(f"  two batches ahead against none, decoded images, in turn: {none / two:.3f}× (medians of {ROUNDS})")
     print(f"  the device's matrices: {rate['matrices'] / 1e12:.2f} TFLOP/s; an image: {rate['image'] / 1e9:.2f} GFLOP")
 
 
