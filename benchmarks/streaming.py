@@ -47,7 +47,8 @@ def ours(device: str, folder: str, part_bytes: int) -> dict[str, Any]:
     """`ddgs-hub score`, without writing what comes of it."""
     from ddgs_hub.difficulty import Scorer
     from ddgs_hub.original import spool
-    from ddgs_hub.stages.score import ScoreRequest, score_while_it_comes
+    from ddgs_hub.stages.score import score_while_it_comes
+    from ddgs_hub.stages.score_request import ScoreRequest
 
     spool.PART_BYTES = part_bytes
     scorer = Scorer.from_pretrained(f"{folder}/scorer", device=device)

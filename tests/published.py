@@ -10,12 +10,12 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from huggingface_hub import CommitOperationAdd, HfApi
 from PIL import Image as PILImage
 
+from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.core.rows import read_rows, write_rows
-from ddgs_hub.hub import CONTENT, DatasetCard, describe_rows, export_dataset
-from ddgs_hub.hub.cards.merging import split_card
+from ddgs_hub.hub import CONTENT, DistilledCard, describe_rows, export_dataset
 from ddgs_hub.hub.folders.hashes import POOL_COLUMNS, hash_rows
 from ddgs_hub.recipe import SampleSettings, parse_recipe, recipe_to_dict
-from ddgs_hub.stages.original import make_distilled
+from ddgs_hub.stages.sample import make_distilled
 
 REPO = "acme/tiny-ddgs-ipc2"
 TOKEN = "hf_" + "Alice0" * 6
@@ -99,7 +99,7 @@ def export(
     for name in figures:
         pictures[name] = parent / f"{name}.png"
         pictures[name].write_bytes(png(99))
-    card = DatasetCard(recipe=recipe)
+    card = DistilledCard(recipe=recipe)
     export_dataset(rows, parent / "hub" / "tiny-ddgs-ipc2", card, provenance=provenance, figures=pictures)
     return parent
 
@@ -119,7 +119,7 @@ def export_with_pool(parent: Path, *, first: int = 0, seed: int = 3, note: str =
     content = {**describe_rows(rows), **MADE_OF, "pool": hash_rows(pool, POOL_COLUMNS)}
     values = {"recipe": recipe_to_dict(recipe), "versions": {"torch": "2.15.0"}, CONTENT: content}
     folder = parent / "hub" / "tiny-ddgs-ipc2"
-    export_dataset(rows, folder, DatasetCard(recipe=recipe), provenance=values, figures={})
+    export_dataset(rows, folder, DistilledCard(recipe=recipe), provenance=values, figures={})
     return parent
 
 

@@ -37,7 +37,7 @@ FORK = """
 import json, os, sys, threading, time
 from pathlib import Path
 from ddgs_hub import hub
-from ddgs_hub.stages import score as scoring
+import ddgs_hub.stages.score
 from ddgs_hub.original import reading as source_rows
 from ddgs_hub.original import spool
 from ddgs_hub.cli.main import main

@@ -9,12 +9,9 @@ import typer
 from ddgs_hub.cli.options import JsonOption, PrivateOption, TokenOption, show
 from ddgs_hub.core.processes import by_the_first
 
-app = typer.Typer()
-
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
 
 
-@app.command()
 def publish(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/.")],
     repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; made if it is not there.")],
@@ -54,7 +51,6 @@ def publish(
     show({**made.to_dict(), "text": made.text}, as_json)
 
 
-@app.command()
 def versions(
     repo: RepositoryArgument,
     token: TokenOption = None,
@@ -66,11 +62,10 @@ def versions(
     """
     from ddgs_hub.hub import list_versions, versions_table
 
-    found = by_the_first(lambda: list_versions(repo))
-    show({"versions": [one.to_dict() for one in found], "text": versions_table(found)}, as_json)
+    listed = by_the_first(lambda: list_versions(repo))
+    show({"versions": [version.to_dict() for version in listed], "text": versions_table(listed)}, as_json)
 
 
-@app.command()
 def diff(
     repo: RepositoryArgument,
     a: Annotated[str, typer.Argument(help="A version, as v1.0.0.")],
@@ -84,5 +79,5 @@ def diff(
     """
     from ddgs_hub.hub import diff_versions
 
-    found = by_the_first(lambda: diff_versions(repo, a, b))
-    show({**found.to_dict(), "text": found.text}, as_json)
+    difference = by_the_first(lambda: diff_versions(repo, a, b))
+    show({**difference.to_dict(), "text": difference.text}, as_json)

@@ -6,14 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import refuse_existing
 from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
+from ddgs_hub.recipe import Recipe, load_recipe
 
 
 def new_folder(path: Path | None) -> Path | None:
-    """What is there was made by someone: a single stage replaces nothing, `run` alone knows what is its own."""
+    """The folder, if it is new or empty: a single stage replaces nothing; `run` knows which folders are its own."""
     if path is not None:
         refuse_existing(path)
     return path
@@ -31,6 +33,7 @@ ContinuedOption = Annotated[
 ]
 OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
 SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
+IpcOption = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
 SetOption = Annotated[
@@ -49,6 +52,33 @@ TokenOption = Annotated[
         help="For all that is on the Hub, instead of HF_TOKEN's or the login's, which no list of processes shows.",
     ),
 ]
+
+
+def read_recipe(name: str, values: list[str] | None, seed: int | None = None, original: str | None = None) -> Recipe:
+    """The recipe with what the command line gives in place of its values.
+
+    Args:
+        name: of a recipe of the package, or a .yaml file.
+        values: of `--set`.
+        seed: of `--seed`.
+        original: the source that is named instead of the recipe's.
+    """
+    overrides = list(values or [])
+    if seed is not None:
+        overrides.append(f"seed={seed}")
+    if original is not None:
+        # Configuration and revision are those of the recipe's own source; `--set`, which comes after, can give others.
+        source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
+        overrides = [*source, *overrides]
+    return load_recipe(name, overrides)
+
+
+def base_name(recipe: Recipe, given: str | None) -> str:
+    """The DiT that is given, or else the recipe's base."""
+    name = given or recipe.model.base
+    if name is None:
+        raise InputError(f"recipe {recipe.name} has no pretrained base: give the DiT's folder")
+    return name
 
 
 def say(text: str) -> None:

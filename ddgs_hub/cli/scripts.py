@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddgs_hub.cli.options import RevisionOption, SeedOption, TokenOption, new_folder
+from ddgs_hub.cli.options import IpcOption, RevisionOption, SeedOption, TokenOption, new_folder
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import claimed, staged_folder
@@ -47,11 +47,11 @@ def scored_dataset(description: str | None, *, source: str, revision: str | None
     ) -> None:
         from ddgs_hub.stages.builders import ScoredBuilder
 
-        chosen = {**settings, "splits": (split,), "source": original or source}
-        chosen["revision"] = at or (None if original else revision)
+        config = {**settings, "splits": (split,), "source": original or source}
+        config["revision"] = at or (None if original else revision)
         if scorer:
-            chosen.update(scorer=scorer, scorer_revision=None)
-        _carry_out(ScoredBuilder, chosen, output, streaming)
+            config.update(scorer=scorer, scorer_revision=None)
+        _carry_out(ScoredBuilder, config, output, streaming)
 
     _run(build, description)
 
@@ -62,7 +62,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
     Args:
         description: for `--help`; the script's own docstring.
         seed: of the draw.
-        **sampling: the fields of `SampleSettings` but `ipc`.
+        **sampling: the fields of `Sample` but `ipc`.
     """
 
     def build(
@@ -71,15 +71,20 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
         ],
         output: FolderOption = None,
         streaming: StreamingOption = False,
-        ipc: Annotated[int, typer.Option(min=1, help="Images per class.")] = 10,
+        ipc: IpcOption = SampleSettings().ipc,
         draw: SeedOption = None,
         token: TokenOption = None,
     ) -> None:
         from ddgs_hub.stages.builders import DistilledBuilder
 
         name, _, revision = pool.partition("@")
-        chosen = {"sample": SampleSettings(ipc=ipc, **sampling), "seed": seed if draw is None else draw}
-        _carry_out(DistilledBuilder, {"pool": name, "revision": revision or None, **chosen}, output, streaming)
+        config = {
+            "pool": name,
+            "revision": revision or None,
+            "sample": SampleSettings(ipc=ipc, **sampling),
+            "seed": seed if draw is None else draw,
+        }
+        _carry_out(DistilledBuilder, config, output, streaming)
 
     _run(build, description)
 

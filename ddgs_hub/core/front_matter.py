@@ -1,53 +1,87 @@
-"""The front matter of a card that a stranger may have written: YAML within limits, and the files that it names."""
+"""Cards, which a stranger may have written: YAML front matter within limits, the text, and the files that they name."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
+from huggingface_hub.utils import yaml_dump
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.schema import MOST_BYTES
 from ddgs_hub.core.text import one_line, quoted
 
-DEEPEST = 50  # levels; datasets' own features have fewer than ten
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a card of ImageNet-21k has megabytes
+MOST_OF_A_CARD = 2**23  # characters; the names of ImageNet-21k's classes take a million for each configuration
+MOST_VALUES = 1_000_000  # of a front matter, each counted as often as it is referred to
+DEEPEST = 50  # levels of a front matter; `dataset_info` has six
+EMPTY_BLOCK = re.compile(r"(\s*---\n)()---[ \t]*(\n|$)")  # which is none for the Hub, and no text either
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, and bounds its own depth
 
 
-def read_front_matter(card: str, where: str) -> dict[str, Any]:
-    """The front matter of a card; empty where it has none.
+def split_card(card: str, where: str) -> tuple[dict[str, Any], str]:
+    """The front matter of a card, empty where it has none, and the text below it.
 
     Args:
         card: the text of a README.md.
         where: what it is, for messages, such as "README.md of owner/name".
 
     Raises:
-        InputError: the front matter is no YAML mapping, too large or nested too deeply, or has aliases, with which a
-            few lines stand for gigabytes.
+        InputError: the card is too large, or its front matter is not what `read_mapping` reads.
     """
-    match = REGEX_YAML_BLOCK.search(card)  # what the Hub's libraries take for it
-    return read_mapping(match[2], where) if match else {}
+    _refuse_large(card, where)
+    card = card.replace("\r\n", "\n").removeprefix("\ufeff")
+    match = REGEX_YAML_BLOCK.search(card) or EMPTY_BLOCK.match(card)  # what the Hub and its libraries take for it
+    if match is None:
+        return {}, card
+    return read_mapping(match[2], f"the front matter of {where}"), card[match.end() :]
+
+
+def join_card(metadata: Mapping[str, Any], text: str) -> str:
+    """The card that `split_card` splits into these."""
+    return f"---\n{yaml_dump(dict(metadata), sort_keys=False).strip()}\n---\n{text}"
+
+
+def read_front_matter(card: str, where: str) -> dict[str, Any]:
+    """The front matter alone, see `split_card`."""
+    return split_card(card, where)[0]
 
 
 def read_mapping(text: str, where: str) -> dict[str, Any]:
-    """A YAML mapping, within the limits of `read_front_matter`; empty where there is nothing."""
-    if len(text) > MOST_BYTES:
-        raise InputError(f"{where} is larger than {MOST_BYTES // 2**20} MB, which none is: mend it there first")
+    """A YAML mapping of names to values; empty where there is nothing.
+
+    Raises:
+        InputError: it is not valid YAML, too large, nested too deeply, no mapping, or has a key that is no text. With
+            aliases a few lines can stand for gigabytes: what they refer to counts each time.
+    """
+    _refuse_large(text, where)
     try:
-        depth = 0
-        for event in yaml.parse(text, Loader=Loader):
-            if isinstance(event, yaml.AliasEvent):
-                raise InputError(f"{where} has the alias {quoted(f'*{event.anchor}')}: write its value there instead")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                raise InputError(f"{where} is nested more than {DEEPEST} levels deep: mend it there first")
-        values = yaml.load(text, Loader=Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, a number of thousands of digits
-        raise InputError(f"{where} is not valid YAML ({one_line(error, 200)}): mend it there first") from error
-    if not isinstance(values or {}, dict):
+        values = yaml.load(text, Loader) or {}
+    except Exception as error:  # of dates, numbers and tags that are none, PyYAML raises whatever Python raises
+        raise InputError(f"{where} is not valid YAML ({one_line(error, 300)}): mend it there first") from error
+    if not isinstance(values, dict):
         raise InputError(f"{where} is no mapping: mend it there first")
-    return values or {}
+    if not all(isinstance(key, str) for key in values):
+        raise InputError(f"{where} has a key that is no text: quote it there first")
+    size = 0
+    for count, (depth, characters) in enumerate(_measure(values)):
+        size += characters
+        if count > MOST_VALUES or depth > DEEPEST or size > MOST_OF_A_CARD:
+            raise InputError(f"{where} is too large, or nested too deeply: mend it there first")
+    return values
+
+
+def _refuse_large(text: str, where: str) -> None:
+    if len(text) > MOST_OF_A_CARD:
+        raise InputError(f"{where} is larger than {MOST_OF_A_CARD // 2**20} MB: shorten it there first")
+
+
+def _measure(value: Any, depth: int = 0) -> Iterator[tuple[int, int]]:
+    """The depth of each value and the characters of each text, as often as aliases refer to it."""
+    yield depth, len(value) if isinstance(value, str) else 0
+    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        yield from _measure(part, depth + 1)
 
 
 def refuse_other_files(metadata: dict[str, Any], where: str) -> None:
@@ -70,7 +104,7 @@ def refuse_other_files(metadata: dict[str, Any], where: str) -> None:
 
 
 def _paths(config: Any) -> Iterator[str]:
-    """All texts in what a configuration says of its files."""
+    """All texts with which a configuration names its files."""
     if isinstance(config, dict):
         for key in ("data_files", "data_dir"):
             yield from _texts(config.get(key))

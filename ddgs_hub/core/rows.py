@@ -94,10 +94,15 @@ def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:
     columns = choose_columns(rows.features.arrow_schema, where, declared_classes(rows.features, where))
     starts = range(0, len(rows), ROWS_PER_GROUP)
     tables = (admit(plain[start : start + ROWS_PER_GROUP], columns, first_row=start, where=where) for start in starts)
+    write_split(tables, columns.features, folder, split)
+
+
+def write_split(tables: Iterator[pa.Table], features: Features, folder: str | Path, split: str = "train") -> None:
+    """Writes Arrow tables as `folder/data/<split>-….parquet`, in files of `SHARD_BYTES`; few are in memory at once."""
     files: list[Path] = []
     for shard in _shards(tables):
         files.append(parquet_path(folder, split).with_name(f"{split}-{len(files):05d}"))
-        write_tables(shard, columns.features, files[-1])
+        write_tables(shard, features, files[-1])
     for k, path in enumerate(files):  # how many there are is known now
         path.rename(path.with_name(f"{split}-{k:05d}-of-{len(files):05d}.parquet"))
 
@@ -123,17 +128,17 @@ def read_rows(
     folder: str | Path,
     split: str = "train",
     files: Sequence[Path] | None = None,
+    names: Sequence[str] | None = None,
     classes: Mapping[str, ClassLabel] | None = None,
 ) -> Dataset:
-    """Reads our columns of every Parquet file of a split in a folder of Hub layout, or of `files`, into memory.
+    """Reads our columns of every Parquet file of a split in a folder of Hub layout into memory; see `read_tables`.
 
     Read with pyarrow, not `load_dataset`: nothing is copied into the cache, and rows that were rewritten are read anew.
-    `classes` are those that a card declares, see `read_tables`.
 
     Raises:
         InputError: the folder holds no such split, or its files cannot be read.
     """
-    schema, tables = read_tables(folder, split, files, classes=classes)
+    schema, tables = read_tables(folder, split, files, names, classes)
     table = pa.concat_tables([schema.empty_table(), *tables])
     # Without a fingerprint one is made of the pickled table: a second copy of all images, and most of the time.
     return Dataset(table, fingerprint=generate_random_fingerprint())
@@ -155,7 +160,7 @@ def read_tables(
         split: which of them.
         files: instead of those of the split.
         names: the columns that are needed; None: all of ours. No other is read.
-        classes: of the columns, instead of what the files say.
+        classes: of the columns, where a card declares them; instead of what the files say.
 
     Raises:
         InputError: the folder holds no such split, or, then or later, its files cannot be read, or an image has no

@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass as schema
 from torch import Tensor, nn
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import FOLDS_FILE
 from ddgs_hub.core.fingerprint import fingerprint_folder
 from ddgs_hub.core.hub_client import NoAnswer, Pinned, patiently, why_no_model
 from ddgs_hub.core.places import expanded
@@ -26,7 +27,6 @@ from ddgs_hub.core.tokens import given_token
 from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Transform, load_classifier
 from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 
-FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
 _OF_A_MODEL = ("config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json")
 FILES = [FOLDS_FILE, *_OF_A_MODEL, *(f"fold-*/{pattern}" for pattern in _OF_A_MODEL)]
 MOST_FOLDS = 100

@@ -27,11 +27,12 @@ from tqdm.auto import tqdm
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import FOLDS_FILE
 from ddgs_hub.core.folders import open_weights, staged_folder
 from ddgs_hub.core.images import encoded_images
 from ddgs_hub.core.processes import get_accelerator, wait_for_all
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
-from ddgs_hub.difficulty.scorer import FOLDS_FILE, fold_of, image_digest
+from ddgs_hub.difficulty.scorer import fold_of, image_digest
 from ddgs_hub.recipe import ScorerTraining
 
 MEAN = STD = (0.5, 0.5, 0.5)  # the models' input is −1 … 1, whatever the data

@@ -22,7 +22,6 @@ from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.diffusion.difffit import CLASS_TABLE, ScaledLinear, add_difffit, trained_parameters
 from ddgs_hub.diffusion.pool_classes import PoolClasses
 
-ADAPTER_FILE = "adapter.safetensors"
 METADATA = "ddgs_hub"  # the key of the configuration in the file's metadata
 MOST_BLOCKS = 1_000  # of a DiT; the largest published has 28
 

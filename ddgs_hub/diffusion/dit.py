@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from ddgs_hub.core.components import Kind, load_component
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import ADAPTER_FILE, PIPELINE_INDEX
 from ddgs_hub.core.folders import open_weights
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import ON_HUB, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import require_finite
-from ddgs_hub.diffusion.adapter import ADAPTER_FILE, load_adapter, read_adapter_config
+from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config
 from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.diffusion.convert import (
     CONDITION_EMBEDDER,
@@ -34,7 +35,6 @@ from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
 FREQUENCIES = "timestep_frequencies"  # our key in a model's configuration, see `use_original_frequencies`
 TRANSFORMER_CONFIG = "transformer/config.json"  # in a pipeline
 STOCK_NULL_CLASS = 1000  # DiTPipeline guides with this class, whatever the number of classes of its model
-PIPELINE_INDEX = "model_index.json"  # which library each part of a pipeline is from
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
 MOST_ADAPTERS = 4  # one upon the other
 MOST_LATENT_PIXELS = 256  # side of the latents: images of 2,048 px

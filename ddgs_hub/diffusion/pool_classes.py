@@ -9,14 +9,13 @@ from datasets import Dataset
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import CLASSES_FILE
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
 from ddgs_hub.core.rows import class_names
 from ddgs_hub.core.schema import Index, Name, read_json
 from ddgs_hub.core.text import quoted
 from ddgs_hub.original.subsets import imagenet_index
-
-CLASSES_FILE = "classes.json"
 
 
 @dataclass(frozen=True)

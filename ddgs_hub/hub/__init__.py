@@ -1,16 +1,24 @@
 """The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
 
-from ddgs_hub.hub.cards.cards import ClassSelection, DatasetCard, ModelCard, PublishedPool, ScorerCard, render_card
-from ddgs_hub.hub.cards.scored import ScoredCard, render_scored_card
-from ddgs_hub.hub.folders.distilled import PROVENANCE, export_dataset, hub_id, public_values, write_model_card
-from ddgs_hub.hub.folders.hashes import CONTENT, describe_rows, hash_pool, hash_weights
-from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, KIND, SCORED, SCORER, Kind
+from ddgs_hub.hub.cards import (
+    ClassSelection,
+    DistilledCard,
+    DiTCard,
+    PublishedPool,
+    ScoredCard,
+    ScorerCard,
+    render_card,
+)
+from ddgs_hub.hub.folders.distilled import export_dataset, write_model_card
+from ddgs_hub.hub.folders.hashes import describe_rows, hash_pool, hash_weights
+from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, SCORED, SCORER, Kind
 from ddgs_hub.hub.folders.models import license_of, write_dit, write_scorer
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.folders.scored import is_imagenet, why_withheld, write_scored
+from ddgs_hub.hub.layout import CONTENT, KIND, PROVENANCE, hub_id, public_values
 from ddgs_hub.hub.pools import OpenedPool, open_pool
 from ddgs_hub.hub.publishing.access import check_push
-from ddgs_hub.hub.publishing.publish import Publication, publish, publish_dataset
+from ddgs_hub.hub.publishing.publish import Publication, publish
 from ddgs_hub.hub.publishing.versions import (
     ModelDiff,
     PublishedVersion,
@@ -29,9 +37,9 @@ __all__ = [
     "SCORED",
     "SCORER",
     "ClassSelection",
-    "DatasetCard",
+    "DiTCard",
+    "DistilledCard",
     "Kind",
-    "ModelCard",
     "ModelDiff",
     "OpenedPool",
     "Publication",
@@ -54,9 +62,7 @@ __all__ = [
     "open_pool",
     "public_values",
     "publish",
-    "publish_dataset",
     "render_card",
-    "render_scored_card",
     "versions_table",
     "why_withheld",
     "write_dit",

@@ -33,33 +33,34 @@ class ScoredSource:
 
     @classmethod
     def read(cls, provenance: Provenance, where: str, instead: str | None = None) -> "ScoredSource":
-        """The source of which a `provenance.json` tells.
+        """The source that a `provenance.json` names.
 
         Args:
-            provenance: what it tells.
-            where: whose it is, for messages.
-            instead: where the images are to be read, if not where they were scored.
+            provenance: what it says.
+            where: what was scored, for messages.
+            instead: where to read the images, if not where they were scored.
 
         Raises:
-            InputError: it tells of none, or of one that only they have who scored it, and nothing is given instead; or
-                a file or folder of this machine is called like it, which it does not mean.
+            InputError: it names no source, or the images were on the machine of whoever scored them and `instead` is
+                not given; or a file or folder here has the name of the dataset, so that either may be meant.
         """
-        told = provenance.source
-        if told is None:
+        source = provenance.source
+        if source is None:
             raise InputError(f"{where} has no column 'image', and its provenance.json names no source: load another")
-        split = told.split or "train"
+        split = source.split or "train"
         if instead is not None:
-            return cls(instead, told.commit if instead == told.id else None, told.config, split, told.subset)
-        if not told.id:
+            commit = source.commit if instead == source.id else None
+            return cls(instead, commit, source.config, split, source.subset)
+        if not source.id:
             raise InputError(
                 f"{where} has scores of images that are not on the Hub: give their folder as `source`, if you have it"
             )
-        if Path(told.id).exists():
+        if Path(source.id).exists():
             raise InputError(
-                f"{where} has scores of the dataset {told.id}, and a file or folder here is called so, too: "
+                f"{where} has scores of the dataset {source.id}, and a file or folder here is called so, too: "
                 "start in another folder, or give the images as `source`"
             )
-        return cls(told.id, told.commit, told.config, split, told.subset)
+        return cls(source.id, source.commit, source.config, split, source.subset)
 
     def images(self) -> Dataset:
         """All rows of the source, or of the subset in it, mapped from files in the cache of datasets.
@@ -94,14 +95,14 @@ def join_scores(scores: Dataset, images: Dataset, where: str, source: str) -> Da
     keys = [name for name in ("label", "source_index") if name in images.column_names]
     theirs = images.select_columns(keys).with_format("arrow")[:]
     their_labels = theirs["label"].to_pylist()
-    known = theirs["source_index"].to_pylist() if "source_index" in keys else range(len(images))
-    left = {index: place for place, index in enumerate(known)}
+    source_indices = theirs["source_index"].to_pylist() if "source_index" in keys else range(len(images))
+    place_of = {index: place for place, index in enumerate(source_indices)}  # of images that no row has scored yet
     places = []
     for row, (index, label) in enumerate(zip(table["source_index"].to_pylist(), labels, strict=True)):
-        place = left.pop(index, None)
+        place = place_of.pop(index, None)
         if place is None:
-            told = "an earlier row has scored already" if index in known else f"{source} does not have"
-            raise InputError(f"row {row} of {where} scores image {index}, which {told}: load another revision")
+            reason = "an earlier row has scored already" if index in source_indices else f"{source} does not have"
+            raise InputError(f"row {row} of {where} scores image {index}, which {reason}: load another revision")
         if their_labels[place] != label:
             raise InputError(
                 f"row {row} of {where} has label {label} ({names[label]}), and image {index} of {source} has label "

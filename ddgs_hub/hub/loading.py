@@ -21,8 +21,8 @@ from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
 from ddgs_hub.evaluation.augmentation import mix
 from ddgs_hub.evaluation.tensors import same_classes
-from ddgs_hub.hub.folders.distilled import PROVENANCE
 from ddgs_hub.hub.joining import ScoredSource, join_scores
+from ddgs_hub.hub.layout import PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, read_provenance
 from ddgs_hub.hub.publishing.remote import Version
 from ddgs_hub.original.mapped import load_pinned, load_rows
@@ -42,7 +42,7 @@ class LoadedDataset:
         repo_id: as the Hub spells it, or the folder.
         commit: what the revision stood for, 40 hexadecimal digits; None for a folder.
         version: `vMAJOR.MINOR.PATCH` that this commit belongs to; None where it was not published by ddgs-hub.
-        protocol: of the recipe that made the rows; the paper's where no recipe is told.
+        protocol: of the recipe that made the rows; the paper's where no recipe is known.
     """
 
     rows: Dataset
@@ -119,7 +119,7 @@ def load(
 
     Raises:
         InputError: there is no such dataset, revision, configuration or split, it or the source of its images may not
-            be read, the two do not fit together, or a protocol is told that cannot be used.
+            be read, the two do not fit together, or the published protocol cannot be used.
         ConnectionLostError: the Hub does not answer.
     """
     folder = expanded(repo_id)
@@ -155,8 +155,8 @@ def _version(provenance: Provenance) -> str | None:
 
 
 def _protocol(provenance: Provenance, where: str) -> Protocol:
-    told: Any = (provenance.recipe or {}).get("evaluate") or {}
-    return parse_section(Protocol, told, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
+    values: Any = (provenance.recipe or {}).get("evaluate") or {}
+    return parse_section(Protocol, values, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
 
 
 def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:
@@ -165,12 +165,12 @@ def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Ten
 
 def _numbered(rows: Dataset) -> Dataset:
     """The rows with their numbers, which they keep wherever they are put; no image is copied, as `add_column` would."""
-    chosen = rows._indices  # the place of each row in the table behind them; None: they are all of it
+    places = rows._indices  # of each row its place in the table behind them; None: they are all of the table
     numbers = np.zeros(len(rows.data), dtype=np.int64)
-    numbers[slice(None) if chosen is None else chosen.column(0).to_numpy()] = np.arange(len(rows))
+    numbers[slice(None) if places is None else places.column(0).to_numpy()] = np.arange(len(rows))
     table = concat_tables([rows.data, InMemoryTable.from_pydict({NUMBER: numbers})], axis=1)
     info = DatasetInfo(features=Features({**rows.features, NUMBER: Value("int64")}))
-    return Dataset(table, info, indices_table=chosen, fingerprint=generate_random_fingerprint())
+    return Dataset(table, info, indices_table=places, fingerprint=generate_random_fingerprint())
 
 
 def _apply(transform: Callable[[Sequence[Image]], torch.Tensor], batch: dict[str, Any]) -> dict[str, Any]:

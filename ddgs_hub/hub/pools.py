@@ -1,6 +1,6 @@
 """Scored pools to sample from: a folder of one's own, or one that was published beside the rows selected from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,38 +26,47 @@ from ddgs_hub.core.hub_client import (
 from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import read_rows, read_tables
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.hub.folders.distilled import PROVENANCE
+from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import Provenance, read_provenance
 from ddgs_hub.original.reading import open_parquet
 from ddgs_hub.original.resolving import resolve_split
 
-POOL, ORIGINAL = "pool", "original"  # configurations of a published set, and the folders of their files
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedPool:
-    """What `distill` samples from.
+    """What is sampled from. No image is in memory.
 
     Attributes:
-        pool: `image`, `label`, `difficulty`, and whatever else.
+        folder: where the pool lies.
+        files: its Parquet files; None: those of the split `train` of the folder.
+        columns: `label`, `difficulty`, and every other column of the pool but `image`.
         original: `label`, `difficulty` of the scored original; no images.
         pool_source: the dataset on the Hub where the pool is; None: it is local.
         original_source: the same of the original.
-        provenance: what made a published pool, and the rows that were selected from it; empty where it is not told.
+        provenance: what made a published pool, and the rows that were selected from it; empty where it does not say.
     """
 
-    pool: Dataset
+    folder: Path
+    files: list[Path] | None
+    columns: Dataset
     original: Dataset
     pool_source: Pinned | None
     original_source: Pinned | None
     provenance: Provenance
 
+    def tables(self) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """The columns of the pool, and its rows, a few hundred at a time, with their images; see `read_tables`."""
+        return read_tables(self.folder, files=self.files)
+
     @property
     def sources(self) -> dict[str, Any]:
         """Where on the Hub both are, as JSON values."""
-        found = {"pool": self.pool_source, "original": self.original_source}
-        return {name: {"id": source.id, "commit": source.commit} if source else None for name, source in found.items()}
+        sources = {"pool": self.pool_source, "original": self.original_source}
+        return {
+            name: {"id": source.id, "commit": source.commit} if source else None for name, source in sources.items()
+        }
 
 
 def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPool:
@@ -84,13 +93,21 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
     if original is not None:
         scores, original_source = _open_original(str(original))
     elif beside:
-        scores, original_source = _read_scores(folder, beside), pool_source
+        scores, original_source = _read_columns(folder, beside), pool_source
     elif pool_source:
         raise InputError(f"{pool} was published without the difficulties of its original: give --original")
     else:
         raise InputError(f"{pool} is a pool without its scored original: give --original")
+    files = config_files(folder, POOL) or None
+    schema, _ = read_tables(folder, files=files)
+    for name in ("image", "label", "difficulty"):
+        if name not in schema.names:
+            raise InputError(f"the pool has no column '{name}': it has {', '.join(schema.names)}")
+    columns = _read_columns(folder, files)
     return OpenedPool(
-        pool=read_rows(folder, files=config_files(folder, POOL) or None),
+        folder=folder,
+        files=files,
+        columns=columns,
         original=scores,
         pool_source=pool_source,
         original_source=original_source,
@@ -98,15 +115,10 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
     )
 
 
-def config_files(folder: Path, name: str) -> list[Path]:
-    """The files of a configuration in the folder of a set that was published with its pool."""
-    return sorted(folder.glob(f"{name}/train-*.parquet"))
-
-
 def _fetch_set(spec: str) -> tuple[Path, Pinned]:
     """The published pool, its original's difficulties and what made it, in the cache of huggingface_hub."""
     name, revision = split_revision(spec)
-    patterns = [f"{POOL}/train-*.parquet", f"{ORIGINAL}/train-*.parquet", PROVENANCE]
+    patterns = [config_pattern(POOL), config_pattern(ORIGINAL), PROVENANCE]
     if constants.HF_HUB_OFFLINE:
         folder = _cached(name, revision, patterns)
     else:
@@ -142,12 +154,12 @@ def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
 def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
     folder = expanded(spec)
     if folder.is_dir():
-        return _read_scores(folder, config_files(folder, ORIGINAL) or None), None
+        return _read_columns(folder, config_files(folder, ORIGINAL) or None), None
     name, revision = split_revision(spec)
     if constants.HF_HUB_OFFLINE:
-        patterns = [f"{ORIGINAL}/train-*.parquet", "data/train-*.parquet"]
+        patterns = [config_pattern(ORIGINAL), config_pattern(DEFAULT)]
         folder = _cached(name, revision, patterns)
-        return _read_scores(folder, config_files(folder, ORIGINAL) or None), Pinned(name, folder.name)
+        return _read_columns(folder, config_files(folder, ORIGINAL) or None), Pinned(name, folder.name)
     pinned = pin_dataset(name, revision)
     try:
         with reading(spec):
@@ -159,13 +171,13 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
 
 def _fetch_scores(pinned: Pinned) -> Dataset:
     """Of a scored dataset in Parquet files the two columns alone: its images stay where they are."""
-    found = resolve_split(None, pinned, "train")
-    if ORIGINAL in found.builder.builder_configs:
-        found = resolve_split(None, pinned, "train", ORIGINAL)
-    if not isinstance(found.builder, Parquet):
+    split = resolve_split(None, pinned, "train")
+    if ORIGINAL in split.builder.builder_configs:
+        split = resolve_split(None, pinned, "train", ORIGINAL)
+    if not isinstance(split.builder, Parquet):
         raise InputError(f"the difficulties of {pinned.id} are in no Parquet files: give a scored dataset")
     where, tables, columns, row = f"{pinned.id} (train)", [], None, 0
-    for path in found.files:
+    for path in split.files:
         with open_parquet(path, where) as file:
             columns = columns or choose_columns(file.schema_arrow, where).only(SCORES)
             table = file.read(columns=list(columns.ours))
@@ -174,10 +186,9 @@ def _fetch_scores(pinned: Pinned) -> Dataset:
     return _dataset(tables)
 
 
-def _read_scores(folder: Path, files: Sequence[Path] | None) -> Dataset:
+def _read_columns(folder: Path, files: Sequence[Path] | None) -> Dataset:
     """Every column but the images."""
-    schema, tables = read_tables(folder, files=files, names=[name for name in COLUMNS if name != "image"])
-    return _dataset([schema.empty_table(), *tables])
+    return read_rows(folder, files=files, names=[name for name in COLUMNS if name != "image"])
 
 
 def _dataset(tables: list[pa.Table]) -> Dataset:

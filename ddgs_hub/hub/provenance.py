@@ -13,9 +13,9 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.schema import FOREIGN, Count, Json, Line, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.text import one_line
-from ddgs_hub.hub.folders.distilled import PROVENANCE
+from ddgs_hub.hub.layout import CONTENT, DEFAULT, PROVENANCE, PUBLISHED, config_pattern
 
-SECTIONS = ("recipe", "content", "published", "source")  # a file in which none of these is an object is not ours
+SECTIONS = ("recipe", CONTENT, PUBLISHED, "source")  # a file in which none of these is an object is not ours
 MOST_OF_SETTINGS = 100_000  # characters of JSON; a recipe has two thousand
 MOST_FILES = 100_000  # of a version; in files of 500 MB that is 50 TB
 
@@ -78,8 +78,8 @@ class Content:
     base: Line | None = None
     original: Line | None = None
 
-    def told(self) -> dict[str, Any]:
-        """What is told of these, as JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Those that are there, as JSON values."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -149,9 +149,9 @@ class Provenance:
     command: Command | None = None
 
     @property
-    def row_files(self) -> str:
+    def row_pattern(self) -> str:
         """The pattern of the files that our card's configuration `default` loads: a scored original names its split."""
-        return f"data/{(self.source and self.source.split) or 'train'}-*.parquet"
+        return config_pattern(DEFAULT, (self.source and self.source.split) or "train")
 
 
 def read_provenance(path: Path, where: str) -> Provenance:

@@ -39,7 +39,7 @@ def load_rows(
         return read_rows(folder, split)
     found = resolve_split(folder, None, split, config)
     require_same_classes(found.files, f"{source} ({split})", found.classes)
-    return read_rows(folder, split, [Path(file) for file in found.files], found.classes)
+    return read_rows(folder, split, [Path(file) for file in found.files], classes=found.classes)
 
 
 def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Dataset:

@@ -1,4 +1,4 @@
-"""The sampling stage on datasets: a scored pool and a scored original become the distilled dataset."""
+"""Sampling on datasets: a scored pool and a scored original become the distilled dataset (Eq. 7–9)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.recipe import SampleSettings
-from ddgs_hub.sampling import difficulty_guided_sample
+from ddgs_hub.sampling import Selection, difficulty_guided_sample
 
-MARKS = {"selected": "bool", "difficulty_log": "float32", "difficulty_bin": "int64"}
+MARKS = {"selected": "bool", "difficulty_log": "float32", "difficulty_bin": "int64"}  # columns that a pool gains
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,16 @@ class Distillation:
     """What sampling made.
 
     Attributes:
-        rows: the distilled rows: those of the pool, with `difficulty_log` (Eq. 8) and `difficulty_bin` (0 … 9).
+        rows: the distilled rows: those of the pool, with `difficulty_log` (Eq. 8) and `difficulty_bin` (0 … 9), sorted
+            by class.
+        indices: the row of the pool of each of them.
         pool: every row of the pool, with the same columns and `selected`. Rows that were no candidates (see
             `SampleSettings.pool_size`) have the bin −1 and no transformed difficulty.
         classes: for each class its name, thresholds, counts per bin, shortfall and mean difficulty; JSON values.
     """
 
     rows: Dataset
+    indices: NDArray[np.int64]
     pool: Dataset
     classes: list[dict[str, Any]]
 
@@ -44,7 +47,13 @@ def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: i
         InputError: a column is missing, the classes differ, a label is outside them, a difficulty is no number in
             0 … 1, or a class has no original image or too few images in the pool.
     """
-    require_columns(pool, "image", "label", "difficulty", where="the pool")
+    require_columns(pool, "image", where="the pool")
+    return distill_columns(pool, original, sample, seed=seed)
+
+
+def distill_columns(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: int = 0) -> Distillation:
+    """`distill` of a pool whose images need not be at hand: rows are chosen by labels and difficulties alone."""
+    require_columns(pool, "label", "difficulty", where="the pool")
     require_columns(original, "label", "difficulty", where="the original dataset")
     names = class_names(pool)
     if names != class_names(original):
@@ -53,27 +62,17 @@ def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: i
     candidates = _candidates(pool, sample)
     original_labels = checked_labels(original, "the original dataset")
     original_difficulty = _difficulties(original, "the original dataset")
-    marks = {
-        "selected": np.zeros(len(pool), bool),
-        "difficulty_log": np.full(len(pool), np.nan),  # of images that are no candidates
-        "difficulty_bin": np.full(len(pool), -1),
-    }
+    selected = np.zeros(len(pool), bool)
+    transformed = np.full(len(pool), np.nan)  # stays so of images that are no candidates
+    bins = np.full(len(pool), -1)
     classes = []
     for k, name in enumerate(names):
-        own = np.flatnonzero((labels == k) & candidates)
-        if len(own) < sample.ipc:
-            raise InputError(
-                f"class '{name}' has {len(own)} images in the pool, fewer than IPC {sample.ipc}: enlarge the pool"
-            )
-        if sample.pool_size and len(own) < sample.pool_size * sample.ipc:
-            raise InputError(
-                f"class '{name}' has {len(own)} images in the pool, fewer than {sample.pool_size} × IPC {sample.ipc}: "
-                "lower the pool size, or leave it out to use them all"
-            )
+        of_class = np.flatnonzero((labels == k) & candidates)
+        _require_enough(name, len(of_class), sample)
         if k not in original_labels:
             raise InputError(f"class '{name}' has no image in the original dataset: add images, or drop the class")
         selection = difficulty_guided_sample(
-            difficulty[own],
+            difficulty[of_class],
             original_difficulty[original_labels == k],
             sample.ipc,
             distribution=sample.distribution,
@@ -81,26 +80,50 @@ def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: i
             divergence=sample.divergence,
             seed=int(np.random.SeedSequence([seed, k]).generate_state(1)[0]),
         )
-        chosen = own[selection.indices]
-        marks["selected"][chosen] = True
-        marks["difficulty_log"][own], marks["difficulty_bin"][own] = selection.transformed, selection.bins
-        classes.append(
-            {
-                "name": name,
-                **asdict(selection.thresholds),
-                "target_counts": selection.counts.tolist(),
-                "available": selection.available.tolist(),
-                "shortfall": selection.shortfall.tolist(),
-                "mean_difficulty": float(difficulty[chosen].mean()),
-            }
-        )
-    marked = pool.remove_columns([name for name in MARKS if name in pool.column_names])
-    for name, kind in MARKS.items():
-        marked = marked.add_column(name, marks[name].tolist(), feature=Value(kind))
+        drawn = of_class[selection.indices]
+        selected[drawn] = True
+        transformed[of_class], bins[of_class] = selection.transformed, selection.bins
+        classes.append(_describe(name, selection, float(difficulty[drawn].mean())))
+    marked = _marked(pool, selected, transformed, bins)
     # Sorted by class, so that the distilled rows do not depend on how the pool was put together.
-    order = np.flatnonzero(marks["selected"])
-    order = order[np.argsort(labels[order], kind="stable")]
-    return Distillation(marked.select(order).remove_columns("selected"), marked, classes)
+    indices = np.flatnonzero(selected)
+    indices = indices[np.argsort(labels[indices], kind="stable")]
+    return Distillation(marked.select(indices).remove_columns("selected"), indices, marked, classes)
+
+
+def _require_enough(name: str, count: int, sample: SampleSettings) -> None:
+    """Refuses a class with too few candidates."""
+    if count < sample.ipc:
+        raise InputError(
+            f"class '{name}' has {count} images in the pool, fewer than IPC {sample.ipc}: enlarge the pool"
+        )
+    if sample.pool_size and count < sample.pool_size * sample.ipc:
+        raise InputError(
+            f"class '{name}' has {count} images in the pool, fewer than {sample.pool_size} × IPC {sample.ipc}: "
+            "lower the pool size, or leave it out to use them all"
+        )
+
+
+def _describe(name: str, selection: Selection, mean_difficulty: float) -> dict[str, Any]:
+    """How a class was selected, as JSON values."""
+    return {
+        "name": name,
+        **asdict(selection.thresholds),
+        "target_counts": selection.counts.tolist(),
+        "available": selection.available.tolist(),
+        "shortfall": selection.shortfall.tolist(),
+        "mean_difficulty": mean_difficulty,
+    }
+
+
+def _marked(
+    pool: Dataset, selected: NDArray[np.bool_], transformed: NDArray[np.float64], bins: NDArray[np.int64]
+) -> Dataset:
+    """The pool with the columns of `MARKS`; those that it has are replaced."""
+    marked = pool.remove_columns([name for name in MARKS if name in pool.column_names])
+    for (name, kind), values in zip(MARKS.items(), (selected, transformed, bins), strict=True):
+        marked = marked.add_column(name, values.tolist(), feature=Value(kind))
+    return marked
 
 
 def _candidates(pool: Dataset, sample: SampleSettings) -> NDArray[np.bool_]:
@@ -120,7 +143,7 @@ def _candidates(pool: Dataset, sample: SampleSettings) -> NDArray[np.bool_]:
 
 
 def _difficulties(rows: Dataset, where: str) -> NDArray[np.float32]:
-    """The column `difficulty`, `(N,)`, checked here: a class's own array knows nothing of the row."""
+    """The column `difficulty`, `(N,)`, checked here: the array of a class does not know the numbers of its rows."""
     cells = list(rows.with_format(None)["difficulty"])
     for row, value in enumerate(cells):
         if not isinstance(value, int | float) or not 0 <= value <= 1:

@@ -18,13 +18,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from datasets import ArrowBasedBuilder, BuilderConfig, Dataset, DatasetInfo, Features, SplitGenerator, Value
 from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
 
-from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.original.classes import check_every_class, original_rows
@@ -50,7 +50,7 @@ class PinnedConfig(BuilderConfig, ABC):
 
     def hash(self) -> str:
         """A hash of all that decides the rows, when it is pinned: these settings and the version of this package."""
-        return Hasher.hash(json.dumps([__version__, asdict(self)]))
+        return Hasher.hash(json.dumps([version("ddgs-hub"), asdict(self)]))
 
 
 @dataclass(kw_only=True)

@@ -1,23 +1,40 @@
-"""Trained models as what is published: fine-tuning and training a scorer, then their cards, then the Hub."""
+"""From original images and a DiT to the fine-tuned DiT, with its card, and from there to the Hub: `finetune`."""
 
 import json
-import shlex
-from collections.abc import Sequence
+import shutil
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.folders import refuse_existing
-from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.folders import hidden_sibling, refuse_existing, shared_sibling, staged_folder
+from ddgs_hub.core.processes import by_the_first, get_accelerator, is_main, wait_for_all
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_json
-from ddgs_hub.diffusion.bases import base_path
-from ddgs_hub.recipe import Recipe, changed_keys, load_recipe, recipe_names, recipe_to_dict
-from ddgs_hub.stages import original as stages
-from ddgs_hub.stages.provenance import made_with, model_identity
+from ddgs_hub.hub import (
+    CONTENT,
+    DIT,
+    KIND,
+    PROVENANCE,
+    check_push,
+    hash_weights,
+    hub_id,
+    license_of,
+    public_values,
+    publish,
+    write_dit,
+)
+from ddgs_hub.hub.provenance import read_provenance
+from ddgs_hub.recipe import Recipe
+from ddgs_hub.stages.folders import LATENTS, LOSSES, write_losses
+from ddgs_hub.stages.provenance import made_with, model_identity, original_ids
+
+if TYPE_CHECKING:
+    from ddgs_hub.diffusion import Codec, PoolClasses
 
 SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the bases that come with the package: its own
 
@@ -29,16 +46,10 @@ class Losses:
     diffusion: list[float]
 
 
-def finetune(
-    recipe: Recipe,
-    original: Path,
-    output: Path,
-    *,
-    command: str,
-    push: str | None = None,
-    private: bool = False,
+def finetune_and_publish(
+    recipe: Recipe, original: Path, output: Path, *, command: str, push: str | None = None, private: bool = False
 ) -> str:
-    """Fine-tunes the recipe's base into a new folder with a card, and publishes it where `push` names a repository.
+    """Fine-tunes the recipe's base into a new folder, and publishes it where `push` names a repository.
 
     What cannot be published is refused before the training. When this was done before and the publishing was cut off,
     the same call goes on with that.
@@ -57,9 +68,7 @@ def finetune(
     Raises:
         InputError: `output` holds something else, the repository cannot be written, or something given is wrong.
     """
-    from ddgs_hub.hub import check_push, publish
-
-    base, revision = recipe.model.base, recipe.model.revision
+    base = recipe.model.base
     assert base is not None
     if push is not None:
         by_the_first(lambda: check_push(push, "model", private=private))
@@ -67,120 +76,144 @@ def finetune(
         made = f"{output} was fine-tuned before"
     else:
         refuse_existing(output)
-        describe = partial(describe_dit, recipe, original, base, command=command)
-        made = stages.make_dit(recipe, original, base, output, base_revision=revision, describe=describe)
+        made = make_dit(recipe, original, base, output, command=command)
     if push is None:
         return made
     return f"{made}\n{by_the_first(lambda: publish(output, push, private=private).text)}"
 
 
-def train_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -> str:
-    """Trains the recipe's scorer into a new folder with a card; returns what was made, for people."""
-    made = stages.make_scorer(recipe, original, output)
-    by_the_first(lambda: describe_scorer(recipe, original, output, command=command))
-    return made
+def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, command: str = "") -> str:
+    """Fine-tunes a DiT with DiffFit and the Minimax losses; writes the pipeline and the adapter, with their card.
+
+    Args:
+        recipe: how, and at which revision of a base on the Hub.
+        original: folder of the original dataset.
+        base: the DiT: a Hub id, the name of a shipped one, or a folder.
+        output: folder of the fine-tuned DiT.
+        command: the command line that makes it again, for the card.
+
+    Returns:
+        What was made, for people.
+
+    Raises:
+        InputError: the base cannot be loaded or does not know the classes, or an image cannot be decoded.
+    """
+    from ddgs_hub.diffusion import LatentCache, PoolClasses, find_dit, finetune, load_dit
+
+    accelerator, output, revision = get_accelerator(), output.resolve(), recipe.model.revision
+    rows, data = read_rows(original), recipe.data
+    classes = PoolClasses.of(rows, recipe.model.label_space)
+    folder = find_dit(base, revision)
+    dit = load_dit(folder, revision=revision).to(accelerator.device)
+    codec = load_codec(recipe, folder, revision).to(accelerator.device)
+    latents = shared_sibling(output, LATENTS)
+    cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
+    codec.to("cpu")  # it is needed once more, to be saved
+    checkpoints = hidden_sibling(output, "checkpoints")
+    dit, log = finetune(dit, cache, recipe.finetune, seed=recipe.seed, accelerator=accelerator, checkpoints=checkpoints)
+    trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
+    if is_main():
+        with staged_folder(output) as partial:
+            _save(dit, base, folder, revision, classes, codec, partial)
+            write_losses(partial, {name: [step[name] for step in log] for name in log[0]})
+            describe_dit(recipe, rows, base, partial, command=command)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    wait_for_all()
+    return f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"
 
 
-def describe_dit(recipe: Recipe, original: Path, base: str | Path, dit: Path, *, command: str) -> None:
+def _save(
+    dit: Any,
+    base: str | Path,
+    base_folder: str,
+    revision: str | None,
+    classes: "PoolClasses",
+    codec: "Codec",
+    folder: Path,
+) -> None:
+    """Writes a fine-tuned DiT as an adapter of its base, and as a pipeline."""
+    from ddgs_hub.diffusion import (
+        fold_difffit,
+        load_adapter,
+        load_dit,
+        loaded_commit,
+        save_adapter,
+        save_pipeline,
+    )
+
+    adapter = folder / ADAPTER_FILE
+    save_adapter(
+        dit,
+        adapter,
+        classes=classes,
+        base_model="" if Path(base).exists() else str(base),
+        base_revision=loaded_commit(str(base), revision),
+    )
+    # The frozen weights of `dit` may be in bfloat16: the pipeline is made of the base and the adapter.
+    tuned = load_adapter(fold_difffit(load_dit(base_folder, revision=revision)), adapter)
+    save_pipeline(tuned, codec.decoder, folder, id2label=dict(zip(classes.dit_ids, classes.names, strict=True)))
+    classes.write(folder)
+
+
+def load_codec(recipe: Recipe, dit: str | Path, revision: str | None = None) -> "Codec":
+    """The recipe's pretrained autoencoders, or the one of the DiT's own pipeline, or that of an adapter's base."""
+    from ddgs_hub.diffusion import Codec, base_of
+
+    if recipe.codec.encoder:
+        return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
+    adapters, base, base_revision = base_of(dit)
+    return Codec.from_pretrained(base, revision=base_revision if adapters else revision)
+
+
+def describe_dit(recipe: Recipe, rows: Dataset, base: str | Path, dit: Path, *, command: str) -> None:
     """Writes card and provenance into the folder of a fine-tuned DiT: it can then be published.
 
     Args:
         recipe: what it was fine-tuned by.
-        original: folder of the original dataset.
+        rows: the original images.
         base: what was fine-tuned.
-        dit: the folder.
+        dit: the folder, with its weights and losses.
         command: the command line that makes it again.
     """
-    from ddgs_hub.hub import CONTENT, DIT, KIND, hash_weights, hub_id, license_of, write_dit
-
-    base_id, revision = hub_id(str(base)), recipe.model.revision
-    if base_id:
-        terms = license_of(base_id, revision)
-    elif base_path(str(base)) != str(base):
-        terms = SHIPPED_LICENSE
-    else:  # trained on the original images, or unknown
-        terms = {"license": recipe.hub.license if recipe.model.base is None else "other"}
-    losses = read_json(dit / stages.LOSSES, Losses, str(dit / stages.LOSSES))
+    base_id = hub_id(str(base))
+    losses = read_json(dit / LOSSES, Losses, str(dit / LOSSES))
     provenance = {
         **made_with(recipe),
         KIND: DIT.name,
         "base_model": base_id,
-        "license": terms,
-        "datasets": _datasets(recipe),
+        "license": _license(recipe, base),
+        "datasets": original_ids(recipe),
         "steps": len(losses.diffusion),
         "command": command,
-        CONTENT: {"weights": hash_weights(dit), **_made_of(original, base, revision)},
+        CONTENT: {"weights": hash_weights(dit), **_made_of(rows, base, recipe.model.revision)},
     }
     write_dit(dit, provenance)
 
 
-def describe_scorer(recipe: Recipe, original: Path, scorer: Path, *, command: str) -> None:
-    """Writes card and provenance into the folder of a cross-fitted scorer: it can then be published."""
-    from ddgs_hub.hub import CONTENT, KIND, SCORER, hash_weights, write_scorer
+def _license(recipe: Recipe, base: str | Path) -> dict[str, str]:
+    """The terms of the base, which what is fine-tuned of it inherits."""
+    from ddgs_hub.diffusion.bases import base_path
 
-    provenance = {
-        **made_with(recipe),
-        KIND: SCORER.name,
-        "datasets": _datasets(recipe),
-        "command": command,
-        CONTENT: {"weights": hash_weights(scorer), "original": fingerprint(read_rows(original))},
-    }
-    write_scorer(scorer, provenance)
-
-
-def run_command(recipe: Recipe) -> str:
-    """The command line of a run, for a card: what the recipe changes in the one of the package, whoever set it."""
-    if recipe.name not in recipe_names():
-        return f"ddgs-hub run {recipe.name}.yaml"
-    from ddgs_hub.hub import public_values
-
-    changed = changed_keys(recipe_to_dict(load_recipe(recipe.name)), public_values(recipe_to_dict(recipe)))
-    values = [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
-    return command_line("run", recipe.name, values=values, seed=None)
-
-
-def command_line(command: str, *options: str, values: Sequence[str] | None, seed: int | None) -> str:
-    """A command line for a card, without the folders of this machine.
-
-    Args:
-        command: its name.
-        options: names and values in turn.
-        values: what `--set` was given.
-        seed: of `--seed`.
-    """
-    from ddgs_hub.hub import public_values
-
-    given = [*options, *(() if seed is None else ("--seed", str(seed)))]
-    given = list(map(public_values, given))
-    for value in values or ():
-        key, _, new = value.partition("=")
-        given += ["--set", f"{key}={public_values(new)}"]
-    return shlex.join(["ddgs-hub", command, *given])
+    if base_id := hub_id(str(base)):
+        return license_of(base_id, recipe.model.revision)
+    if base_path(str(base)) != str(base):
+        return SHIPPED_LICENSE
+    # Trained on the original images, or unknown.
+    return {"license": recipe.hub.license if recipe.model.base is None else "other"}
 
 
 def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bool:
     """Whether `output` holds the whole of what fine-tuning would make: by recipe, base and images."""
-    from ddgs_hub.hub import PROVENANCE, public_values
-    from ddgs_hub.hub.provenance import read_provenance
-
     try:
-        there = read_provenance(output / PROVENANCE, str(output))
+        provenance = read_provenance(output / PROVENANCE, str(output))
     except InputError:  # damaged: it is not the whole
         return False
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
-    if there.recipe != wanted or there.content is None:
+    if provenance.recipe != wanted or provenance.content is None:
         return False
-    made_of, told = _made_of(original, base, recipe.model.revision), there.content.told()
-    return made_of == {key: told.get(key) for key in made_of}
+    made_of, content = _made_of(read_rows(original), base, recipe.model.revision), provenance.content.to_dict()
+    return made_of == {key: content.get(key) for key in made_of}
 
 
-def _made_of(original: Path, base: str | Path, revision: str | None) -> dict[str, Any]:
-    return {"base": model_identity(base, revision), "original": fingerprint(read_rows(original))}
-
-
-def _datasets(recipe: Recipe) -> list[str]:
-    """Hub ids of the original images."""
-    from ddgs_hub.hub import hub_id
-
-    name = hub_id(recipe.data.original)
-    return [name] if name else []
+def _made_of(rows: Dataset, base: str | Path, revision: str | None) -> dict[str, Any]:
+    return {"base": model_identity(base, revision), "original": fingerprint(rows)}

@@ -6,14 +6,13 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
-from ddgs_hub import __version__
-from ddgs_hub.diffusion.bases import base_path
-from ddgs_hub.hub import hash_weights
+from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE
+from ddgs_hub.hub import hash_weights, hub_id
 from ddgs_hub.recipe import Recipe, recipe_to_dict
 
 LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
 # One of these is in the cache, once a model of the Hub was loaded: a classifier's, a pipeline's, an adapter's.
-LOADED = ("config.json", "transformer/config.json", "adapter.safetensors")
+LOADED = (CONFIG_FILE, f"transformer/{CONFIG_FILE}", ADAPTER_FILE)
 
 
 def made_with(recipe: Recipe) -> dict[str, Any]:
@@ -23,7 +22,13 @@ def made_with(recipe: Recipe) -> dict[str, Any]:
 
 def library_versions(*libraries: str) -> dict[str, str]:
     """The versions of ddgs-hub and of the libraries, by the names of their distributions."""
-    return {"ddgs-hub": __version__, **{name: version(name) for name in libraries}}
+    return {name: version(name) for name in ("ddgs-hub", *libraries)}
+
+
+def original_ids(recipe: Recipe) -> list[str]:
+    """Hub ids of the original images; none where they are not on the Hub."""
+    source = hub_id(recipe.data.original)
+    return [source] if source else []
 
 
 def model_identity(name: str | Path, revision: str | None = None) -> str:
@@ -33,6 +38,8 @@ def model_identity(name: str | Path, revision: str | None = None) -> str:
         name: a Hub id, the name of a shipped base, a folder or a file.
         revision: of a Hub id; its commit is that which was loaded into the cache.
     """
+    from ddgs_hub.diffusion.bases import base_path  # imported here: it brings torch and diffusers
+
     path = Path(base_path(str(name)))
     if path.exists():
         return hash_weights(path)

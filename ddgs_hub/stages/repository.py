@@ -1,167 +1,143 @@
-"""What a run ends with: accuracies, figures, and the files of the Hub repository with their cards."""
+"""From a distilled set to the folder that is published: rows, card, pictures, and what made them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
-from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.folders import staged_folder
-from ddgs_hub.core.rows import class_names, read_rows, undecoded
-from ddgs_hub.core.schema import Json, read_json, read_values
-from ddgs_hub.original.mapped import load_rows
-from ddgs_hub.recipe import Recipe
-from ddgs_hub.stages.original import SELECTIONS, write_json
-from ddgs_hub.stages.provenance import made_with, model_identity
-
-if TYPE_CHECKING:
-    from ddgs_hub.evaluation import Evaluation
-    from ddgs_hub.hub import ClassSelection
-
-METHODS = (  # what the rows of the table of a run are, see `Run`
-    "*Random* are real images, *DiT* images of the base as it was, *Minimax* the first images of the fine-tuned DiT's "
-    "pool, and *Ours* the images of this dataset, selected from that pool."
+from ddgs_hub.core.rows import read_rows
+from ddgs_hub.hub import (
+    CONTENT,
+    DISTILLED,
+    KIND,
+    ClassSelection,
+    DistilledCard,
+    OpenedPool,
+    PublishedPool,
+    describe_rows,
+    export_dataset,
+    hash_pool,
 )
+from ddgs_hub.hub.provenance import Provenance
+from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
+from ddgs_hub.stages.commands import sample_command
+from ddgs_hub.stages.compare import METHODS, read_table
+from ddgs_hub.stages.figures import draw_sheet, read_selections
+from ddgs_hub.stages.folders import SHEET, RunFolder
+from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids
 
 
-def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> str:
-    """Trains the networks on each method's images, all under the same budget and seeds; writes `results.json`.
+def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
+    """Writes the repository of a run's distilled set, with its evaluation and its figures; returns a line for people.
 
-    Each method's result is a file of its own as soon as it is there, so a killed evaluation goes on with the next.
+    Args:
+        recipe: of the run.
+        run: its folder, in which all other stages are finished.
+        command: the command line that makes it again, for the card.
+
+    Raises:
+        InputError: a file of the run is missing or damaged, or the folder cannot be written.
     """
-    from ddgs_hub.evaluation.evaluate import evaluate
+    rows = read_rows(run.distilled)
+    scorer = recipe.score.scorer or run.scorer
+    identities = {"dit": model_identity(run.dit), "scorer": model_identity(scorer, recipe.score.revision)}
+    content = {**describe_rows(rows), "pool": hash_pool(run.pool), **identities}
+    _write(
+        rows,
+        run.repository,
+        recipe,
+        provenance={**made_with(recipe), CONTENT: content},
+        selections=read_selections(run.distilled),
+        figures={path.stem: path for path in sorted(run.figures.glob("*.png"))},
+        command=command,
+        evaluation=f"{read_table(run.evaluation)}\n\n{METHODS}",
+    )
+    return f"{run.repository}, with its card"
 
-    output.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for k, (method, rows) in enumerate(methods.items()):
-        path = output / f"{k}-{method.split()[0].lower()}.json"
-        digest = fingerprint(rows)
-        result = evaluated_before(path, digest)
-        if result is None:
-            result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
-            write_json(path, {"rows_fingerprint": digest, **result.to_dict()})
-        results[method] = {"rows_fingerprint": digest, **result.to_dict()}
-    write_json(output / "results.json", results)
-    best = max(results, key=lambda method: results[method]["best_mean"])
-    return f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
+
+def write_sampled_repository(
+    recipe: Recipe | None,
+    sample: SampleSettings,
+    opened: OpenedPool,
+    rows: Dataset,
+    classes: Sequence[Mapping[str, Any]],
+    folder: Path,
+    seed: int,
+) -> Path | None:
+    """Writes the repository of rows that were sampled from a published pool into the `hub/` of a folder.
+
+    Args:
+        recipe: that made the pool; None: it is not known.
+        sample: the settings by which the rows were sampled.
+        opened: the pool.
+        rows: the distilled rows.
+        classes: how each class was selected, see `Distillation.classes`.
+        folder: of the distilled set; the sheet of its images is drawn there, too.
+        seed: of the draw.
+
+    Returns:
+        The repository's folder; None where the pool is not on the Hub, or nobody knows what it was made of.
+    """
+    source, content, versions = opened.pool_source, opened.provenance.content, opened.provenance.versions
+    if source is None or recipe is None or content is None:
+        return None
+    recipe = replace(recipe, sample=sample)
+    provenance = {
+        KIND: DISTILLED.name,
+        "recipe": recipe_to_dict(recipe),
+        "versions": versions,  # with which the pool was made
+        "sampled": {**opened.sources, "seed": seed, "versions": library_versions()},
+        CONTENT: {**content.to_dict(), **describe_rows(rows)},
+    }
+    in_the_pool = int(np.bincount(opened.columns["label"]).max())
+    candidates = sample.pool_size * sample.ipc if sample.pool_size else in_the_pool
+    sheet = folder / "figures" / SHEET
+    sheet.parent.mkdir()
+    draw_sheet(rows, sheet)
+    repository = RunFolder(folder, sample.ipc, recipe.hub.dataset).repository
+    return _write(
+        rows,
+        repository,
+        recipe,
+        provenance=provenance,
+        selections=[ClassSelection(**selection) for selection in classes],
+        figures={sheet.stem: sheet},
+        command=sample_command(sample, opened, seed),
+        published_pool=PublishedPool(repo_id=source.id, commit=source.commit, per_class=candidates),
+    )
 
 
-def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
-    """The result in a file, if it is that of these rows; None where it is damaged, too: then it is made again."""
-    from ddgs_hub.evaluation import Evaluation
-
+def recipe_of(provenance: Provenance) -> Recipe | None:
+    """The recipe in a published `provenance.json`; None where there is none, or one of another ddgs-hub."""
     try:
-        values = read_json(path, Json, str(path)) if path.is_file() else {}
-        return read_values(values, Evaluation, str(path)) if values.get("rows_fingerprint") == digest else None
-    except InputError:
+        return parse_recipe(provenance.recipe) if provenance.recipe is not None else None
+    except InputError:  # the rows are good all the same
         return None
 
 
-def evaluate_source(recipe: Recipe, source: str, validation: Path, *, revision: str | None = None) -> dict[str, Any]:
-    """Evaluates one dataset; the result is `Evaluation.to_dict` with the table as text."""
-    from ddgs_hub.evaluation import accuracy_table
-    from ddgs_hub.evaluation.evaluate import evaluate
-
-    rows = load_rows(source, revision=revision)
-    tests = read_rows(validation, "validation")
-    result = evaluate(rows, tests, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
-    return {**result.to_dict(), "text": accuracy_table({Path(source).name: result})}
-
-
-def read_table(evaluation: Path) -> str:
-    """The accuracy table of an evaluation folder."""
-    from ddgs_hub.evaluation import Evaluation, accuracy_table
-
-    path = evaluation / "results.json"
-    return accuracy_table(read_json(path, dict[str, Evaluation], str(path)))
-
-
-def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> str:
-    """Draws the difficulty distributions (Fig. 2) and the sheet of distilled images (Fig. 3)."""
-    from ddgs_hub.evaluation import ClassDifficulties, Difficulties, difficulty_figure
-    from ddgs_hub.sampling import log_transform
-
-    rows = {name: read_rows(folder) for name, folder in (("o", original), ("p", pool), ("d", distilled))}
-    labels = {name: np.asarray(part["label"]) for name, part in rows.items()}
-    raw = {name: np.asarray(part["difficulty"]) for name, part in rows.items()}
-    log = {name: np.asarray(rows[name]["difficulty_log"]) for name in "pd"}
-    selections = read_selections(distilled)
-    # The two classes whose originals are easiest and hardest on average: what lies between looks like one of them.
-    means = [raw["o"][labels["o"] == k].mean() for k in range(len(selections))]
-    shown = []
-    for k in sorted({int(np.argmin(means)), int(np.argmax(means))}):
-        o, p, d = (raw[name][labels[name] == k] for name in "opd")
-        transformed = log_transform(o, selections[k].bottom, selections[k].top)
-        after = Difficulties(transformed, log["p"][labels["p"] == k], log["d"][labels["d"] == k])
-        shown.append(ClassDifficulties(selections[k].name, Difficulties(o, p, d), after))
-    with staged_folder(output) as folder:
-        difficulty_figure(shown, folder / "difficulty.png")
-        draw_sheet(rows["d"], folder / "sheet.png")
-    return f"{output.name}/difficulty.png and {output.name}/sheet.png"
-
-
-def read_selections(distilled: Path) -> list["ClassSelection"]:
-    """How each class of a distilled set was selected.
-
-    Raises:
-        InputError: there is no such file, or it is damaged.
-    """
-    from ddgs_hub.hub import ClassSelection
-
-    return read_json(distilled / SELECTIONS, list[ClassSelection], str(distilled / SELECTIONS))
-
-
-def draw_sheet(rows: Dataset, path: Path) -> None:
-    """Draws the images of each class, from easy to hard, with their difficulty (Fig. 3)."""
-    from ddgs_hub.evaluation import SheetRow, image_sheet
-
-    images = [decode_image(cell["image"], row) for row, cell in enumerate(undecoded(rows))]
-    labels, difficulty = np.asarray(rows["label"]), np.asarray(rows["difficulty"])
-    sheet = []
-    for k, name in enumerate(class_names(rows)):
-        own = np.flatnonzero(labels == k)
-        sheet.append(SheetRow(name, [images[i] for i in own], difficulty[own].tolist()))
-    image_sheet(sheet, path)
-
-
-def make_repository(
+def _write(
+    rows: Dataset,
+    folder: Path,
     recipe: Recipe,
-    distilled: Path,
-    output: Path,
     *,
-    pool: Path,
-    dit: Path,
-    scorer: str | Path,
+    provenance: Mapping[str, Any],
+    selections: Sequence[ClassSelection],
+    figures: Mapping[str, Path],
     command: str,
-    evaluation: Path,
-    figures: Path,
-) -> str:
-    """Writes the files of the Hub repository of a distilled dataset."""
-    from ddgs_hub.hub import (
-        CONTENT,
-        DatasetCard,
-        describe_rows,
-        export_dataset,
-        hash_pool,
-        hub_id,
-    )
-
-    rows = read_rows(distilled)
-    identities = {"dit": model_identity(dit), "scorer": model_identity(scorer, recipe.score.revision)}
-    content = {**describe_rows(rows), "pool": hash_pool(pool), **identities}
-    provenance = {**made_with(recipe), CONTENT: content}
-    card = DatasetCard(
+    evaluation: str = "",
+    published_pool: PublishedPool | None = None,
+) -> Path:
+    card = DistilledCard(
         recipe=recipe,
-        source_datasets=[name for name in (hub_id(recipe.data.original),) if name],
-        classes=read_selections(distilled),
-        evaluation=f"{read_table(evaluation)}\n\n{METHODS}",
+        source_datasets=original_ids(recipe),
+        classes=selections,
+        evaluation=evaluation,
         command=command,
         versions=provenance["versions"],
+        published_pool=published_pool,
     )
-    pictures = {path.stem: path for path in sorted(figures.glob("*.png"))}
-    export_dataset(rows, output, card, provenance=provenance, figures=pictures)
-    return f"{output}, with its card"
+    return export_dataset(rows, folder, card, provenance=provenance, figures=figures)

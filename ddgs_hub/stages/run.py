@@ -7,24 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
-from ddgs_hub.baselines import random_selection
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import claimed
 from ddgs_hub.core.processes import by_the_first, is_main, wait_for_all
-from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_bytes, read_json
 from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
-from ddgs_hub.stages import finetune as models
-from ddgs_hub.stages import original as stages
-from ddgs_hub.stages import repository as report
+from ddgs_hub.stages.base import make_base
+from ddgs_hub.stages.commands import run_command
+from ddgs_hub.stages.compare import make_evaluation, read_table
+from ddgs_hub.stages.figures import make_figures
+from ddgs_hub.stages.finetune import make_dit
+from ddgs_hub.stages.folders import DIFFICULTY_FIGURE, FINISHED, RECIPE, SHEET, RunFolder, write_json
+from ddgs_hub.stages.original import make_original
+from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.provenance import made_with
-
-RECIPE_FILE = "recipe.yaml"
-FINISHED_FILE = "stages.json"
+from ddgs_hub.stages.repository import make_repository
+from ddgs_hub.stages.sample import make_distilled
+from ddgs_hub.stages.score import score_in_place
+from ddgs_hub.stages.scorer import make_scorer
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,42 @@ class Finished:
     seconds: float
 
 
+def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
+    """The stages of a recipe, in order: Figure 1 of the paper, and what is compared and published behind it."""
+    ipc, command = recipe.sample.ipc, run_command(recipe)
+    base = recipe.model.base or run.base
+    scorer, scorer_revision = recipe.score.scorer or run.scorer, recipe.score.revision
+    stages = [Stage("original", run.original, partial(make_original, recipe, run.original))]
+
+    def add(name: str, output: Path, make: Callable[..., str], *arguments: Any, **settings: Any) -> None:
+        stages.append(Stage(name, output, partial(make, *arguments, **settings), distributed=True))
+
+    if recipe.score.scorer is None:
+        add("train-scorer", run.scorer, make_scorer, recipe, run.original, run.scorer, command=command)
+    if recipe.model.base is None:
+        add("pretrain", run.base, make_base, recipe, run.original, run.base)
+    add("finetune", run.dit, make_dit, recipe, run.original, base, run.dit, command=command)
+    add("generate", run.pool, make_pool, recipe, run.dit, run.pool, per_class=recipe.pool.size * ipc)
+    plain = {"per_class": ipc, "revision": recipe.model.revision}
+    add("generate (plain DiT)", run.base_pool, make_pool, recipe, base, run.base_pool, **plain)
+    scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
+    add("score original", run.original, score_in_place, run.original, scorer, **scoring)
+    add("score pool", run.pool, score_in_place, run.pool, scorer, **scoring)
+    figures = partial(make_figures, run.original, run.pool, run.distilled, run.figures)
+    return [
+        *stages,
+        Stage("sample", run.distilled, partial(_sample, recipe, run)),
+        Stage("evaluate", run.evaluation, partial(make_evaluation, recipe, run)),
+        Stage("figures", run.figures, figures),
+        Stage("hub folder", run.repository, partial(make_repository, recipe, run, command=command)),
+    ]
+
+
+def _sample(recipe: Recipe, run: RunFolder) -> str:
+    made = make_distilled(recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True)
+    return str(made["text"])
+
+
 class Run:
     """A run folder and the recipe that it belongs to.
 
@@ -64,54 +103,10 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, folder: str | Path) -> None:
-        self.recipe, self.folder = recipe, Path(folder)
-        self.original, self.scorer, self.base = self.folder / "original", self.folder / "scorer", self.folder / "base"
-        self.dit, self.pool, self.plain_pool = self.folder / "dit", self.folder / "pool", self.folder / "pool-dit"
-        self.distilled = self.folder / f"distilled-ipc{recipe.sample.ipc}"
-        self.evaluation, self.figures = self.folder / "evaluation", self.folder / "figures"
-        self.repository = self.folder / "hub" / recipe.hub.dataset.replace("{ipc}", str(recipe.sample.ipc))
+        self.recipe = recipe
+        self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.dataset)
+        self.folder = self.folders.path
         self.main = is_main()
-
-    def stages(self) -> list[Stage]:
-        """What there is to do, in order."""
-        recipe, ipc = self.recipe, self.recipe.sample.ipc
-        base = recipe.model.base or self.base
-        scorer = recipe.score.scorer or self.scorer
-        first = [Stage("original", self.original, partial(stages.make_original, recipe, self.original))]
-        if recipe.score.scorer is None:
-            train = partial(stages.make_scorer, recipe, self.original, self.scorer)
-            first.append(Stage("train-scorer", self.scorer, train, distributed=True))
-        if recipe.model.base is None:
-            train = partial(stages.make_base, recipe, self.original, self.base)
-            first.append(Stage("pretrain", self.base, train, distributed=True))
-        revision = recipe.model.revision
-        return [
-            *first,
-            Stage(
-                "finetune",
-                self.dit,
-                partial(stages.make_dit, recipe, self.original, base, self.dit, base_revision=revision),
-                distributed=True,
-            ),
-            Stage(
-                "generate",
-                self.pool,
-                partial(stages.make_pool, recipe, self.dit, self.pool, per_class=recipe.pool.size * ipc),
-                distributed=True,
-            ),
-            Stage(
-                "generate (plain DiT)",
-                self.plain_pool,
-                partial(stages.make_pool, recipe, base, self.plain_pool, per_class=ipc, revision=revision),
-                distributed=True,
-            ),
-            Stage("score original", self.original, partial(self._score, scorer, self.original), distributed=True),
-            Stage("score pool", self.pool, partial(self._score, scorer, self.pool), distributed=True),
-            Stage("sample", self.distilled, self._sample),
-            Stage("evaluate", self.evaluation, self._evaluate),
-            Stage("figures", self.figures, self._figures),
-            Stage("hub folder", self.repository, self._export),
-        ]
 
     def __call__(self) -> None:
         """Carries out what is not finished, printing a line for each stage, and then what came of it."""
@@ -125,7 +120,7 @@ class Run:
         finished = self._finished()
         done: dict[str, Finished] = {}
         unbroken = True  # what follows a stage that runs again was made of something else, and runs again too
-        for stage in self.stages():
+        for stage in list_stages(self.recipe, self.folders):
             if unbroken and stage.name in finished and stage.output.exists():
                 done[stage.name] = finished[stage.name]
                 self._say(f"{stage.name:<22}{done[stage.name].made}  (done before)")
@@ -138,13 +133,13 @@ class Run:
             done[stage.name] = Finished(made, round(time.perf_counter() - start, 1))
             self._say(f"{stage.name:<22}{made}  ({done[stage.name].seconds} s)")
             if self.main:
-                stages.write_json(self.folder / FINISHED_FILE, {name: asdict(one) for name, one in done.items()})
+                write_json(self.folder / FINISHED, {name: asdict(one) for name, one in done.items()})
 
     def _claim(self) -> None:
         """Makes the folder, or sees that it was made with this recipe."""
-        path = self.folder / RECIPE_FILE
+        path = self.folder / RECIPE
         if path.is_file() and self._finished():  # a folder in which nothing was finished is nobody's
-            changed = changed_keys(self._begun_with(path), self._values())
+            changed = changed_keys(self._begun_with(path), recipe_to_dict(self.recipe))
             if changed:
                 key, (old, new) = next(iter(changed.items()))
                 raise InputError(
@@ -175,11 +170,8 @@ class Run:
                 f"{path} is damaged ({one_line(error, 200)}): choose another --output, or remove the folder"
             ) from error
 
-    def _values(self) -> dict[str, Any]:
-        return recipe_to_dict(self.recipe)
-
     def _finished(self) -> dict[str, Finished]:
-        path = self.folder / FINISHED_FILE
+        path = self.folder / FINISHED
         if not path.is_file():
             return {}
         # Not as if there were none: the work of hours would be done again, or be replaced by that of another recipe.
@@ -189,50 +181,17 @@ class Run:
         if self.main:
             print(line, flush=True)
 
-    def _score(self, scorer: str | Path, folder: Path) -> str:
-        return stages.score_folder(self.recipe, scorer, folder, revision=self.recipe.score.revision)
-
-    def _sample(self) -> str:
-        sample, seed = self.recipe.sample, self.recipe.seed
-        made = stages.make_distilled(sample, self.pool, self.original, self.distilled, seed=seed, mark_pool=True)
-        return str(made["text"])
-
-    def _evaluate(self) -> str:
-        original, pool, ipc = read_rows(self.original), read_rows(self.pool), self.recipe.sample.ipc
-        methods = {
-            "Random (real images)": original.select(random_selection(original["label"], ipc, self.recipe.seed)),
-            "DiT": read_rows(self.plain_pool),
-            # What Minimax Diffusion would have generated for this IPC: the first images of each class.
-            "Minimax": pool.select(np.flatnonzero(np.asarray(pool["pool_index"]) < ipc)),
-            "Ours": read_rows(self.distilled),
-        }
-        return report.evaluate_methods(self.recipe, methods, read_rows(self.original, "validation"), self.evaluation)
-
-    def _figures(self) -> str:
-        return report.make_figures(self.original, self.pool, self.distilled, self.figures)
-
-    def _export(self) -> str:
-        recipe, command = self.recipe, models.run_command(self.recipe)
-        models.describe_dit(recipe, self.original, recipe.model.base or self.base, self.dit, command=command)
-        if recipe.score.scorer is None:
-            models.describe_scorer(recipe, self.original, self.scorer, command=command)
-        return report.make_repository(
-            recipe,
-            self.distilled,
-            self.repository,
-            pool=self.pool,
-            dit=self.dit,
-            scorer=recipe.score.scorer or self.scorer,
-            command=command,
-            evaluation=self.evaluation,
-            figures=self.figures,
-        )
-
     def _report(self) -> None:
-        print(f"\n{report.read_table(self.evaluation)}\n")
-        print(f"figures      {self.figures / 'difficulty.png'}, {self.figures / 'sheet.png'}")
-        print(f'model        DiTPipeline.from_pretrained("{self.dit}")')
-        print(f'dataset      load_dataset("{self.repository}", split="train")')
+        folders = self.folders
+        print(f"\n{read_table(folders.evaluation)}\n")
+        print(f"figures      {folders.figures / DIFFICULTY_FIGURE}, {folders.figures / SHEET}")
+        print(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
+        print(f'dataset      load_dataset("{folders.repository}", split="train")')
+
+
+def run(recipe: Recipe, folder: str | Path) -> None:
+    """Carries out all stages of a recipe in one run folder; those that are finished are skipped. See `Run`."""
+    Run(recipe, folder)()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,30 +1,40 @@
-"""Sampling from any scored pool; from a published one comes another set that can be published."""
+"""From a scored pool and a scored original to the distilled set (Eq. 7–9): the stage `sample`.
 
-from dataclasses import asdict, replace
+There is one way for the pool of a run, a folder of one's own and a published pool: the rows are chosen by their labels
+and difficulties, and then the pool is read once, a few hundred images at a time, for the images that were chosen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Features, Value
+from datasets.fingerprint import generate_random_fingerprint
 
-from ddgs_hub import __version__
-from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import staged_folder
-from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
-from ddgs_hub.sampling.datasets import Distillation
-from ddgs_hub.stages.original import write_distilled
-from ddgs_hub.stages.repository import draw_sheet
-
-if TYPE_CHECKING:
-    from ddgs_hub.hub import OpenedPool
-    from ddgs_hub.hub.provenance import Provenance
+from ddgs_hub.core.rows import write_rows, write_split
+from ddgs_hub.hub import OpenedPool, open_pool
+from ddgs_hub.recipe import SampleSettings
+from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
+from ddgs_hub.stages.folders import SAMPLING, SELECTIONS, write_json
+from ddgs_hub.stages.repository import recipe_of, write_sampled_repository
 
 
-def sample_source(
-    sample: SampleSettings, pool: str, original: str | None, output: Path, *, seed: int | None
+def make_distilled(
+    sample: SampleSettings,
+    pool: str | Path,
+    original: str | Path | None,
+    output: Path,
+    *,
+    seed: int | None = None,
+    mark_pool: bool = False,
 ) -> dict[str, Any]:
     """Samples a distilled dataset from a scored pool, see `open_pool`.
 
-    Of a published pool whose `provenance.json` tells what made it, `output` also has a repository in its `hub/`, as a
+    Of a published pool whose `provenance.json` says what made it, `output` also has a repository in its `hub/`, as a
     run folder has, without an evaluation: `publish` takes it.
 
     Args:
@@ -32,85 +42,80 @@ def sample_source(
         pool: a folder, or `owner/name[@revision]`.
         original: the same of the scored original; None: what was published with the pool.
         output: where to write.
-        seed: of the draw; None: that of the recipe which made the pool, or 0 where none is told.
-    """
-    from ddgs_hub.hub import open_pool
+        seed: of the draw; None: that of the recipe which made the pool, or 0 where none is known.
+        mark_pool: whether the folder of the pool gains columns that say what was selected.
 
+    Returns:
+        JSON values: number of images, mean difficulty, how each class was selected, sources, and text for people.
+
+    Raises:
+        InputError: the pool or the original cannot be read, or `distill_columns` raises it.
+    """
     opened = open_pool(pool, original)
-    told = _recipe_of(opened.provenance)
-    seed = (told.seed if told else 0) if seed is None else seed
+    recipe = recipe_of(opened.provenance)
+    if seed is None:
+        seed = recipe.seed if recipe else 0
+    result = distill_columns(opened.columns, opened.original, sample, seed=seed)
+    rows = read_selected(opened, result)
     with staged_folder(output) as folder:
-        result, made = write_distilled(sample, opened, folder, seed=seed)
-        repository = _write_repository(told, sample, opened, result, folder, seed)
-    lines = [made["text"]]
+        write_rows(rows, folder)
+        write_json(folder / SELECTIONS, result.classes)
+        write_json(folder / SAMPLING, {**opened.sources, "sample": asdict(sample), "seed": seed})
+        repository = write_sampled_repository(recipe, sample, opened, rows, result.classes, folder, seed)
+    if mark_pool:
+        with staged_folder(opened.folder) as pool_folder:
+            features, tables = _marked_tables(opened, result)
+            write_split(tables, features, pool_folder)
+    lines = [_in_words(rows, result)]
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
     if repository:
         lines.append(f"to publish: {output / repository.relative_to(folder)}, with its card")
-    return {**made, "sources": opened.sources, "text": "\n".join(lines)}
-
-
-def _write_repository(
-    told: Recipe | None, sample: SampleSettings, opened: "OpenedPool", result: Distillation, folder: Path, seed: int
-) -> Path | None:
-    """Writes the repository of the rows; None where what they are made of is not told."""
-    from ddgs_hub.hub import (
-        CONTENT,
-        DISTILLED,
-        KIND,
-        ClassSelection,
-        DatasetCard,
-        PublishedPool,
-        describe_rows,
-        export_dataset,
-        hub_id,
-    )
-
-    source, content, versions = opened.pool_source, opened.provenance.content, opened.provenance.versions
-    if source is None or told is None or content is None:
-        return None
-    recipe = replace(told, sample=sample)
-    provenance = {
-        KIND: DISTILLED.name,
-        "recipe": recipe_to_dict(recipe),
-        "versions": versions,  # with which the pool was made
-        "sampled": {**opened.sources, "seed": seed, "versions": {"ddgs-hub": __version__}},
-        CONTENT: {**content.told(), **describe_rows(result.rows)},
+    return {
+        "images": len(rows),
+        "mean_difficulty": _mean_difficulty(rows),
+        "classes": result.classes,
+        "sources": opened.sources,
+        "text": "\n".join(lines),
     }
-    in_the_pool = int(np.bincount(opened.pool["label"]).max())
-    candidates = sample.pool_size * sample.ipc if sample.pool_size else in_the_pool
-    card = DatasetCard(
-        recipe=recipe,
-        source_datasets=[name for name in (hub_id(recipe.data.original),) if name],
-        classes=[ClassSelection(**selection) for selection in result.classes],
-        command=_command(sample, opened, seed),
-        versions=versions,
-        published_pool=PublishedPool(repo_id=source.id, commit=source.commit, per_class=candidates),
-    )
-    sheet = folder / "figures" / "sheet.png"
-    sheet.parent.mkdir()
-    draw_sheet(result.rows, sheet)
-    repository = folder / "hub" / card.repo_id.split("/")[1]
-    return export_dataset(result.rows, repository, card, provenance=provenance, figures={"sheet": sheet})
 
 
-def _recipe_of(provenance: "Provenance") -> Recipe | None:
-    """The recipe that a published `provenance.json` tells of; None where it is none, or one of another ddgs-hub."""
-    try:
-        return parse_recipe(provenance.recipe) if provenance.recipe is not None else None
-    except InputError:  # the rows are good all the same
-        return None
+def _mean_difficulty(rows: Dataset) -> float:
+    return float(np.mean(rows["difficulty"]))
 
 
-def _command(sample: SampleSettings, opened: "OpenedPool", seed: int) -> str:
-    """The command that samples these rows again; empty where a folder of this machine would have to be named."""
-    pool, original = opened.pool_source, opened.original_source
-    if pool is None or original is None:
-        return ""
-    options: dict[str, Any] = {"pool": f"{pool.id}@{pool.commit}", "original": f"{original.id}@{original.commit}"}
-    if original == pool:
-        del options["original"]
-    usual = asdict(SampleSettings())
-    chosen = {key: value for key, value in asdict(sample).items() if key == "ipc" or value != usual[key]}
-    options |= {**chosen, "seed": seed, "output": f"distilled-ipc{sample.ipc}"}
-    return "ddgs-hub sample " + " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
+def _in_words(rows: Dataset, result: Distillation) -> str:
+    shortfall = sum(sum(selection["shortfall"]) for selection in result.classes)
+    return f"{len(rows)} images, mean difficulty {_mean_difficulty(rows):.3f}, {shortfall} filled from other bins"
+
+
+def read_selected(opened: OpenedPool, result: Distillation) -> Dataset:
+    """The distilled rows with their images, in the order of `result.rows`; no other image stays in memory."""
+    features, tables = _marked_tables(opened, result)
+    selected = [table.filter(table.column("selected")) for table in tables]
+    table = pa.concat_tables([features.arrow_schema.empty_table(), *selected])
+    ascending = np.sort(result.indices)
+    table = table.take(np.searchsorted(ascending, result.indices)).drop_columns(["selected"])
+    kept = Features({name: features[name] for name in table.column_names})
+    return Dataset(table.cast(kept.arrow_schema), fingerprint=generate_random_fingerprint())
+
+
+def _marked_tables(opened: OpenedPool, result: Distillation) -> tuple[Features, Iterator[pa.Table]]:
+    """Every row of the pool, a few hundred at a time, with its image and with the columns of `MARKS`."""
+    schema, tables = opened.tables()
+    features = Features.from_arrow_schema(schema)
+    names = [name for name in schema.names if name not in MARKS]
+    marked = Features({name: features[name] for name in names} | {name: Value(kind) for name, kind in MARKS.items()})
+    columns = result.pool.with_format("arrow")[:]
+
+    def joined() -> Iterator[pa.Table]:
+        row = 0
+        for table in tables:
+            marks = columns.slice(row, len(table))
+            row += len(table)
+            table = table.select(names)
+            for name in MARKS:
+                table = table.append_column(marked.arrow_schema.field(name), marks.column(name))
+            yield table
+
+    return marked, joined()

@@ -1,117 +1,60 @@
-"""The stage `score` on any dataset: streamed, scored, written as it is published, and published."""
+"""From images to images with difficulties (Eq. 6): the stage `score`, alone, in a run, and with publishing behind it.
 
-import shlex
+There is one way: rows are fetched into parts on the disk (`Spool`), each part is scored while those behind it are
+fetched, and the rows are written from the parts, so that memory does not grow with the dataset.
+"""
+
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from datasets import Dataset, Value, concatenate_datasets
+from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from ddgs_hub.core.disks import is_full
 from ddgs_hub.core.errors import ConnectionLostError, InputError
-from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.folders import hidden_sibling, refuse_existing, staged_folder
-from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.memory import peak_memory
-from ddgs_hub.core.places import expanded
 from ddgs_hub.core.processes import by_the_first, is_main, wait_for_all
-from ddgs_hub.core.rows import (
-    ROWS_PER_GROUP,
-    checked_labels,
-    class_names,
-    read_tables,
-    require_columns,
-)
+from ddgs_hub.core.rows import checked_labels, class_names, read_tables, require_columns, row_files, write_rows
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
-from ddgs_hub.evaluation import scored_figure
-from ddgs_hub.hub import (
-    CONTENT,
-    ScoredCard,
-    check_push,
-    hash_weights,
-    is_imagenet,
-    publish,
-    why_withheld,
-    write_scored,
-)
-from ddgs_hub.hub.folders.hashes import hash_tables
-from ddgs_hub.original.imagenet import wnids_by_order
+from ddgs_hub.hub import check_push, publish
+from ddgs_hub.original.sources import SOURCE_FILE
 from ddgs_hub.original.spool import Fetching, Spool
 from ddgs_hub.original.subsets import get_subset
+from ddgs_hub.recipe import ScoreSettings
 from ddgs_hub.sampling import difficulty_histogram
-from ddgs_hub.stages.original import describe_difficulty
-from ddgs_hub.stages.provenance import library_versions
+from ddgs_hub.stages.score_request import ScoreRequest
+from ddgs_hub.stages.scored_repository import write_scored_repository
 
-LIBRARIES = ("datasets", "huggingface_hub", "timm", "torch", "transformers")
 REQUEST_FILE = ".request"  # in a finished folder what was asked for, as a fingerprint; it is not published
-BATCH_SIZE = 128
-# What is published where the images are not.
-SCORE_COLUMNS = ("label", "wnid", "source_index", "pool_index", "seed", "difficulty")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoreRequest:
-    """What is to be scored, and by what.
+@dataclass(frozen=True)
+class Scored:
+    """What scoring made.
 
     Attributes:
-        source: a Hub dataset id, a local folder, or `digits`.
-        scorer: a Hub id or a folder; see `Scorer.from_pretrained`.
-        split: of the source.
-        subset: a name of `subsets.SUBSETS`: its classes alone.
-        config: the configuration of a Hub dataset that has several.
-        revision: the revision of a Hub dataset.
-        images: whether they are written beside the scores; None: where `why_withheld` does not say no.
-        batch_size: images that are scored together.
+        difficulty: of all rows of the source, `(N,)`, float32, 0 … 1.
+        scorer: the classifier.
+        seconds: that fetching and scoring took.
     """
 
-    source: str
-    scorer: str
-    split: str = "train"
-    subset: str | None = None
-    config: str | None = None
-    revision: str | None = None
-    images: bool | None = None
-    batch_size: int = BATCH_SIZE
-
-    @property
-    def key(self) -> str:
-        """A fingerprint; it is another one where local files have changed since."""
-        local = (expanded(name) for name in (self.source, self.scorer))
-        files = [file for folder in local if folder.is_dir() for file in sorted(folder.rglob("*")) if file.is_file()]
-        states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return fingerprint([asdict(self), states])
-
-    def command(self, pinned: Pinned | None) -> str:
-        """The command line that makes the same again, without folder names of this machine."""
-        words = ["ddgs-hub", "score", pinned.id if pinned else _public(self.source)]
-        options = {
-            "--subset": self.subset,
-            "--split": self.split if self.split != "train" else None,
-            "--config": self.config,
-            "--revision": pinned.commit if pinned else None,
-            "--scorer": _public(self.scorer),
-            "--batch-size": str(self.batch_size) if self.batch_size != BATCH_SIZE else None,
-            "--output": "scored",
-        }
-        words += [word for name, value in options.items() if value for word in (name, value)]
-        if self.images is not None:
-            words.append("--images" if self.images else "--no-images")
-        return shlex.join(words)
+    difficulty: NDArray[np.float32]
+    scorer: Scorer
+    seconds: float
 
 
 def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
     """Scores a dataset and writes it as it is published; the result has counts, a histogram, speed and memory.
 
-    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `Spool`, and
-    `.<output>.scores`; by both a call that was killed, or lost its connection, goes on where it was. Where `output` is
+    A call that was killed, or lost its connection, is gone on with by the next one; see `_scoring`. Where `output` is
     finished for the same request, nothing is scored.
 
     Raises:
@@ -119,45 +62,29 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
             holds something else.
         ConnectionLostError: the Hub no longer answers; another call goes on.
     """
-    rows_folder, known = hidden_sibling(output, "rows"), hidden_sibling(output, "scores")
     key = request.key
     if is_finished(request, output):
         difficulty = read_difficulty(output, request.split)
         if is_main():
-            _remove(rows_folder, known)
+            _remove(*_places(output))
         return {**_counts(difficulty), "text": f"{describe_difficulty(difficulty)} (scored before)"}
     refuse_existing(output)
-    spool = Spool(
-        request.source,
-        request.split,
-        rows_folder,
-        subset=request.subset,
-        config=request.config,
-        revision=request.revision,
-    )
-    with _kept_for_the_next_try(rows_folder, known):
-        # Before the scorer: who may not read the source is told so before anything is downloaded.
-        by_the_first(spool.open)
-        scorer = Scorer.from_pretrained(request.scorer)
-        start = time.perf_counter()
-        difficulty = score_while_it_comes(spool, scorer, request, known)
-        seconds = time.perf_counter() - start
-        scored = with_difficulty(_with_origin(spool.rows()), difficulty)
-        withheld = ""
+    spool = request.spool(_places(output)[0])
+    withheld = ""
+    with _scoring(spool, request, output) as scored:
         if is_main():
             with staged_folder(output) as folder:
-                withheld = _write(request, scored, scorer, spool.pinned(), folder, drawings=rows_folder)
+                withheld = write_scored_repository(request, spool, scored.difficulty, scored.scorer, folder)
                 (folder / REQUEST_FILE).write_text(key, encoding="utf-8")
-            _remove(rows_folder, known)
-        wait_for_all()
     memory = peak_memory()
     result = {
-        **_counts(difficulty),
-        "images_per_second": len(scored) / seconds,
+        **_counts(scored.difficulty),
+        "images_per_second": len(scored.difficulty) / scored.seconds,
         "peak_memory_gb": memory and memory / 2**30,
     }
-    lines = [describe_difficulty(difficulty), f"images in ten bins, easy to hard: {result['histogram']}"]
-    lines += [f"written without images: {withheld}; --images keeps them"] if withheld and request.images is None else []
+    lines = [describe_difficulty(scored.difficulty), f"images in ten bins, easy to hard: {result['histogram']}"]
+    if withheld and request.with_images is None:
+        lines.append(f"written without images: {withheld}; --images keeps them")
     at_peak = f", {result['peak_memory_gb']:.1f} GB at peak" if memory else ""
     lines.append(f"{result['images_per_second']:.0f} images/s{at_peak}")
     return {**result, "text": "\n".join(lines)}
@@ -179,6 +106,65 @@ def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, priv
     return result
 
 
+def score_in_place(
+    folder: Path, scorer: str | Path, *, revision: str | None = None, batch_size: int = ScoreSettings().batch_size
+) -> str:
+    """Adds `difficulty` to the training split of a folder; its other splits and `source.json` stay as they are.
+
+    Args:
+        folder: in Hub layout. It is replaced when all is scored.
+        scorer: a Hub id or a folder.
+        revision: of a scorer on the Hub.
+        batch_size: images that are scored together.
+
+    Returns:
+        How difficult the images are, for people.
+
+    Raises:
+        InputError: as `score_source`.
+    """
+    source = str(folder.resolve())
+    request = ScoreRequest(source=source, scorer=str(scorer), scorer_revision=revision, batch_size=batch_size)
+    spool = request.spool(_places(folder)[0])
+    with _scoring(spool, request, folder) as scored:
+        if is_main():
+            with staged_folder(folder) as partial_folder:
+                write_rows(with_difficulty(spool.rows(), scored.difficulty), partial_folder)
+                scored_files = set(row_files(folder))
+                others = [path for path in folder.glob("data/*.parquet") if path not in scored_files]
+                for path in (*others, folder / SOURCE_FILE):
+                    if path.is_file():
+                        shutil.copy(path, partial_folder / path.relative_to(folder))
+    return describe_difficulty(scored.difficulty)
+
+
+@contextmanager
+def _scoring(spool: Spool, request: ScoreRequest, output: Path) -> Iterator[Scored]:
+    """Scores all rows; they are there until the block ends.
+
+    Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `Spool`, and `.<output>.scores`.
+    Both stay where the connection was lost, the disk is full, or the process was killed, and the next call goes on with
+    them; a user's mistake clears them away.
+    """
+    scores = _places(output)[1]
+    try:
+        # Before the scorer: who may not read the source is told so before anything is downloaded.
+        by_the_first(spool.open)
+        scorer = Scorer.from_pretrained(request.scorer, revision=request.scorer_revision)
+        start = time.perf_counter()
+        difficulty = score_while_it_comes(spool, scorer, request, scores)
+        yield Scored(difficulty, scorer, time.perf_counter() - start)
+        if is_main():
+            _remove(*_places(output))
+        wait_for_all()
+    except ConnectionLostError as error:
+        raise ConnectionLostError(f"{error}, it goes on where it was") from error
+    except InputError as error:
+        if is_main() and not is_full(error):
+            _remove(*_places(output))
+        raise
+
+
 def is_finished(request: ScoreRequest, output: Path) -> bool:
     """Whether a folder holds what is requested."""
     mark = output / REQUEST_FILE
@@ -187,39 +173,39 @@ def is_finished(request: ScoreRequest, output: Path) -> bool:
 
 def read_difficulty(folder: Path, split: str) -> NDArray[np.float32]:
     """The column `difficulty` of a folder, `(N,)`, whatever the size of its images."""
-    tables = (table.column("difficulty").to_numpy() for table in read_tables(folder, split)[1])
+    tables = (table.column("difficulty").to_numpy() for table in read_tables(folder, split, names=["difficulty"])[1])
     return np.concatenate(list(tables))
 
 
-def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, known: Path) -> NDArray[np.float32]:
+def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, scores: Path) -> NDArray[np.float32]:
     """The difficulties of all rows, each part scored while those behind it are fetched.
 
     Args:
         spool: opened.
         scorer: the classifier.
         request: subset and batch size.
-        known: a folder for the scores of each part, by which a killed call goes on.
+        scores: a folder for the difficulties of each part, with which a killed call goes on.
     """
     values: list[NDArray[np.float32]] = []
-    scoring, there, done, whole = None, 0, 0, False
+    scoring, fetched, done, whole = None, 0, 0, False
     fetching = Fetching(spool)
     with fetching if is_main() else nullcontext():
         while not whole:
-            there, whole = by_the_first(partial(fetching.wait, there))
-            parts = spool.parts(there)
+            fetched, whole = by_the_first(partial(fetching.wait, fetched))
+            parts = spool.parts(fetched)
             rows, ends = concatenate_datasets(parts), np.cumsum([0, *map(len, parts)]).tolist()
             if scoring is None:
                 scoring = _begin(scorer, rows, request, whole=whole)
-            new = [k for k in range(done, there) if len(parts[k])]
+            new = [k for k in range(done, fetched) if len(parts[k])]
             if scoring and new:
                 spans = [range(ends[k], ends[k + 1]) for k in new]
-                values += scoring.add(rows, spans, [known / f"{k:05d}" for k in new])
-                done = there
+                values += scoring.add(rows, spans, [scores / f"{k:05d}" for k in new])
+                done = fetched
     return np.concatenate(values)
 
 
 def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool) -> Scoring | None:
-    """Scoring, as soon as it is known which class of the scorer each label is; that may take the wnids of all rows."""
+    """Scoring, as soon as the scorer's class of each label is known; where rows have wnids that takes all rows."""
     require_columns(rows, "image", "label")
     names = class_names(rows)
     wnids: Sequence[str | None] | None = get_subset(request.subset).wnids if request.subset else None
@@ -232,17 +218,15 @@ def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool)
     return Scoring(scorer, scorer.class_indices(names, wnids), batch_size=request.batch_size)
 
 
-@contextmanager
-def _kept_for_the_next_try(*places: Path) -> Iterator[None]:
-    """What was read and scored stays where the connection was lost or the disk is full; what is wrong goes."""
-    try:
-        yield
-    except ConnectionLostError as error:
-        raise ConnectionLostError(f"{error}, it goes on where it was") from error
-    except InputError as error:
-        if is_main() and not is_full(error):
-            _remove(*places)
-        raise
+def describe_difficulty(difficulty: NDArray[np.float32]) -> str:
+    """How many images there are and how difficult they are, in a line."""
+    hard = 100 * (difficulty > 0.1).mean()
+    return f"{len(difficulty):,} images, mean difficulty {difficulty.mean():.3f}, {hard:.0f} % above 0.1"
+
+
+def _places(output: Path) -> tuple[Path, Path]:
+    """Where rows and scores are kept meanwhile."""
+    return hidden_sibling(output, "rows"), hidden_sibling(output, "scores")
 
 
 def _remove(*places: Path) -> None:
@@ -251,90 +235,6 @@ def _remove(*places: Path) -> None:
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
-
-
-def _with_origin(rows: Dataset) -> Dataset:
-    """The rows with `wnid`, null where none is known, and with their number in the source, where they lack them."""
-    if "wnid" not in rows.column_names:
-        names = class_names(rows)
-        known = wnids_by_order(names) or [None] * len(names)
-        # A label outside the classes is for `score` to complain about.
-        labels = _column(rows, "label").to_pylist()
-        wnids = [known[k] if k is not None and 0 <= k < len(known) else None for k in labels]
-        rows = rows.add_column("wnid", wnids, feature=Value("string"))
-    if "source_index" not in rows.column_names and "pool_index" not in rows.column_names:
-        rows = rows.add_column("source_index", np.arange(len(rows)), feature=Value("int64"))
-    return rows
-
-
-def _write(
-    request: ScoreRequest, scored: Dataset, scorer: Scorer, pinned: Pinned | None, folder: Path, drawings: Path
-) -> str:
-    """Writes the files to publish; returns why the images are not among them, empty where they are."""
-    withheld = "" if pinned is None else why_withheld(pinned.id, gated=pinned.gated)
-    images = not withheld if request.images is None else request.images
-    if not images:
-        withheld = withheld or "only their scores are published"
-    weights = None if scorer.revision else hash_weights(expanded(request.scorer))
-    name = scorer.name if scorer.revision else _public(request.scorer)
-    difficulty, labels = (_column(scored, name).to_numpy() for name in ("difficulty", "label"))
-    chosen = {"config": request.config, "split": request.split, "subset": request.subset}
-    made_of = {
-        # What is not on the Hub is known by its images and their labels.
-        "source": _told(pinned, *chosen.values()) if pinned else _hash_images(scored),
-        "scorer": weights or f"{scorer.name}@{scorer.revision}",
-    }
-    provenance: dict[str, Any] = {
-        "source": {"id": pinned.id if pinned else None, "commit": pinned.commit if pinned else None, **chosen},
-        "scorer": {"id": name, "commit": scorer.revision} if scorer.revision else {"name": name, "weights": weights},
-        "images": images,
-        "command": request.command(pinned),
-        "versions": library_versions(*LIBRARIES),
-        CONTENT: made_of,
-    }
-    card = ScoredCard(
-        source=pinned.id if pinned else _public(request.source),
-        commit=pinned.commit if pinned else None,
-        split=request.split,
-        config=request.config,
-        subset=request.subset,
-        license=pinned.license if pinned else None,
-        imagenet=request.subset is not None or (pinned is not None and is_imagenet(pinned.id)),
-        withheld="" if images else withheld,
-        scorer=name,
-        scorer_commit=scorer.revision,
-        folds=scorer.folds,
-        mean_difficulty=float(difficulty.mean()),
-        command=request.command(pinned),
-        versions=provenance["versions"],
-    )
-    if not images:
-        scored = scored.select_columns([name for name in SCORE_COLUMNS if name in scored.column_names])
-    picture = drawings / "difficulty.png"
-    named = {name: difficulty[labels == k] for k, name in enumerate(class_names(scored))}
-    scored_figure({name: values for name, values in named.items() if len(values)}, picture)
-    write_scored(scored, folder, card, provenance=provenance, figures={picture.stem: picture})
-    return card.withheld
-
-
-def _public(name: str) -> str:
-    """A Hub id as it is, of a local folder the name: where files lie here concerns nobody."""
-    folder = expanded(name)
-    return folder.resolve().name if folder.is_dir() else name
-
-
-def _hash_images(rows: Dataset) -> str:
-    tables = rows.with_format("arrow").iter(ROWS_PER_GROUP)
-    return hash_tables(tables, ("label",))
-
-
-def _told(pinned: Pinned, *chosen: str | None) -> str:
-    return f"{pinned.id}@{pinned.commit} ({', '.join(filter(None, chosen))})"
-
-
-def _column(rows: Dataset, name: str) -> pa.ChunkedArray:
-    """A column of rows that need not fit into memory."""
-    return rows.select_columns(name).with_format("arrow")[:].column(name)
 
 
 def _counts(difficulty: NDArray[np.float32]) -> dict[str, Any]:

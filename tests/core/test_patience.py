@@ -6,13 +6,13 @@ from published import REPO, export
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.patience import persist
-from ddgs_hub.hub import list_versions, publish_dataset
+from ddgs_hub.hub import list_versions, publish
 
 
 def test_nobody_there(free_port, tmp_path, pauses):
     api = HfApi(endpoint=f"http://127.0.0.1:{free_port}", token="hf_alice")
     with pytest.raises(InputError, match=rf"did not serve {REPO} 6 times, .*Connection refused"):
-        publish_dataset(export(tmp_path), REPO, api=api)
+        publish(export(tmp_path), REPO, api=api)
     assert pauses[-5:] == [1, 2, 4, 8, 16]
 
 
@@ -35,7 +35,7 @@ def test_refusals_are_not_tried_again(hub, tmp_path, pauses, status, message):
     hub.add_user("alice", "hf_alice", orgs=["acme"])
     fault = hub.fail("POST /api/datasets/.*/commit/", status=status, times=None)
     with pytest.raises(InputError, match=message):
-        publish_dataset(export(tmp_path), REPO, api=HfApi(endpoint=hub.url, token="hf_alice"))
+        publish(export(tmp_path), REPO, api=HfApi(endpoint=hub.url, token="hf_alice"))
     assert (fault.met, pauses) == (1, [])
 
 
@@ -43,7 +43,7 @@ def test_others_who_do_not_stop_writing(hub, tmp_path, pauses):
     hub.add_user("alice", "hf_alice", orgs=["acme"])
     hub.fail("POST /api/datasets/.*/commit/", status=412, times=None)
     with pytest.raises(InputError, match=f"{REPO} was changed by others 20 times meanwhile"):
-        publish_dataset(export(tmp_path), REPO, api=HfApi(endpoint=hub.url, token="hf_alice"))
+        publish(export(tmp_path), REPO, api=HfApi(endpoint=hub.url, token="hf_alice"))
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), RuntimeError("ours"), KeyError("ours")])

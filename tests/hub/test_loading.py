@@ -20,7 +20,7 @@ import ddgs_hub
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import undecoded, write_rows
 from ddgs_hub.evaluation import Protocol
-from ddgs_hub.hub import publish_dataset
+from ddgs_hub.hub import publish
 
 EVALUATE = {"network": "convnet", "width": 4, "image_size": 8, "epochs": 2}
 POOL = "pool/train-00000-of-00001.parquet"
@@ -91,7 +91,7 @@ def two_versions(hub: HubServer, api: HfApi, tmp_path: Path) -> dict[str, str]:
     """Version → its commit. On top of the second one is a commit by somebody else, with a configuration `pool`."""
     for seeds in ((1, 2, 3, 4), (1, 2, 3, 5)):
         tell(export(tmp_path, seeds))
-        publish_dataset(tmp_path, REPO, api=api)
+        publish(tmp_path, REPO, api=api)
     repository = the_repository(hub)
     buffer = io.BytesIO()
     pq.write_table(make_rows(1, 2, 3, 4, 5, 6).data.table, buffer)
@@ -202,7 +202,7 @@ def test_token_and_endpoint(hub: HubServer, two_versions: dict[str, str], free_p
 
 def test_mistakes_and_repositories_of_others(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
     tell(export(tmp_path), recipe={"evaluate": {"image_size": 8, "mixup": 1}})
-    publish_dataset(tmp_path, REPO, api=api)
+    publish(tmp_path, REPO, api=api)
     rows = the_repository(hub).read("data/train-00000-of-00001.parquet")
     for name, text in (("list", "[1]"), ("words", "made by hand"), ("other", '{"recipe": "flour", "published": 1}')):
         files = {"data/train-0.parquet": rows, "provenance.json": text.encode()}

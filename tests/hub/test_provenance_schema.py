@@ -31,10 +31,10 @@ def test_what_ours_tells(tmp_path: Path) -> None:
     }
     told = read(tmp_path, json.dumps(values))
     assert told.content is not None
-    assert told.content.told() == CONTENT
+    assert told.content.to_dict() == CONTENT
     assert told.published.changes == "a\N{REPLACEMENT CHARACTER}[2Jb c"
-    assert told.row_files == "data/validation-*.parquet"
-    assert Provenance().row_files == "data/train-*.parquet"
+    assert told.row_pattern == "data/validation-*.parquet"
+    assert Provenance().row_pattern == "data/train-*.parquet"
     # To be compared with ours, all is kept.
     assert provenance_values(tmp_path / "provenance.json", WHERE) == values
 

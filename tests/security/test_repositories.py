@@ -20,7 +20,7 @@ from hub_datasets import encoded
 from hub_server import HubServer
 
 from ddgs_hub.core.text import printable
-from ddgs_hub.hub import DatasetCard, describe_rows, export_dataset, hash_weights
+from ddgs_hub.hub import DistilledCard, describe_rows, export_dataset, hash_weights
 from ddgs_hub.recipe import Recipe, parse_recipe, recipe_to_dict
 
 TOKEN = "hf_" + "Canary" * 6
@@ -142,7 +142,7 @@ def folders(parent: Path) -> dict[str, Path]:
     values: Recipe = parse_recipe(RECIPE)
     rows = make_rows(4)
     provenance = {"recipe": recipe_to_dict(values), "content": {**CONTENT, **describe_rows(rows)}}
-    export_dataset(rows, parent / "set", DatasetCard(recipe=values), provenance=provenance, figures={})
+    export_dataset(rows, parent / "set", DistilledCard(recipe=values), provenance=provenance, figures={})
     for kind, name in (("dit", "adapter.safetensors"), ("scorer", "model.safetensors")):
         (parent / kind).mkdir()
         (parent / kind / name).write_bytes(b"weights")

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.evaluate import Evaluation
 from ddgs_hub.original.spool import STATE_FILE, Spool
-from ddgs_hub.recipe import Protocol, load_recipe
-from ddgs_hub.stages import repository as report
+from ddgs_hub.recipe import load_recipe
+from ddgs_hub.recipe.protocol import Protocol
+from ddgs_hub.stages.compare import evaluated_before, read_table
+from ddgs_hub.stages.figures import read_selections
 from ddgs_hub.stages.finetune import describe_dit
 from ddgs_hub.stages.run import Run
 
@@ -34,25 +37,25 @@ def test_a_run_says_that_its_files_are_damaged(tmp_path: Path, text: str) -> Non
 def test_results_and_selections_that_are_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(InputError, match=r"results\.json cannot be used"):
-        report.read_table(tmp_path)
+        read_table(tmp_path)
     (tmp_path / "selections.json").write_text(text)
     with pytest.raises(InputError, match=r"selections\.json cannot be used"):
-        report.read_selections(tmp_path)
+        read_selections(tmp_path)
     (tmp_path / "losses.json").write_text(text)
     with pytest.raises(InputError, match=r"losses\.json cannot be used"):
-        describe_dit(load_recipe("digits"), tmp_path, tmp_path, tmp_path, command="")
+        describe_dit(load_recipe("digits"), Dataset.from_dict({}), tmp_path, tmp_path, command="")
 
 
 def test_files_that_are_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"results\.json cannot be read"):
-        report.read_table(tmp_path)
+        read_table(tmp_path)
 
 
 @pytest.mark.parametrize("text", [*DAMAGED, '{"rows_fingerprint": "0", "ipc": "ten"}'])
 def test_an_evaluation_that_is_damaged_is_made_again(tmp_path: Path, text: str) -> None:
     path = tmp_path / "0-random.json"
     path.write_text(text)
-    assert report.evaluated_before(path, "0") is None
+    assert evaluated_before(path, "0") is None
     result = Evaluation(
         protocol=Protocol(),
         ipc=1,
@@ -65,8 +68,8 @@ def test_an_evaluation_that_is_damaged_is_made_again(tmp_path: Path, text: str) 
         accuracies=[[50.0, 25.0]],
     )
     path.write_text(json.dumps({"rows_fingerprint": "0", **result.to_dict()}))
-    assert report.evaluated_before(path, "0") == result
-    assert report.evaluated_before(path, "1") is None
+    assert evaluated_before(path, "0") == result
+    assert evaluated_before(path, "1") is None
 
 
 @pytest.mark.parametrize("text", DAMAGED)

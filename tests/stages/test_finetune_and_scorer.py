@@ -20,7 +20,7 @@ from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.hub import hash_weights, license_of
 from ddgs_hub.recipe import load_recipe
-from ddgs_hub.stages.finetune import command_line, run_command
+from ddgs_hub.stages.commands import command_line, run_command
 from ddgs_hub.stages.provenance import model_identity
 
 TOKEN = "hf_" + "Alice0" * 6
@@ -262,8 +262,8 @@ def test_offline_the_license_is_that_of_the_base_by_name(tmp_path, monkeypatch):
 
 
 def test_a_command_line_tells_no_folders():
-    options = ("--recipe", "/home/somebody/mine.yaml", "--output", "out")
-    line = command_line("finetune", *options, values=["model.base=a b", "codec.encoder=./some/where"], seed=3)
+    options = [("--recipe", "/home/somebody/mine.yaml"), ("--output", "out")]
+    line = command_line("finetune", options=options, values=["model.base=a b", "codec.encoder=./some/where"], seed=3)
     changed = "--set 'model.base=a b' --set codec.encoder=where"
     assert line == f"ddgs-hub finetune --recipe mine.yaml --output out --seed 3 {changed}"
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from ddgs_hub.recipe import load_recipe
-from ddgs_hub.stages import original as stages
-from ddgs_hub.stages import score as scoring
+from ddgs_hub.stages.finetune import make_dit
+from ddgs_hub.stages.pool import make_pool
+from ddgs_hub.stages.score import score_source
+from ddgs_hub.stages.score_request import ScoreRequest
 
 KILLS = 10
 SETTINGS = ["finetune.epochs=1", "finetune.save_every=4", "pool.num_steps=20", "pool.batch_size=4"]
 # Children are forked from a process that has imported everything, so that little of a run is its start.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["ddgs_hub.stages.score", "ddgs_hub.stages.original", "ddgs_hub.diffusion", "ddgs_hub.difficulty"]
-)
+CONTEXT.set_forkserver_preload(["ddgs_hub.stages.run", "ddgs_hub.diffusion", "ddgs_hub.difficulty"])
 
 
 def start(stage: Callable[..., object], arguments: tuple, settings: dict) -> multiprocessing.process.BaseProcess:
@@ -36,21 +36,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 def unbroken(digits_folder: Path, timm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The outputs of unbroken runs: `dit`, `pool` and `scored`."""
     folder, recipe = tmp_path_factory.mktemp("unbroken"), load_recipe("digits", SETTINGS)
-    stages.make_dit(recipe, digits_folder, "digits", folder / "dit")
-    stages.make_pool(recipe, "digits", folder / "pool", per_class=6)
-    request = scoring.ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
-    scoring.score_source(request, folder / "scored")
+    make_dit(recipe, digits_folder, "digits", folder / "dit")
+    make_pool(recipe, "digits", folder / "pool", per_class=6)
+    request = ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
+    score_source(request, folder / "scored")
     return folder
 
 
 @pytest.mark.parametrize("name", ["dit", "pool", "scored"])
 def test_ten_kills_change_nothing(name, unbroken, digits_folder, timm_folder, tmp_path):
     recipe, output = load_recipe("digits", SETTINGS), tmp_path / name
-    request = scoring.ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
+    request = ScoreRequest(source=str(digits_folder), scorer=str(timm_folder), batch_size=16)
     stage, arguments, settings = {
-        "dit": (stages.make_dit, (recipe, digits_folder, "digits", output), {}),
-        "pool": (stages.make_pool, (recipe, "digits", output), {"per_class": 6}),
-        "scored": (scoring.score_source, (request, output), {}),
+        "dit": (make_dit, (recipe, digits_folder, "digits", output), {}),
+        "pool": (make_pool, (recipe, "digits", output), {"per_class": 6}),
+        "scored": (score_source, (request, output), {}),
     }[name]
     began = time.monotonic()
     whole = start(stage, arguments, settings)

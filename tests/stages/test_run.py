@@ -15,7 +15,7 @@ from huggingface_hub import HfApi, constants
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
-from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish, publish_dataset
+from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.stages.run import Run
 
@@ -100,7 +100,7 @@ def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub,
     assert content["num_rows"] == 30
     hub.add_user("alice", "hf_alice")
     api = HfApi(endpoint=hub.url, token="hf_alice")
-    assert publish_dataset(folder, "alice/digits", api=api).version == "v1.0.0"
+    assert publish(folder, "alice/digits", api=api).version == "v1.0.0"
     for name in ("dit", "scorer"):
         values = json.loads((folder / name / "provenance.json").read_text())
         assert (values["kind"], values["content"]["weights"]) == (name, content[name])

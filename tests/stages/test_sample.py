@@ -5,9 +5,11 @@ import os
 import re
 
 import pytest
-from datasets import Image
+from clients import environment, run
+from datasets import Dataset, Features, Image, Value
 from huggingface_hub import snapshot_download
 from published import (
+    FEATURES,
     REPO,
     TOKEN,
     configs,
@@ -21,7 +23,7 @@ from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import split_revision
 from ddgs_hub.core.rows import read_rows, write_rows
-from ddgs_hub.hub import describe_rows, publish_dataset
+from ddgs_hub.hub import describe_rows, publish
 from ddgs_hub.recipe import changed_keys
 
 SHARD = "train-00000-of-00001.parquet"
@@ -68,7 +70,7 @@ def shard(folder):
 
 
 def test_the_published_pool_gives_the_runs_own_rows(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     pinned = {"id": REPO, "commit": the_repository(hub).tags["v1.0.0"]}
     calls = [
         ["--pool", f"{REPO}@v1.0.0"],
@@ -104,7 +106,7 @@ def test_the_commands(hub, pooled, tmp_path):
 
 
 def test_a_scored_dataset_as_original_is_read_without_its_images(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     big = make_rows(*range(200, 220)).remove_columns(["image", "seed"])
     noise = [{"bytes": os.urandom(200_000), "path": None} for _ in range(20)]
     write_rows(big.add_column("image", noise, feature=Image()), tmp_path / "scored")
@@ -121,7 +123,7 @@ def test_a_scored_dataset_as_original_is_read_without_its_images(hub, api, poole
 
 
 def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     home, offline = tmp_path / "home", {"HF_HUB_OFFLINE": "1"}
     calls = [["--pool", f"{REPO}@v1.0.0"], ["--pool", REPO]]
     for (code, _, err, _), call in zip(sample(hub, tmp_path, *calls, home=home, env=offline), calls, strict=True):
@@ -146,8 +148,8 @@ def test_offline_it_is_sampled_from_the_cache(hub, api, pooled, tmp_path):
 
 
 def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
-    publish_dataset(export(tmp_path / "alone"), REPO, api=api)
-    publish_dataset(pooled, "acme/pooled", pool=True, api=api)
+    publish(export(tmp_path / "alone"), REPO, api=api)
+    publish(pooled, "acme/pooled", pool=True, api=api)
     hub.set_private(hub.repository("dataset", "acme/pooled"), True)
     hub.add_repository("dataset", "acme/half", {f"pool/{SHARD}": shard(pooled / "pool")})
     hub.add_repository("dataset", "acme/words", {"data.csv": b"a,b\n1,2\n"})
@@ -181,12 +183,12 @@ def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
 
 
 def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     commit_of, other = the_repository(hub).tags["v1.0.0"], "acme/tiny-ddgs-ipc5"
     ((code, out, err, folder),) = sample(hub, tmp_path / "out", ["--pool", REPO, "--ipc", "5", "--weight", "0.25"])
     assert (code, out.splitlines()[-1]) == (0, f"to publish: {folder}/hub/tiny-ddgs-ipc5, with its card"), err
     assert shard(folder / "hub/tiny-ddgs-ipc5") == shard(folder)
-    made = publish_dataset(folder, other, api=api)
+    made = publish(folder, other, api=api)
     assert made.version == "v1.0.0"
     told, theirs = provenance(hub.repository("dataset", other)), provenance(the_repository(hub))
     assert told["content"] == {**theirs["content"], **describe_rows(read_rows(folder))}
@@ -203,15 +205,15 @@ def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
     ((code, _, err, again),) = sample(hub, tmp_path / "again", command.split())
     assert shard(again) == shard(folder), err
     # As the next version of the set whose pool it is, it is one with other rows, and the pool stays.
-    made = publish_dataset(folder, REPO, api=api)
+    made = publish(folder, REPO, api=api)
     assert (made.version, made.changes) == ("v1.1.0", "new rows from the same pool")
     assert configs(the_repository(hub)) == ["default", "original", "pool"]
     with pytest.raises(InputError, match="is in no run folder with a pool/: publish it from its run"):
-        publish_dataset(folder, REPO, pool=True, api=api)
+        publish(folder, REPO, pool=True, api=api)
 
 
 def test_no_repository_where_it_is_not_told_what_made_the_pool(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     files = {name: the_repository(hub).read(name) for name in (f"pool/{SHARD}", f"original/{SHARD}")}
     told = provenance(the_repository(hub))
     unknown = {**told, "recipe": {**told["recipe"], "of_tomorrow": 1}}
@@ -228,7 +230,7 @@ def test_no_repository_where_it_is_not_told_what_made_the_pool(hub, api, pooled,
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "during"}, {"drop": "before"}], ids=str)
 def test_a_hub_that_stumbles(hub, api, pooled, tmp_path, fault):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     planned = [hub.fail(f"(GET|HEAD) .*{part}", **fault) for part in ("/revision/v1.0.0", "/tree/", "/resolve/.*pool")]
     ((code, _, err, folder),) = sample(hub, tmp_path / "out", ["--pool", f"{REPO}@v1.0.0"])
     assert code == 0, err
@@ -248,3 +250,36 @@ def test_split_revision(spec, expected):
 def test_what_is_no_published_dataset(spec):
     with pytest.raises(InputError, match="is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION"):
         split_revision(spec)
+
+
+# Memory
+
+PEAK = """
+import sys
+import pyarrow as pa
+from pathlib import Path
+from ddgs_hub.recipe import SampleSettings
+from ddgs_hub.stages.sample import make_distilled
+
+folder = Path(sys.argv[1])
+make_distilled(SampleSettings(ipc=2), folder / "pool", folder / "original", folder / "out", mark_pool=True)
+print(pa.default_memory_pool().max_memory())
+"""
+
+
+def test_memory_does_not_grow_with_the_images_of_the_pool(tmp_path):
+    features = Features({**FEATURES, "pool_index": Value("int64")})
+    original = make_rows(*range(200, 220)).remove_columns("seed")
+    peaks = []
+    for count in (600, 2400):
+        image = {"bytes": os.urandom(50_000), "path": None}  # nothing is decoded
+        columns = {"image": [image] * count, "label": [k % 2 for k in range(count)], "seed": list(range(count))}
+        columns |= {"difficulty": [k / count for k in range(count)], "pool_index": [k // 2 for k in range(count)]}
+        folder = tmp_path / str(count)
+        write_rows(Dataset.from_dict(columns, features=features), folder / "pool")
+        write_rows(original, folder / "original")
+        done = run(["-c", PEAK, str(folder)], env=environment())
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) / 1e6)
+        assert sum(read_rows(folder / "pool")["selected"]) == 4
+    assert peaks[1] < peaks[0] + 20, peaks  # MB, for 120 MB of images instead of 30 MB

@@ -1,1 +1,34 @@
-"""."""
+"""Cards: what is published says what it is, how it was made, and how it is loaded.
+
+A card is a dataclass. `render_card` makes the text of a README.md of it, by a template of `model_cards/`; `merge_cards`
+keeps what people wrote into the one on the Hub. Nothing but templates is read here, and nothing is written.
+"""
+
+from ddgs_hub.hub.cards.card import OWNER, Card
+from ddgs_hub.hub.cards.distilled import ClassSelection, DistilledCard, PublishedPool
+from ddgs_hub.hub.cards.dit import DiTCard
+from ddgs_hub.hub.cards.merging import merge_cards
+from ddgs_hub.hub.cards.pool import ConfigFiles, pool_section, render_pool_section, with_pool, with_pool_section
+from ddgs_hub.hub.cards.rendering import HAND_WRITTEN, render_card, with_repository
+from ddgs_hub.hub.cards.scored import ScoredCard
+from ddgs_hub.hub.cards.scorer import ScorerCard
+
+__all__ = [
+    "HAND_WRITTEN",
+    "OWNER",
+    "Card",
+    "ClassSelection",
+    "ConfigFiles",
+    "DiTCard",
+    "DistilledCard",
+    "PublishedPool",
+    "ScoredCard",
+    "ScorerCard",
+    "merge_cards",
+    "pool_section",
+    "render_card",
+    "render_pool_section",
+    "with_pool",
+    "with_pool_section",
+    "with_repository",
+]

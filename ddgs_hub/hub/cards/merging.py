@@ -1,27 +1,19 @@
 """The card that is published: what was generated, with what people wrote into the one that is there."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import yaml
-from huggingface_hub.utils import yaml_dump
+from ddgs_hub.core.front_matter import join_card, split_card
+from ddgs_hub.hub.cards.rendering import HAND_WRITTEN
+from ddgs_hub.hub.layout import DEFAULT
 
-from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.text import one_line
-from ddgs_hub.hub.cards.cards import HAND_WRITTEN
-
-DEFAULT = "default"  # the configuration that is always ours
 # A later card that lacks one of these means it so: the old value was generated, too.
 GENERATED = (
     *("license", "pretty_name", "size_categories", "task_categories", "source_datasets"),
     *("base_model", "base_model_relation", "datasets", "library_name", "pipeline_tag"),
 )
-MOST_OF_A_CARD = 2**23  # bytes; the names of ImageNet-21k's classes take a million for each configuration
-MOST_VALUES = 1_000_000  # of a front matter, each counted as often as it is referred to
-DEEPEST = 50  # levels of a front matter; `dataset_info` has six
 MARK = re.compile(rf"^{re.escape(HAND_WRITTEN)}$", re.MULTILINE)  # a line, which no value of a card is
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, and bounds its own depth
 LICENSE_DETAILS = ("license_name", "license_link")  # somebody's, as long as the license is the same
 
 
@@ -57,45 +49,8 @@ def merge_cards(generated: str, existing: str, dropped: Collection[str] = ()) ->
             merged[key] = values if key == "configs" or len(values) > 1 else metadata.get(key, values)
     body, *tail = MARK.split(text, maxsplit=1)
     hand_written = MARK.split(old_text, maxsplit=1)[-1].strip() or "".join(tail).strip()
-    front_matter = yaml_dump(merged, sort_keys=False).strip()
     below = f"\n{hand_written}\n" if hand_written else ""
-    return f"---\n{front_matter}\n---\n\n{body.strip()}\n\n{HAND_WRITTEN}\n{below}"
-
-
-def split_card(card: str, name: str) -> tuple[dict[str, Any], str]:
-    """Front matter and text of a card; `name` says in an error which card it is.
-
-    Raises:
-        InputError: the card is too large, or its front matter is no YAML mapping of texts to values.
-    """
-    if len(card) > MOST_OF_A_CARD:
-        raise InputError(f"{name} is larger than {MOST_OF_A_CARD // 2**20} MB: shorten it there first")
-    card = card.replace("\r\n", "\n").removeprefix("\ufeff")
-    match = re.match(r"---[ \t]*\n(.*?)^---[ \t]*$\n?", card, re.DOTALL | re.MULTILINE)
-    if match is None:
-        return {}, card
-    try:
-        metadata = yaml.load(match[1], LOADER) or {}
-    except Exception as error:  # of dates, numbers and tags that are none, PyYAML raises whatever Python raises
-        raise InputError(
-            f"the front matter of {name} is not valid YAML ({one_line(error, 300)}): mend it there first"
-        ) from error
-    if not isinstance(metadata, dict):
-        raise InputError(f"the front matter of {name} is no mapping: mend it there first")
-    if not all(isinstance(key, str) for key in metadata):
-        raise InputError(f"the front matter of {name} has a key that is no text: quote it there first")
-    for count, depth in enumerate(_depths(metadata)):
-        if count > MOST_VALUES or depth > DEEPEST:
-            raise InputError(f"the front matter of {name} is too large, or nested too deeply: mend it there first")
-    return metadata, card[match.end() :]
-
-
-def _depths(value: Any, depth: int = 0) -> Iterator[int]:
-    """The depth of each value, as often as aliases refer to it: a few lines can stand for billions of values."""
-    yield depth
-    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for part in parts:
-        yield from _depths(part, depth + 1)
+    return join_card(merged, f"\n{body.strip()}\n\n{HAND_WRITTEN}\n{below}")
 
 
 def _tags(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:

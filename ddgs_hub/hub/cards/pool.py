@@ -8,11 +8,11 @@ from datasets import DatasetInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
-from ddgs_hub.hub.cards.cards import configuration
-from ddgs_hub.hub.cards.merging import split_card
-from ddgs_hub.hub.pools import ORIGINAL, POOL
+from ddgs_hub.core.front_matter import join_card, split_card
+from ddgs_hub.hub.cards.metadata import configuration
+from ddgs_hub.hub.cards.rendering import render_template
+from ddgs_hub.hub.layout import POOL_CONFIGS
 
-POOL_CONFIGS = (ORIGINAL, POOL)  # configurations, and the folders of their files
 # The section stands before this heading; in a card without a pool there is nothing.
 _PLACE = re.compile(r"(^## The pool\n.*?)?(?=^## How it was made\n)", re.DOTALL | re.MULTILINE)
 
@@ -29,9 +29,14 @@ def with_pool(card: str, files: Mapping[str, ConfigFiles], section: str) -> str:
     metadata, text = split_card(card, "the generated card")
     data = DatasetCardData(**metadata)
     others = [entry for entry in data["configs"] if entry["config_name"] not in POOL_CONFIGS]
-    data["configs"] = others + [configuration(name, name, files[name].rows_sha256) for name in POOL_CONFIGS]
+    data["configs"] = others + [configuration(name, f"sha256:{files[name].rows_sha256}") for name in POOL_CONFIGS]
     DatasetInfosDict({name: files[name].info for name in POOL_CONFIGS}).to_dataset_card_data(data)
-    return f"---\n{data.to_yaml()}\n---\n{with_pool_section(text, section)}"
+    return join_card(data.to_dict(), with_pool_section(text, section))
+
+
+def render_pool_section(repo_id: str, *, per_class: int, ipc: int) -> str:
+    """What a card says of the pool of `per_class` images a class; its example samples `ipc` of them."""
+    return render_template("pool_section.md.jinja", repo_id=repo_id, per_class=per_class, ipc=ipc)
 
 
 def with_pool_section(card: str, section: str) -> str:
@@ -41,5 +46,5 @@ def with_pool_section(card: str, section: str) -> str:
 
 def pool_section(card: str) -> str:
     """The section of a card on the pool; empty where there is none."""
-    found = _PLACE.search(card)
-    return found[1] or "" if found else ""
+    match = _PLACE.search(card)
+    return match[1] or "" if match else ""

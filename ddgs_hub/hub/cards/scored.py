@@ -1,24 +1,18 @@
-"""The card of a scored original as data; see `cards`."""
+"""The card of a scored original."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from datasets import DatasetInfo, Image
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
 from ddgs_hub.core.text import one_line
-from ddgs_hub.hub.cards.cards import (
-    CITATION,
-    HAND_WRITTEN,
-    OWNER,
-    OWNER_NOTE,
-    VERSION,
-    column_types,
-    render_template,
-    size_category,
-)
+from ddgs_hub.hub.cards.card import Card
+from ddgs_hub.hub.cards.metadata import column_types, configuration, size_category
+from ddgs_hub.hub.layout import DEFAULT
 from ddgs_hub.original.sources import BUILT_IN
 from ddgs_hub.original.subsets import SUBSETS
 
@@ -26,8 +20,10 @@ IMAGENET_TERMS = "https://image-net.org/download"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredCard:
+class ScoredCard(Card):
     """What the card of a scored original says.
+
+    `write_scored` fills in what it finds in the rows: `info`, `rows_hash` and `figures`.
 
     Attributes:
         source: Hub id of the images, `digits`, or of a local folder the name.
@@ -42,12 +38,12 @@ class ScoredCard:
         scorer_commit: of a classifier of the Hub.
         folds: number of its models; more than one: it was cross-fitted.
         mean_difficulty: of all rows, 0 … 1.
-        info: features, sizes and number of rows of the split; `write_scored` fills it in from the rows.
-        rows_hash: by which the rows are known; `write_scored` fills it in.
-        figures: names of the pictures `figures/<name>.png`; `write_scored` fills them in.
-        command: the command line that makes the dataset again.
-        versions: library → version.
+        info: features, sizes and number of rows of the split.
+        rows_hash: by which the rows are known, see `hash_scored`.
+        figures: names of the pictures `figures/<name>.png`.
     """
+
+    template = "scored_dataset.md.jinja"
 
     source: str
     commit: str | None = None
@@ -64,8 +60,12 @@ class ScoredCard:
     info: DatasetInfo = field(default_factory=DatasetInfo)
     rows_hash: str = ""
     figures: Sequence[str] = ()
-    command: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def repository(self) -> str:
+        """A name for the repository, which publishing replaces."""
+        name = re.sub(r"[^\w.-]+", "-", self.subset or self.source.split("/")[-1])
+        return f"{name}-difficulty"
 
     @property
     def of(self) -> str:
@@ -73,12 +73,6 @@ class ScoredCard:
         if self.subset:
             return SUBSETS[self.subset].pretty_name
         return "scikit-learn's handwritten digits" if self.source == BUILT_IN else self.source.split("/")[-1]
-
-    @property
-    def repo_id(self) -> str:
-        """Of the repository, with a placeholder for the account, and a name that publishing replaces, too."""
-        name = re.sub(r"[^\w.-]+", "-", self.subset or self.source.split("/")[-1])
-        return f"{OWNER}/{name}-difficulty"
 
     @property
     def title(self) -> str:
@@ -95,40 +89,23 @@ class ScoredCard:
         """Rows of the split."""
         return self.info.splits[self.split].num_examples if self.info.splits else 0
 
+    def template_values(self) -> dict[str, Any]:
+        """The subset, the columns, and where ImageNet's terms are."""
+        subset = SUBSETS[self.subset] if self.subset else None
+        return {"subset": subset, "columns": column_types(self.info), "terms_page": IMAGENET_TERMS}
 
-def render_scored_card(card: ScoredCard) -> str:
-    """The whole text of a README.md: YAML front matter, then Markdown. The same card gives the same text."""
-    values = {
-        "card": card,
-        "columns": column_types(card.info),
-        "subset": SUBSETS[card.subset] if card.subset else None,
-        "terms_page": IMAGENET_TERMS,
-        "citation": CITATION,
-        "owner_note": OWNER_NOTE,
-        "pin": f'revision="{VERSION}"',
-        "hand_written": HAND_WRITTEN,
-    }
-    return render_template("scored_dataset.md.jinja", values, _metadata(card))
-
-
-def _metadata(card: ScoredCard) -> DatasetCardData:
-    metadata = DatasetCardData(
-        license="other" if card.imagenet else card.license and one_line(card.license),
-        pretty_name=one_line(card.title),
-        size_categories=[size_category(card.num_rows)],
-        task_categories=["image-classification"],
-        source_datasets=[card.source] if card.commit else None,
-        tags=["dataset-distillation", "ddgs", "difficulty"],
-        configs=[
-            {
-                "config_name": "default",
-                "data_files": [{"split": card.split, "path": f"data/{card.split}-*.parquet"}],
-                # A mark of the rows, for load_dataset's cache of a local folder: see `DatasetCard`.
-                "description": f"rows {card.rows_hash}",
-            }
-        ],
-    )
-    if card.imagenet:
-        metadata["license_name"], metadata["license_link"] = "imagenet", IMAGENET_TERMS
-    DatasetInfosDict({"default": card.info}).to_dataset_card_data(metadata)
-    return metadata
+    def metadata(self) -> DatasetCardData:
+        """The front matter."""
+        metadata = DatasetCardData(
+            license="other" if self.imagenet else self.license and one_line(self.license),
+            pretty_name=one_line(self.title),
+            size_categories=[size_category(self.num_rows)],
+            task_categories=["image-classification"],
+            source_datasets=[self.source] if self.commit else None,
+            tags=["dataset-distillation", "ddgs", "difficulty"],
+            configs=[configuration(DEFAULT, self.rows_hash, self.split)],
+        )
+        if self.imagenet:
+            metadata["license_name"], metadata["license_link"] = "imagenet", IMAGENET_TERMS
+        DatasetInfosDict({DEFAULT: self.info}).to_dataset_card_data(metadata)
+        return metadata

@@ -10,22 +10,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetInfo, Features, SplitDict, SplitInfo
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
+from ddgs_hub.core.file_names import ADAPTER_FILE, PIPELINE_INDEX
 from ddgs_hub.core.folders import staged_folder
-from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import row_files, write_rows
-from ddgs_hub.hub.cards.cards import DatasetCard, ModelCard, ScorerCard, public_name, render_card
-
-CARD = "README.md"
-PROVENANCE = "provenance.json"
+from ddgs_hub.hub.cards import DistilledCard, DiTCard, ScorerCard, render_card
+from ddgs_hub.hub.layout import CARD, PROVENANCE, figure_path, public_values
 
 
 def export_dataset(
     rows: Dataset,
     folder: str | Path,
-    card: DatasetCard,
+    card: DistilledCard,
     *,
     provenance: Mapping[str, Any],
     figures: Mapping[str, Path],
@@ -59,10 +55,16 @@ def export_dataset(
         )
         write_text(partial / CARD, render_card(card))
         write_provenance(partial, provenance)
-        for name, picture in figures.items():
-            (partial / "figures").mkdir(exist_ok=True)
-            shutil.copyfile(picture, partial / "figures" / f"{name}.png")
+        copy_figures(figures, partial)
     return folder
+
+
+def copy_figures(figures: Mapping[str, Path], folder: Path) -> None:
+    """Copies pictures, by the names that a card calls them by, into the folder of a repository."""
+    for name, picture in figures.items():
+        path = folder / figure_path(name)
+        path.parent.mkdir(exist_ok=True)
+        shutil.copyfile(picture, path)
 
 
 def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
@@ -71,36 +73,18 @@ def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
     write_text(folder / PROVENANCE, text)
 
 
-def write_model_card(folder: str | Path, card: ModelCard | ScorerCard) -> Path:
+def write_model_card(folder: str | Path, card: DiTCard | ScorerCard) -> Path:
     """Writes the card of a model into the folder that holds it; a DiT's as pipeline, adapter or both is seen there.
 
     Returns:
         The card's path.
     """
     folder = Path(folder)
-    if isinstance(card, ModelCard):
-        pipeline, adapter = ((folder / name).is_file() for name in ("model_index.json", "adapter.safetensors"))
+    if isinstance(card, DiTCard):
+        pipeline, adapter = ((folder / name).is_file() for name in (PIPELINE_INDEX, ADAPTER_FILE))
         card = replace(card, pipeline=pipeline, adapter=adapter)
     write_text(folder / CARD, render_card(card))
     return folder / CARD
-
-
-def hub_id(name: str | None) -> str | None:
-    """`name` where it can be a Hub id (`owner/name`); None where it is a local path, something built in, or nothing."""
-    if name is None or "/" not in name or expanded(name).exists():
-        return None
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return None
-    return name
-
-
-def public_values(values: Any) -> Any:
-    """JSON values in which of each local path only the last part is left: where files lie here concerns nobody."""
-    if isinstance(values, Mapping):
-        return {key: public_values(value) for key, value in values.items()}
-    return public_name(values) if isinstance(values, str) else values
 
 
 def measure_files(paths: Sequence[Path], split: str = "train") -> DatasetInfo:

@@ -11,12 +11,13 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.rows import ROWS_PER_GROUP, read_tables
+from ddgs_hub.hub.layout import DEFAULT, parquet_pattern
 
-CONTENT = "content"  # the key of `provenance.json`
 ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
 SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty")
-WEIGHTS = ("adapter.safetensors", "fold-*/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
+WEIGHTS = (ADAPTER_FILE, "fold-*/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
 POOL_COLUMNS = ("label", "seed")  # what scoring and sampling add to a pool does not make it another one
 
 
@@ -59,7 +60,9 @@ def hash_scored(folder: str | Path) -> str:
     Raises:
         InputError: the folder has no rows, or they cannot be read.
     """
-    splits = sorted({path.name.rsplit("-of-", 1)[0].rsplit("-", 1)[0] for path in Path(folder).glob("data/*.parquet")})
+    splits = sorted(
+        {path.name.rsplit("-of-", 1)[0].rsplit("-", 1)[0] for path in Path(folder).glob(parquet_pattern(DEFAULT))}
+    )
     if len(splits) != 1:
         raise InputError(f"{folder} has not one split in its data/ ({', '.join(splits) or 'none'}): score it again")
     return hash_tables(read_tables(folder, splits[0])[1], SCORED_COLUMNS)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE, CONFIG_FILE, FOLDS_FILE, PIPELINE_INDEX, WEIGHTS_FILE
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.text import quoted
 from ddgs_hub.hub.folders.hashes import describe_rows, hash_scored, hash_weights
+from ddgs_hub.hub.layout import DATA, DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, figure_path, parquet_pattern
 from ddgs_hub.hub.provenance import Provenance
-
-KIND = "kind"  # the key of `provenance.json` that names one of `KINDS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,8 @@ def kind_of(provenance: Provenance, where: str) -> Kind:
 
 
 GENERATED = ("image", "label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
-PICTURES, ROWS = "figures/*.png", "data/*.parquet"
+PICTURES, ROWS = figure_path("*"), parquet_pattern(DEFAULT)
+OF_A_CLASSIFIER = (CONFIG_FILE, WEIGHTS_FILE)
 
 
 def _hash_train_rows(folder: Path) -> str:
@@ -73,11 +74,11 @@ DISTILLED = Kind(
     called="distilled set",
     repo_type="dataset",
     made_of={"pool": "pool", "dit": "DiT", "scorer": "scorer"},
-    files=(ROWS, PICTURES, "pool/*.parquet", "original/*.parquet"),
+    files=(ROWS, PICTURES, *map(parquet_pattern, POOL_CONFIGS)),
     columns={
-        "data": GENERATED,
-        "pool": (*GENERATED, "selected"),
-        "original": ("label", "source_index", "difficulty"),
+        DATA: GENERATED,
+        POOL: (*GENERATED, "selected"),
+        ORIGINAL: ("label", "source_index", "difficulty"),
     },
     identity="rows",
     identify=_hash_train_rows,
@@ -89,7 +90,7 @@ SCORED = Kind(
     repo_type="dataset",
     made_of={"source": "source", "scorer": "scorer"},
     files=(ROWS, PICTURES),
-    columns={"data": (*GENERATED, "source_index", "selected")},
+    columns={DATA: (*GENERATED, "source_index", "selected")},
     identity="rows",
     identify=hash_scored,
     other_rows="other scores of the same source",
@@ -100,7 +101,7 @@ DIT = Kind(
     repo_type="model",
     made_of={"weights": "DiT"},
     files=(
-        *("model_index.json", "classes.json", "adapter.safetensors", "scheduler/*.json"),
+        *(PIPELINE_INDEX, CLASSES_FILE, ADAPTER_FILE, "scheduler/*.json"),
         *(f"{part}/*.{suffix}" for part in ("transformer", "vae") for suffix in ("json", "safetensors")),
     ),
     columns={},
@@ -112,7 +113,7 @@ SCORER = Kind(
     called="scorer",
     repo_type="model",
     made_of={"weights": "scorer"},
-    files=("config.json", "model.safetensors", "folds.json", "fold-*/config.json", "fold-*/model.safetensors"),
+    files=(FOLDS_FILE, *OF_A_CLASSIFIER, *(f"fold-*/{name}" for name in OF_A_CLASSIFIER)),
     columns={},
     identity="weights",
     identify=hash_weights,

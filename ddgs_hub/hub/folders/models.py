@@ -12,20 +12,19 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import CLASSES_FILE, CONFIG_FILE, FOLDS_FILE, WEIGHTS_FILE
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
 from ddgs_hub.core.patience import page_of
 from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.tokens import given_token
-from ddgs_hub.hub.cards.cards import ModelCard, ScorerCard
-from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD, split_card
-from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE, write_model_card, write_provenance
+from ddgs_hub.hub.cards import DiTCard, ScorerCard
+from ddgs_hub.hub.folders.distilled import write_model_card, write_provenance
+from ddgs_hub.hub.layout import CARD, PROVENANCE
 from ddgs_hub.hub.provenance import License, Provenance, parse_provenance
 from ddgs_hub.recipe import parse_recipe
 
-ADAPTER = "adapter.safetensors"
-CLASSES = "classes.json"
-FOLDS = "folds.json"
 SAID = ("datasets", "steps", "command")  # what the card of a DiT says, beside its recipe and license
-AT_THE_TOP = ("config.json", "model.safetensors")  # of a scorer: one of its models, where timm looks for it
+AT_THE_TOP = (CONFIG_FILE, WEIGHTS_FILE)  # of a scorer: one of its models, where timm looks for it
 
 
 Names = Annotated[list[Name], Field(max_length=MOST_CLASSES)]
@@ -65,14 +64,14 @@ def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     Args:
         folder: with the pipeline, the adapter, and `classes.json`.
         provenance: beside what a `Kind` asks for: recipe, versions, base_model, license, datasets, steps and command,
-            as in `ModelCard`.
+            as in `DiTCard`.
     """
     folder = Path(folder)
     write_provenance(folder, provenance)
     write_model_card(folder, dit_card(parse_provenance(provenance, str(folder)), read_classes(folder)))
 
 
-def dit_card(provenance: Provenance, classes: Classes) -> ModelCard:
+def dit_card(provenance: Provenance, classes: Classes) -> DiTCard:
     """The card that follows from `provenance.json` and `classes.json` of a DiT.
 
     Raises:
@@ -84,7 +83,7 @@ def dit_card(provenance: Provenance, classes: Classes) -> ModelCard:
         if value is None:
             again = "remove it, and write it again"
             raise InputError(f"{PROVENANCE} of the DiT does not say all that a card says ('{name}'): {again}")
-    return ModelCard(
+    return DiTCard(
         recipe=recipe,
         name=f"{recipe.name}-ddgs-dit",
         base_model=provenance.base_model,
@@ -101,7 +100,7 @@ def read_classes(folder: Path) -> Classes:
     Raises:
         InputError: there is no such file, or it is damaged.
     """
-    return read_json(folder / CLASSES, Classes, str(folder / CLASSES))
+    return read_json(folder / CLASSES_FILE, Classes, str(folder / CLASSES_FILE))
 
 
 def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -112,7 +111,7 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
         provenance: beside what a `Kind` asks for: recipe, versions, datasets and command, as in `ScorerCard`.
     """
     folder = Path(folder)
-    folds = read_json(folder / FOLDS, Folds, str(folder / FOLDS))
+    folds = read_json(folder / FOLDS_FILE, Folds, str(folder / FOLDS_FILE))
     for name in AT_THE_TOP:
         shutil.copyfile(folder / "fold-0" / name, folder / name)
     write_provenance(folder, provenance)
@@ -139,7 +138,7 @@ def license_of(base: str, revision: str | None = None) -> dict[str, str]:
     try:
         file = Path(hf_hub_download(base, CARD, revision=revision, token=given_token()))
         card = read_bytes(file, CARD, MOST_OF_A_CARD)
-        metadata, _ = split_card(card.decode("utf-8"), f"the card of {base}")
+        metadata = read_front_matter(card.decode("utf-8"), f"the card of {base}")
         told = read_values(metadata, License, f"the license in the card of {base}")
     except (OSError, ValueError, HTTPError):  # there is none, the Hub cannot be reached, or it is no YAML
         return {"license": "other", "license_name": f"that of {base}", "license_link": page}

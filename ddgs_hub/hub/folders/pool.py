@@ -9,12 +9,11 @@ from datasets import Features
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import staged_folder
 from ddgs_hub.core.rows import parquet_path, read_tables, row_files, write_tables
-from ddgs_hub.hub.cards.cards import OWNER, render_pool_section
-from ddgs_hub.hub.cards.pool import ConfigFiles, with_pool
-from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE, measure_files, sha256_of
+from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
+from ddgs_hub.hub.folders.distilled import measure_files, sha256_of
 from ddgs_hub.hub.folders.hashes import hash_pool
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
-from ddgs_hub.hub.pools import ORIGINAL, POOL, config_files
+from ddgs_hub.hub.layout import CARD, DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import read_provenance
 
 SCORES = ("label", "source_index", "difficulty")  # of the original, no images: all that sampling needs, and whose it is
@@ -56,7 +55,7 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
     with staged_folder(output) as partial:
         shutil.copytree(repository, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(POOL, ORIGINAL))
         (partial / POOL).mkdir()
-        for path in sorted((run / POOL).glob("data/train-*.parquet")):
+        for path in sorted((run / POOL).glob(config_pattern(DEFAULT))):
             _link(path, partial / POOL / path.name)
         _write_scores(run / ORIGINAL, partial)
         _write_card(partial, f"{OWNER}/{repository.resolve().name}")

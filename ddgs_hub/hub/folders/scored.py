@@ -1,7 +1,6 @@
 """Writes what is published of a scored original: a folder that holds exactly the files of its repository."""
 
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 from datasets import Dataset
 
 from ddgs_hub.core.rows import row_files, write_rows
-from ddgs_hub.hub.cards.scored import ScoredCard, render_scored_card
-from ddgs_hub.hub.folders.distilled import CARD, measure_files, write_provenance, write_text
-from ddgs_hub.hub.folders.hashes import CONTENT, hash_scored
-from ddgs_hub.hub.folders.kinds import KIND, SCORED
+from ddgs_hub.hub.cards import ScoredCard, render_card
+from ddgs_hub.hub.folders.distilled import copy_figures, measure_files, write_provenance, write_text
+from ddgs_hub.hub.folders.hashes import hash_scored
+from ddgs_hub.hub.folders.kinds import SCORED
+from ddgs_hub.hub.layout import CARD, CONTENT, KIND
 
 IMAGENET = re.compile(r"imagenet(?!te)", re.IGNORECASE)  # and not ImageNette
 
@@ -61,7 +61,5 @@ def write_scored(
         "mean_difficulty": round(card.mean_difficulty, 6),
     }
     write_provenance(folder, {KIND: SCORED.name, **provenance, CONTENT: content})
-    for name, picture in figures.items():
-        (folder / "figures").mkdir(exist_ok=True)
-        shutil.copyfile(picture, folder / "figures" / f"{name}.png")
-    write_text(folder / CARD, render_scored_card(card))
+    copy_figures(figures, folder)
+    write_text(folder / CARD, render_card(card))

@@ -39,7 +39,7 @@ class RowList:
         Raises:
             InputError: it has none, or the Hub does not answer.
         """
-        pattern = snapshot.provenance.row_files
+        pattern = snapshot.provenance.row_pattern
         paths = [path for path in snapshot.hashes if fnmatchcase(path, pattern)]
         if not paths:
             raise InputError(

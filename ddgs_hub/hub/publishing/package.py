@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
 from ddgs_hub.core.schema import Json, read_bytes, read_json
-from ddgs_hub.hub.cards.cards import render_card, with_repository
-from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD, merge_cards, split_card
-from ddgs_hub.hub.cards.pool import POOL_CONFIGS, pool_section, with_pool_section
-from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE
+from ddgs_hub.hub.cards import merge_cards, pool_section, render_card, with_pool_section, with_repository
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, Kind, kind_of
-from ddgs_hub.hub.folders.models import ADAPTER, CLASSES, dit_card, read_classes
+from ddgs_hub.hub.folders.models import dit_card, read_classes
+from ddgs_hub.hub.layout import CARD, POOL_CONFIGS, PROVENANCE, PUBLISHED, is_pool_file
 from ddgs_hub.hub.provenance import Content, Provenance, parse_provenance
 from ddgs_hub.hub.publishing.gate import Hashes, check_files
-from ddgs_hub.hub.publishing.remote import PUBLISHED, Snapshot, Version, is_pool_file
+from ddgs_hub.hub.publishing.remote import Snapshot, Version
 
 AGAIN = "remove it, and write it again"
 
@@ -63,7 +63,7 @@ class Package:
         values = read_json(folder / PROVENANCE, Json, str(folder / PROVENANCE))
         told = parse_provenance(values, str(folder))
         kind = kind_of(told, f"{folder / PROVENANCE}")
-        content = told.content.told() if told.content else {}
+        content = told.content.to_dict() if told.content else {}
         if not kind.keys <= content.keys():
             raise InputError(f"{folder / PROVENANCE} does not say what the {kind.called} was made of: {AGAIN}")
         paths = sorted(path for pattern in kind.files for path in folder.glob(pattern) if path.is_file())
@@ -72,11 +72,11 @@ class Package:
         if kind.identify(folder) != content[kind.identity]:
             raise InputError(f"the {kind.identity} of {folder} are not those that its {PROVENANCE} tells of: {AGAIN}")
         card = read_bytes(folder / CARD, str(folder / CARD), MOST_OF_A_CARD).decode("utf-8", errors="replace")
-        split_card(card, f"{folder / CARD}")
+        read_front_matter(card, f"{folder / CARD}")
         if adapter:
-            if kind != DIT or not {ADAPTER, CLASSES} <= files.keys():
-                raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER} and {CLASSES} beside it")
-            files = {name: files[name] for name in (ADAPTER, CLASSES)}
+            if kind != DIT or not {ADAPTER_FILE, CLASSES_FILE} <= files.keys():
+                raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER_FILE} and {CLASSES_FILE} beside it")
+            files = {name: files[name] for name in (ADAPTER_FILE, CLASSES_FILE)}
             alone = replace(dit_card(told, read_classes(folder)), pipeline=False, adapter=True)
             card = render_card(alone)
         return cls(kind, repo_id, card, values, told, files, {name: hashes[name] for name in files})
@@ -109,7 +109,7 @@ class Package:
         # What somebody put among the files of a configuration that is ours now would be loaded with them.
         taken = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
         kept = {*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE}
-        return sorted((snapshot.own_files(self.provenance.row_files) | taken) - kept)
+        return sorted((snapshot.own_files(self.provenance.row_pattern) | taken) - kept)
 
     def changed(self, snapshot: Snapshot) -> list[str]:
         """Files whose content in a commit is not this one's, those that are to be removed among them."""
@@ -144,7 +144,7 @@ class Package:
             raise InputError(
                 f"{self.repo_id} holds a {there.called}, this is a {self.kind.called}: give another --repo"
             )
-        ours, theirs = self._content.told(), snapshot.provenance.content.told()
+        ours, theirs = self._content.to_dict(), snapshot.provenance.content.to_dict()
         others = [name for key, name in self.kind.made_of.items() if ours[key] != theirs.get(key)]
         if others:
             return Version(major + 1, 0, 0), f"another {', another '.join(others)}"

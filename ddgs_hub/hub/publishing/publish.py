@@ -11,8 +11,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import is_writable, owned, refuse_unwritable
 from ddgs_hub.core.patience import make_client, page_of, persist, used_token
-from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE
 from ddgs_hub.hub.folders.pool import add_pool
+from ddgs_hub.hub.layout import CARD, PROVENANCE
 from ddgs_hub.hub.publishing.access import check_name, check_privacy, check_token
 from ddgs_hub.hub.publishing.package import Package
 from ddgs_hub.hub.publishing.remote import Remote, Snapshot, Version
@@ -118,9 +118,6 @@ def publish(
         check_token(api)
         publisher = _Publisher(api, package, wanted, private, create_pr)
         return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
-
-
-publish_dataset = publish  # the name for who publishes datasets alone: a folder says itself what it holds
 
 
 def find_repository(folder: Path, repo_id: str) -> Path:

@@ -12,18 +12,10 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD
 from ddgs_hub.core.schema import MOST_BYTES
-from ddgs_hub.hub.cards.merging import MOST_OF_A_CARD
-from ddgs_hub.hub.folders.distilled import CARD, PROVENANCE
-from ddgs_hub.hub.pools import ORIGINAL, POOL
+from ddgs_hub.hub.layout import CARD, PROVENANCE, is_pool_file
 from ddgs_hub.hub.provenance import Provenance, parse_provenance, provenance_values
-
-PUBLISHED = "published"  # the key of `provenance.json` that publishing writes: version, what changed, and its files
-
-
-def is_pool_file(path: str) -> bool:
-    """Whether a configuration of a published pool loads the file of that path."""
-    return any(fnmatchcase(path, f"{name}/train-*.parquet") for name in (ORIGINAL, POOL))
 
 
 class Version(NamedTuple):

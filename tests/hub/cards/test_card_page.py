@@ -13,8 +13,8 @@ from hub_server import HubServer
 from huggingface_hub import HfApi
 from PIL import Image as PILImage
 
-from ddgs_hub.hub import publish_dataset
-from ddgs_hub.hub.cards.cards import with_repository
+from ddgs_hub.hub import publish
+from ddgs_hub.hub.cards import with_repository
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.stages.run import Run
 
@@ -63,7 +63,7 @@ def pictures(tmp_path: Path) -> Path:
 def pages(run: Path, hub: HubServer, tmp_path: Path) -> dict[str, Path]:
     """The pages of the two cards: the dataset's out of its repository, the DiT's as it will be there."""
     hub.add_user("alice", "hf_alice", orgs=["acme"])
-    publish_dataset(run, REPO, api=HfApi(endpoint=hub.url, token="hf_alice"))
+    publish(run, REPO, api=HfApi(endpoint=hub.url, token="hf_alice"))
     repository = hub.repository("dataset", REPO)
     (tmp_path / "figures").mkdir()
     for name in ("figures/sheet.png", "figures/difficulty.png"):

@@ -6,24 +6,23 @@ from typing import Any
 
 import pytest
 from datasets import ClassLabel, DatasetInfo, Features, Image, Value
+from example_cards import CARDS, card_with_pool, from_scratch, full_dataset_card, imagewoof, scored_card, scores_alone
 from markdown_it import MarkdownIt
-from test_cards import CARDS, card_with_pool, from_scratch, full_dataset_card, imagewoof, scored_card, scores_alone
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.core.text import printable
 from ddgs_hub.hub import (
     ClassSelection,
-    DatasetCard,
-    ModelCard,
+    DistilledCard,
+    DiTCard,
     PublishedPool,
     ScoredCard,
     ScorerCard,
     render_card,
-    render_scored_card,
 )
-from ddgs_hub.hub.cards.cards import HAND_WRITTEN, render_pool_section
-from ddgs_hub.hub.cards.merging import MARK, merge_cards, split_card
-from ddgs_hub.hub.cards.pool import with_pool_section
+from ddgs_hub.hub.cards import HAND_WRITTEN, merge_cards, render_pool_section, with_pool_section
+from ddgs_hub.hub.cards.merging import MARK
 from ddgs_hub.recipe import Recipe
 
 HOSTILE = [
@@ -60,7 +59,7 @@ def hostile_recipe(recipe: Recipe, text: str) -> Recipe:
     return dataclasses.replace(recipe, hub=hub, data=data, codec=codec, model=model, score=score)
 
 
-def dataset_card(text: str) -> DatasetCard:
+def dataset_card(text: str) -> DistilledCard:
     card = full_dataset_card()
     row = {field.name: getattr(card.classes[0], field.name) for field in dataclasses.fields(ClassSelection)}
     return dataclasses.replace(
@@ -79,8 +78,8 @@ def dataset_card(text: str) -> DatasetCard:
     )
 
 
-def model_card(text: str, recipe: Recipe) -> ModelCard:
-    return ModelCard(
+def model_card(text: str, recipe: Recipe) -> DiTCard:
+    return DiTCard(
         recipe=hostile_recipe(recipe, text),
         name=text,
         license=text,
@@ -124,8 +123,8 @@ KINDS: dict[str, Any] = {
     "dit": lambda text: render_card(model_card(text, imagewoof())),
     "dit from scratch": lambda text: render_card(model_card(text, from_scratch())),
     "scorer": lambda text: render_card(scorer_card(text)),
-    "scored": lambda text: render_scored_card(hostile_scored(text, scored_card())),
-    "scores": lambda text: render_scored_card(hostile_scored(text, scores_alone())),
+    "scored": lambda text: render_card(hostile_scored(text, scored_card())),
+    "scores": lambda text: render_card(hostile_scored(text, scores_alone())),
 }
 # With a text that does nothing: the same blocks must come of any other.
 PLAIN = "Samoyed"

@@ -3,8 +3,8 @@
 import pytest
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.hub.cards.cards import HAND_WRITTEN
-from ddgs_hub.hub.cards.merging import merge_cards, split_card
+from ddgs_hub.core.front_matter import split_card
+from ddgs_hub.hub.cards import HAND_WRITTEN, merge_cards
 
 FRONT = "license: other\nsource_datasets:\n- a/b\ntags:\n- ddgs\n- ipc-20\n"
 FRONT += "configs:\n- config_name: default\n  data_files: data/*\ndataset_info:\n  features: []\n"

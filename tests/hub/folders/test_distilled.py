@@ -19,7 +19,7 @@ from PIL import Image as PILImage
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.diffusion import add_difffit, save_adapter
 from ddgs_hub.diffusion.dit import load_dit, new_dit, save_pipeline
-from ddgs_hub.hub import DatasetCard, ModelCard, export_dataset, hub_id, render_card, write_model_card
+from ddgs_hub.hub import DistilledCard, DiTCard, export_dataset, hub_id, render_card, write_model_card
 from ddgs_hub.recipe import Recipe, parse_recipe
 
 NAMES = ["zero", "one"]
@@ -106,7 +106,11 @@ def python_blocks(markdown: str) -> list[str]:
 def test_folder_has_exactly_the_files_of_the_repository(tmp_path: Path, recipe: Recipe, figure: Path) -> None:
     out = tmp_path / "hub" / "tiny"
     export_dataset(
-        make_rows(), out, DatasetCard(recipe=recipe), provenance=PROVENANCE, figures={"sheet": figure, "extra": figure}
+        make_rows(),
+        out,
+        DistilledCard(recipe=recipe),
+        provenance=PROVENANCE,
+        figures={"sheet": figure, "extra": figure},
     )
     written = files(out)
     assert sorted(written) == [
@@ -128,7 +132,7 @@ def test_folder_has_exactly_the_files_of_the_repository(tmp_path: Path, recipe: 
 
 def test_another_process_loads_it_streamed_or_not(tmp_path: Path, recipe: Recipe) -> None:
     rows = make_rows()
-    out = export_dataset(rows, tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
+    out = export_dataset(rows, tmp_path / "tiny", DistilledCard(recipe=recipe), provenance={}, figures={})
     env = environment(HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="1")
     done = run(["-c", LOAD, str(out)], env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -143,7 +147,9 @@ def test_rows_written_anew_are_not_served_from_the_cache(tmp_path: Path, recipe:
     # The files have the same size and number of rows, so only the checksum in the card tells them apart.
     sizes, loaded = set(), []
     for shift in (0.0, 0.125):
-        out = export_dataset(make_rows(shift), tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
+        out = export_dataset(
+            make_rows(shift), tmp_path / "tiny", DistilledCard(recipe=recipe), provenance={}, figures={}
+        )
         sizes.add((out / "data/train-00000-of-00001.parquet").stat().st_size)
         loaded.append(load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))["difficulty"][:])
     assert len(sizes) == 1
@@ -151,7 +157,7 @@ def test_rows_written_anew_are_not_served_from_the_cache(tmp_path: Path, recipe:
 
 
 def test_same_input_gives_the_same_bytes(tmp_path: Path, recipe: Recipe, figure: Path) -> None:
-    card = DatasetCard(recipe=recipe, versions={"torch": "2.15.0"})
+    card = DistilledCard(recipe=recipe, versions={"torch": "2.15.0"})
     reverse = dict(reversed(PROVENANCE.items()))
     for name, provenance in (("a", PROVENANCE), ("b", reverse)):
         export_dataset(make_rows(), tmp_path / name, card, provenance=provenance, figures={"sheet": figure})
@@ -160,7 +166,7 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path, recipe: Recipe, figure:
 
 def test_card_counts_the_rows_that_were_selected(tmp_path: Path, recipe: Recipe) -> None:
     rows = make_rows().select([5, 0, 3])
-    out = export_dataset(rows, tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
+    out = export_dataset(rows, tmp_path / "tiny", DistilledCard(recipe=recipe), provenance={}, figures={})
     info = HubDatasetCard((out / "README.md").read_text(encoding="utf-8")).data["dataset_info"]
     table = pq.read_table(out / "data")
     assert info["splits"] == [{"name": "train", "num_bytes": info["dataset_size"], "num_examples": 3}]
@@ -173,7 +179,7 @@ def test_images_are_written_unchanged_and_what_they_were_called_is_not(tmp_path:
     features = Features(image=Image(decode=False), label=ClassLabel(names=NAMES))
     images = [{"bytes": png(k), "path": f"secret-folder/{k}.png"} for k in range(2)]
     rows = Dataset.from_dict({"image": images, "label": [0, 1]}, features=features)
-    out = export_dataset(rows, tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
+    out = export_dataset(rows, tmp_path / "tiny", DistilledCard(recipe=recipe), provenance={}, figures={})
     loaded = load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded.features["image"] == Image()
     cells = loaded.cast_column("image", Image(decode=False))["image"][:]
@@ -186,12 +192,12 @@ def test_an_image_that_is_only_a_path_is_not_exported(tmp_path: Path, recipe: Re
     features = Features(image=Image(decode=False), label=ClassLabel(names=NAMES))
     rows = Dataset.from_dict({"image": [str(tmp_path / "canary.png")], "label": [0]}, features=features)
     with pytest.raises(InputError, match="row 0 of the rows to write has no bytes of an image"):
-        export_dataset(rows, tmp_path / "tiny", DatasetCard(recipe=recipe), provenance={}, figures={})
+        export_dataset(rows, tmp_path / "tiny", DistilledCard(recipe=recipe), provenance={}, figures={})
     assert not (tmp_path / "tiny").exists()
 
 
 def test_a_failed_export_leaves_what_was_there(tmp_path: Path, recipe: Recipe) -> None:
-    card, out = DatasetCard(recipe=recipe), tmp_path / "hub" / "tiny"
+    card, out = DistilledCard(recipe=recipe), tmp_path / "hub" / "tiny"
     export_dataset(make_rows(), out, card, provenance={}, figures={})
     before = files(out)
     with pytest.raises(FileNotFoundError):
@@ -203,7 +209,7 @@ def test_a_failed_export_leaves_what_was_there(tmp_path: Path, recipe: Recipe) -
 
 
 def test_code_in_the_dataset_card_runs(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = DatasetCard(recipe=recipe)
+    card = DistilledCard(recipe=recipe)
     out = export_dataset(make_rows(), tmp_path / "tiny", card, provenance={}, figures={})
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     (code,) = python_blocks((out / "README.md").read_text(encoding="utf-8"))
@@ -247,7 +253,7 @@ def test_code_in_the_model_card_runs(
     dit_folders: tuple[Path, Path], recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, tuned = dit_folders
-    card = ModelCard(recipe=recipe, name="tiny-dit", class_ids={"zero": 0, "one": 1})
+    card = DiTCard(recipe=recipe, name="tiny-dit", class_ids={"zero": 0, "one": 1})
     text = write_model_card(tuned, card).read_text(encoding="utf-8")
     monkeypatch.chdir(tuned)
     scopes: list[dict[str, object]] = []
@@ -265,7 +271,7 @@ def test_code_in_the_model_card_runs(
 
 
 def test_model_card_says_what_the_folder_holds(dit_folders: tuple[Path, Path], tmp_path: Path, recipe: Recipe) -> None:
-    card = ModelCard(recipe=recipe, name="tiny-dit", base_model="someone/base")
+    card = DiTCard(recipe=recipe, name="tiny-dit", base_model="someone/base")
     base, tuned = dit_folders
     assert "## The adapter" not in write_model_card(base, card).read_text(encoding="utf-8")
     assert write_model_card(tuned, card).read_text(encoding="utf-8") == render_card(

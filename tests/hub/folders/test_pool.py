@@ -18,9 +18,9 @@ from published import (
 )
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.core.rows import read_rows, write_rows
-from ddgs_hub.hub import add_pool, hash_pool, publish_dataset
-from ddgs_hub.hub.cards.merging import split_card
+from ddgs_hub.hub import add_pool, hash_pool, publish
 from ddgs_hub.hub.folders.distilled import sha256_of
 from ddgs_hub.hub.folders.hashes import POOL_COLUMNS, hash_rows
 
@@ -125,7 +125,7 @@ def test_folders_whose_pool_cannot_be_added(pooled, tmp_path):
 
 
 def test_another_process_loads_every_configuration(hub, api, pooled):
-    assert publish_dataset(pooled, REPO, pool=True, api=api).version == "v1.0.0"
+    assert publish(pooled, REPO, pool=True, api=api).version == "v1.0.0"
     columns = ["image", "label", "seed", "difficulty", "pool_index"]
     loaded = hub.run(LOAD, REPO)
     found = json.loads(loaded.stdout.splitlines()[-1]) if loaded.returncode == 0 else loaded.stderr
@@ -140,23 +140,23 @@ def test_another_process_loads_every_configuration(hub, api, pooled):
 
 
 def test_a_pool_that_comes_later_and_stays(hub, api, pooled):
-    assert publish_dataset(pooled, REPO, api=api).version == "v1.0.0"
-    made = publish_dataset(pooled, REPO, pool=True, api=api)
+    assert publish(pooled, REPO, api=api).version == "v1.0.0"
+    made = publish(pooled, REPO, pool=True, api=api)
     files = f"README.md, original/{SHARD}, pool/{SHARD}"
     assert (made.version, made.changes) == ("v1.0.1", f"the same rows; changed: {files}")
-    assert publish_dataset(pooled, REPO, pool=True, api=api).action == "unchanged"
+    assert publish(pooled, REPO, pool=True, api=api).action == "unchanged"
     repository = the_repository(hub)
     pool, section = repository.read(f"pool/{SHARD}"), repository.read("README.md").decode().split("## The pool\n")[1]
     # Without its pool, and with other rows of it: the one that is there is still theirs.
     export_with_pool(pooled)
-    assert publish_dataset(pooled, REPO, api=api).action == "unchanged"
+    assert publish(pooled, REPO, api=api).action == "unchanged"
     export_with_pool(pooled, seed=5)
-    made = publish_dataset(pooled, REPO, api=api)
+    made = publish(pooled, REPO, api=api)
     assert (made.version, made.changes, made.removed) == ("v1.1.0", "new rows from the same pool", [])
     assert set(made.kept) == {".gitattributes", f"original/{SHARD}", f"pool/{SHARD}"}
-    assert publish_dataset(pooled, REPO, api=api).action == "unchanged"
+    assert publish(pooled, REPO, api=api).action == "unchanged"
     export_with_pool(pooled, seed=5, note="A term.")
-    assert publish_dataset(pooled, REPO, api=api).version == "v1.1.1"
+    assert publish(pooled, REPO, api=api).version == "v1.1.1"
     assert configs(repository) == ["default", "original", "pool"]
     card = repository.read("README.md").decode()
     assert card.split("## The pool\n")[1].split("## How")[0] == section.split("## How")[0]
@@ -165,26 +165,26 @@ def test_a_pool_that_comes_later_and_stays(hub, api, pooled):
 
 
 def test_another_pool_replaces_it(hub, api, pooled):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     export_with_pool(pooled, first=50)
-    made = publish_dataset(pooled, REPO, pool=True, api=api)
+    made = publish(pooled, REPO, pool=True, api=api)
     assert (made.version, made.changes) == ("v2.0.0", "another pool")
     repository = the_repository(hub)
     assert repository.read(f"pool/{SHARD}") == (pooled / "pool/data" / SHARD).read_bytes()
     assert configs(repository) == ["default", "original", "pool"]
     export_with_pool(pooled, first=100)
-    plan = publish_dataset(pooled, REPO, dry_run=True, api=api)
+    plan = publish(pooled, REPO, dry_run=True, api=api)
     assert (plan.version, plan.removed) == ("v3.0.0", [f"original/{SHARD}", f"pool/{SHARD}"])
-    publish_dataset(pooled, REPO, api=api)
+    publish(pooled, REPO, api=api)
     assert configs(repository) == ["default"]
     assert "The pool" not in repository.read("README.md").decode()
-    assert publish_dataset(pooled, REPO, api=api).action == "unchanged"
+    assert publish(pooled, REPO, api=api).action == "unchanged"
     assert set(repository.head.files) == {".gitattributes", "README.md", "provenance.json", f"data/{SHARD}"}
     assert_whole(hub, "v1.0.0", "v2.0.0", "v3.0.0")
 
 
 def test_configurations_of_others_stay(hub, api, pooled, tmp_path):
-    publish_dataset(pooled, REPO, api=api)
+    publish(pooled, REPO, api=api)
     repository, theirs = the_repository(hub), (pooled / "pool/data" / SHARD).read_bytes()
     card = repository.read("README.md").decode()
     extra = "- config_name: extra\n  data_files: extra/*.parquet\n- config_name: pool\n  data_files: pool/*.parquet\n"
@@ -200,32 +200,32 @@ def test_configurations_of_others_stay(hub, api, pooled, tmp_path):
     }
     commit(api, files)
     export_with_pool(pooled, note="A term.")
-    publish_dataset(pooled, REPO, api=api)
+    publish(pooled, REPO, api=api)
     assert repository.read("pool/train-9.parquet") == theirs  # not what ddgs-hub calls a pool
     assert configs(repository) == ["default", "extra", "pool"]
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     assert configs(repository) == ["default", "original", "pool", "extra"]
     assert "pool/train-9.parquet" not in repository.head.files  # its rows would be loaded with ours
     export_with_pool(pooled, first=50)
-    publish_dataset(pooled, REPO, api=api)
+    publish(pooled, REPO, api=api)
     assert configs(repository) == ["default", "extra"]
     assert repository.read("extra/a.parquet") == theirs
 
 
 def test_a_pool_that_was_deleted_by_hand_is_not_told_of(hub, api, pooled):
-    publish_dataset(pooled, REPO, pool=True, api=api)
+    publish(pooled, REPO, pool=True, api=api)
     deleted = [CommitOperationDelete(f"{name}/{SHARD}") for name in ("pool", "original")]
     api.create_commit(REPO, deleted, repo_type="dataset", commit_message="by hand")
     export_with_pool(pooled, note="A term.")
-    publish_dataset(pooled, REPO, api=api)
+    publish(pooled, REPO, api=api)
     assert configs(the_repository(hub)) == ["default"]
     assert "## The pool" not in the_repository(hub).read("README.md").decode()
-    assert publish_dataset(pooled, REPO, api=api).action == "unchanged"
+    assert publish(pooled, REPO, api=api).action == "unchanged"
 
 
 def test_a_dry_run_leaves_the_folder_as_it_is(hub, api, pooled):
     before = (folder_of(pooled) / "README.md").read_text()
-    plan = publish_dataset(pooled, REPO, pool=True, dry_run=True, api=api)
+    plan = publish(pooled, REPO, pool=True, dry_run=True, api=api)
     assert set(plan.added) >= FILES
     assert "## The pool\n" in plan.card
     assert (folder_of(pooled) / "README.md").read_text() == before

@@ -1,7 +1,7 @@
 import json
 
 from ddgs_hub.core.rows import read_rows
-from ddgs_hub.hub import DatasetCard, export_dataset
+from ddgs_hub.hub import DistilledCard, export_dataset
 from ddgs_hub.recipe import load_recipe
 
 
@@ -12,7 +12,7 @@ def test_provenance_tells_no_folder_of_this_machine(digits_folder, tmp_path):
         "base": "org/dit",
     }
     folder = export_dataset(
-        rows, tmp_path / "out", DatasetCard(recipe=load_recipe("digits")), provenance=provenance, figures={}
+        rows, tmp_path / "out", DistilledCard(recipe=load_recipe("digits")), provenance=provenance, figures={}
     )
     written = json.loads((folder / "provenance.json").read_text())
     assert written["recipe"] == {"data": {"original": "images", "subset": None}, "seed": 3}

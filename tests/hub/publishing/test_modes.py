@@ -14,7 +14,8 @@ from ddgs_hub.core.memory import peak_memory
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.difficulty import train_scorer
 from ddgs_hub.recipe import ScorerTraining
-from ddgs_hub.stages.score import ScoreRequest, score_source
+from ddgs_hub.stages.score import score_source
+from ddgs_hub.stages.score_request import ScoreRequest
 
 TRAINING = ScorerTraining(model="test_resnet", model_args={}, image_size=16, folds=2, epochs=1, batch_size=30)
 

@@ -21,18 +21,18 @@ from published import (
 )
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.hub import publish_dataset
-from ddgs_hub.hub.cards.cards import HAND_WRITTEN
+from ddgs_hub.hub import publish
+from ddgs_hub.hub.cards import HAND_WRITTEN
 
 # Versions
 
 
 def test_versions_follow_from_what_changed(hub, api, tmp_path):
-    first = publish_dataset(export(tmp_path), REPO, api=api)
+    first = publish(export(tmp_path), REPO, api=api)
     assert (first.version, first.action, first.changes) == ("v1.0.0", "published", "the first version")
     assert first.url == f"{hub.url}/datasets/{REPO}/tree/v1.0.0"
     assert first.commit == the_repository(hub).tags["v1.0.0"]
-    again = publish_dataset(export(tmp_path), REPO, api=api)
+    again = publish(export(tmp_path), REPO, api=api)
     assert (again.version, again.action, again.commit) == ("v1.0.0", "unchanged", first.commit)
     assert again.text.startswith(f"nothing to publish: {REPO} v1.0.0 has this content")
     expected = [
@@ -42,14 +42,14 @@ def test_versions_follow_from_what_changed(hub, api, tmp_path):
         ({"seeds": (1, 2), "pool": "larger", "dit": "tuned", "scorer": "b"}, "v3.0.0", "another DiT, another scorer"),
     ]
     for arguments, version, changes in expected:
-        made = publish_dataset(export(tmp_path, **arguments), REPO, api=api)
+        made = publish(export(tmp_path, **arguments), REPO, api=api)
         assert (made.version, made.changes) == (version, changes)
     assert_whole(hub, "v1.0.0", "v1.0.1", "v1.1.0", "v2.0.0", "v3.0.0")
 
 
 def test_what_is_published_is_what_was_exported(hub, api, tmp_path):
     run = export(tmp_path, figures=("sheet",))
-    publish_dataset(run, REPO, api=api)
+    publish(run, REPO, api=api)
     folder, repository = run / "hub" / "tiny-ddgs-ipc2", the_repository(hub)
     for name in ("data/train-00000-of-00001.parquet", "figures/sheet.png"):
         assert repository.read(name) == (folder / name).read_bytes()
@@ -63,13 +63,13 @@ def test_what_is_published_is_what_was_exported(hub, api, tmp_path):
 
 
 def test_a_version_of_ones_own(hub, api, tmp_path):
-    assert publish_dataset(export(tmp_path), REPO, version="v2.1.0", api=api).version == "v2.1.0"
-    assert publish_dataset(tmp_path, REPO, version="v5.0.0", api=api).action == "unchanged"
+    assert publish(export(tmp_path), REPO, version="v2.1.0", api=api).version == "v2.1.0"
+    assert publish(tmp_path, REPO, version="v5.0.0", api=api).action == "unchanged"
     for version in ("v2.1.0", "v2.0.9"):
         with pytest.raises(InputError, match=rf"version {version} is not above v2.1.0"):
-            publish_dataset(export(tmp_path, (1, 5)), REPO, version=version, api=api)
+            publish(export(tmp_path, (1, 5)), REPO, version=version, api=api)
     with pytest.raises(InputError, match=r"'2\.1' is no version: give one such as v1\.2\.0"):
-        publish_dataset(tmp_path, REPO, version="2.1", api=api)
+        publish(tmp_path, REPO, version="2.1", api=api)
     assert_whole(hub, "v2.1.0")
 
 
@@ -78,14 +78,14 @@ def test_a_tag_that_somebody_else_set_is_not_moved(hub, api, run):
     theirs = the_repository(hub).head.sha
     api.create_tag(REPO, tag="v1.0.0", repo_type="dataset")
     api.create_tag(REPO, tag="latest", repo_type="dataset")
-    assert publish_dataset(run, REPO, api=api).version == "v2.0.0"
+    assert publish(run, REPO, api=api).version == "v2.0.0"
     assert the_repository(hub).tags == {"v1.0.0": theirs, "latest": theirs, "v2.0.0": the_repository(hub).head.sha}
 
 
 def test_files_of_an_earlier_version_go_and_those_of_others_stay(hub, api, tmp_path):
-    publish_dataset(export(tmp_path, figures=("sheet", "old")), REPO, api=api)
+    publish(export(tmp_path, figures=("sheet", "old")), REPO, api=api)
     commit(api, {"figures/theirs.png": png(1), "raw/a.txt": b"a\n", "data/train-00001-of-00002.parquet": b"PAR1"})
-    made = publish_dataset(export(tmp_path, (1, 5), figures=("sheet",)), REPO, api=api)
+    made = publish(export(tmp_path, (1, 5), figures=("sheet",)), REPO, api=api)
     assert made.version == "v1.1.0"
     assert set(the_repository(hub).head.files) == {
         *(".gitattributes", "README.md", "provenance.json", "data/train-00000-of-00001.parquet"),
@@ -98,14 +98,14 @@ def test_files_of_an_earlier_version_go_and_those_of_others_stay(hub, api, tmp_p
 
 
 def test_hand_written_parts_and_other_configurations_are_kept(hub, api, tmp_path):
-    publish_dataset(export(tmp_path), REPO, api=api)
+    publish(export(tmp_path), REPO, api=api)
     repository = the_repository(hub)
     card = repository.read("README.md").decode()
     other = "- config_name: raw\n  data_files: raw/*.parquet\n"
     edited = card.replace("configs:\n", f"language: en\nconfigs:\n{other}").replace("tags:\n", "tags:\n- mine\n")
     commit(api, {"README.md": (edited + "\n## From me\n\nSome words.\n").encode()})
-    assert publish_dataset(tmp_path, REPO, api=api).action == "unchanged"
-    assert publish_dataset(export(tmp_path, note="A term."), REPO, api=api).version == "v1.0.1"
+    assert publish(tmp_path, REPO, api=api).action == "unchanged"
+    assert publish(export(tmp_path, note="A term."), REPO, api=api).version == "v1.0.1"
     card = repository.read("README.md").decode()
     assert card.count("A term.") == card.count("## Citation") == card.count(HAND_WRITTEN) == 1
     assert card.endswith(f"{HAND_WRITTEN}\n\n## From me\n\nSome words.\n")
@@ -113,13 +113,13 @@ def test_hand_written_parts_and_other_configurations_are_kept(hub, api, tmp_path
     assert [config["config_name"] for config in data.configs] == ["default", "raw"]
     assert data.language == "en"
     assert data.tags == ["dataset-distillation", "ddgs", "ipc-2", "synthetic", "mine"]
-    assert publish_dataset(tmp_path, REPO, api=api).action == "unchanged"
+    assert publish(tmp_path, REPO, api=api).action == "unchanged"
 
 
 def test_a_card_of_somebody_else_is_kept_whole(hub, api, run):
     theirs = "---\nlicense: mit\nconfigs:\n- config_name: raw\n  data_files: raw.csv\n---\n# Theirs\n\nWords.\n"
     hub.add_repository("dataset", REPO, {"README.md": theirs.encode(), "raw.csv": b"a\n"})
-    publish_dataset(run, REPO, api=api)
+    publish(run, REPO, api=api)
     card = the_repository(hub).read("README.md").decode()
     assert card.startswith("---\nlicense: other\n")
     assert card.endswith(f"{HAND_WRITTEN}\n\n# Theirs\n\nWords.\n")
@@ -129,7 +129,7 @@ def test_a_card_of_somebody_else_is_kept_whole(hub, api, run):
 def test_a_broken_card_there_is_left_alone(hub, api, run):
     hub.add_repository("dataset", REPO, {"README.md": b"---\nlicense: [\n---\n"})
     with pytest.raises(InputError, match="front matter of the card on the Hub is not valid YAML"):
-        publish_dataset(run, REPO, api=api)
+        publish(run, REPO, api=api)
     assert published(the_repository(hub)) == []
 
 
@@ -151,71 +151,71 @@ def test_who_may_not(hub, api, run, token, message, there):
     if there:
         api.create_repo(REPO, repo_type="dataset")
     with pytest.raises(InputError, match=re.escape(message)):
-        publish_dataset(run, REPO, api=HfApi(endpoint=hub.url, token=token))
+        publish(run, REPO, api=HfApi(endpoint=hub.url, token=token))
     repository = hub.store.get("dataset", REPO)
     assert (repository is not None) == there
     assert repository is None or (len(repository.commits), repository.tags) == (1, {})
 
 
 def test_private(hub, api, run, tmp_path):
-    publish_dataset(run, REPO, private=True, api=api)
+    publish(run, REPO, private=True, api=api)
     assert the_repository(hub).settings["private"] is True
     with pytest.raises(InputError, match=f"this token may not write to {REPO}"):
-        publish_dataset(run, REPO, api=HfApi(endpoint=hub.url, token="hf_bob"))
-    assert publish_dataset(export(tmp_path, (1, 9)), REPO, api=api).version == "v1.1.0"
+        publish(run, REPO, api=HfApi(endpoint=hub.url, token="hf_bob"))
+    assert publish(export(tmp_path, (1, 9)), REPO, api=api).version == "v1.1.0"
     assert the_repository(hub).settings["private"] is True
     hub.set_private(the_repository(hub), False)
     with pytest.raises(InputError, match="is there and public: make it private in its settings first"):
-        publish_dataset(export(tmp_path, (1, 8)), REPO, private=True, api=api)
+        publish(export(tmp_path, (1, 8)), REPO, private=True, api=api)
     assert_whole(hub, "v1.0.0", "v1.1.0")
 
 
 @pytest.mark.parametrize("fault", [None, {"status": 503, "served": True}, {"drop": "after"}], ids=str)
 def test_a_pull_request(hub, api, tmp_path, fault):
-    publish_dataset(export(tmp_path), REPO, api=api)
+    publish(export(tmp_path), REPO, api=api)
     repository, head = the_repository(hub), the_repository(hub).head.sha
     if fault:
         hub.fail(OPERATIONS["commit"], **fault)
     bob = HfApi(endpoint=hub.url, token="hf_bob")
     run = export(tmp_path, (5, 6))
-    proposed = publish_dataset(run, REPO, create_pr=True, api=bob)
+    proposed = publish(run, REPO, create_pr=True, api=bob)
     assert (proposed.version, proposed.action) == ("v1.1.0", "proposed")
     assert proposed.url == f"{hub.url}/datasets/{REPO}/discussions/1"
-    assert publish_dataset(run, REPO, create_pr=True, api=bob).action == "unchanged"
+    assert publish(run, REPO, create_pr=True, api=bob).action == "unchanged"
     assert (repository.head.sha, len(repository.pull_requests), list(repository.tags)) == (head, 1, ["v1.0.0"])
     repository.set_ref("refs/heads/main", repository.pull_requests["1"])  # merged
-    assert publish_dataset(run, REPO, api=api).version == "v1.1.0"
+    assert publish(run, REPO, api=api).version == "v1.1.0"
     assert_whole(hub, "v1.0.0", "v1.1.0")
 
 
 def test_a_pull_request_that_was_closed_is_proposed_again(hub, api, tmp_path):
-    publish_dataset(export(tmp_path), REPO, api=api)
+    publish(export(tmp_path), REPO, api=api)
     bob, run = HfApi(endpoint=hub.url, token="hf_bob"), export(tmp_path, (5, 6))
-    publish_dataset(run, REPO, create_pr=True, api=bob)
+    publish(run, REPO, create_pr=True, api=bob)
     hub.close_pull_request(the_repository(hub), 1)
-    again = publish_dataset(run, REPO, create_pr=True, api=bob)
+    again = publish(run, REPO, create_pr=True, api=bob)
     assert (again.action, again.url.rsplit("/", 1)[1]) == ("proposed", "2")
 
 
 def test_a_pull_request_while_a_tag_is_missing(hub, api, tmp_path):
     planned = hub.fail(OPERATIONS["tag"], times=None, status=503)
     with pytest.raises(InputError, match="goes on where it was"):
-        publish_dataset(export(tmp_path), REPO, api=api)
+        publish(export(tmp_path), REPO, api=api)
     planned.times = 0
     bob = HfApi(endpoint=hub.url, token="hf_bob")
-    assert publish_dataset(tmp_path, REPO, create_pr=True, api=bob).action == "unchanged"
-    assert publish_dataset(export(tmp_path, (5, 6)), REPO, create_pr=True, api=bob).version == "v1.1.0"
+    assert publish(tmp_path, REPO, create_pr=True, api=bob).action == "unchanged"
+    assert publish(export(tmp_path, (5, 6)), REPO, create_pr=True, api=bob).version == "v1.1.0"
     assert the_repository(hub).tags == {}
 
 
 def test_a_dry_run_touches_nothing(hub, api, tmp_path):
     run = export(tmp_path, figures=("sheet",))
-    plan = publish_dataset(run, REPO, dry_run=True, api=api)
+    plan = publish(run, REPO, dry_run=True, api=api)
     assert (plan.version, plan.action, plan.commit, plan.removed, plan.kept) == ("v1.0.0", "planned", None, [], [])
     assert plan.added == ["README.md", "data/train-00000-of-00001.parquet", "figures/sheet.png", "provenance.json"]
-    publish_dataset(run, REPO, api=api)
+    publish(run, REPO, api=api)
     asked = len(hub.requests)
-    plan = publish_dataset(export(tmp_path, (1, 9)), REPO, dry_run=True, api=api)
+    plan = publish(export(tmp_path, (1, 9)), REPO, dry_run=True, api=api)
     assert (plan.version, plan.removed, plan.kept) == ("v1.1.0", ["figures/sheet.png"], [".gitattributes"])
     assert "  - figures/sheet.png\n" in plan.text
     assert plan.text.endswith(plan.card)
@@ -230,13 +230,13 @@ def test_folders_that_cannot_be_published(api, tmp_path):
     folder = export(tmp_path) / "hub" / "tiny-ddgs-ipc2"
     publish = {"api": api}
     with pytest.raises(InputError, match=r"has no README\.md: give a run folder"):
-        publish_dataset(tmp_path / "nothing", REPO, **publish)
+        publish(tmp_path / "nothing", REPO, **publish)
     for name in ("no-owner", "acme/a b", "acme/a/b"):
         with pytest.raises(InputError, match="give OWNER/NAME"):
-            publish_dataset(folder, name, **publish)
+            publish(folder, name, **publish)
     (tmp_path / "hub" / "another").mkdir()
     with pytest.raises(InputError, match="has not one folder to publish"):
-        publish_dataset(tmp_path, "acme/other", **publish)
+        publish(tmp_path, "acme/other", **publish)
     values = json.loads((folder / "provenance.json").read_text())
     for text, message in [
         ("{", "Invalid JSON"),
@@ -246,7 +246,7 @@ def test_folders_that_cannot_be_published(api, tmp_path):
     ]:
         (folder / "provenance.json").write_text(text)
         with pytest.raises(InputError, match=message):
-            publish_dataset(folder, REPO, **publish)
+            publish(folder, REPO, **publish)
 
 
 def test_the_token_is_told_to_nobody(hub, api, run, caplog, capsys, monkeypatch):
@@ -255,18 +255,18 @@ def test_the_token_is_told_to_nobody(hub, api, run, caplog, capsys, monkeypatch)
         hub.fail(pattern, status=status)
         told = ""
         try:
-            told = publish_dataset(run, REPO, api=api).text
+            told = publish(run, REPO, api=api).text
         except InputError:
             told = traceback.format_exc()
         assert TOKEN not in told
-    publish_dataset(run, REPO, api=api)
+    publish(run, REPO, api=api)
     output = capsys.readouterr()
     assert TOKEN not in caplog.text + output.out + output.err
     assert all(TOKEN.encode() not in path.read_bytes() for path in the_repository(hub).folder.rglob("*.*"))
     folder = run / "hub" / "tiny-ddgs-ipc2"
     folder.joinpath("README.md").write_text(folder.joinpath("README.md").read_text() + TOKEN[:20])
     with pytest.raises(InputError, match="the token is written in") as caught:
-        publish_dataset(run, REPO, api=HfApi(endpoint=hub.url, token=TOKEN[:20]))
+        publish(run, REPO, api=HfApi(endpoint=hub.url, token=TOKEN[:20]))
     assert TOKEN[:20] not in str(caught.value)
 
 

@@ -259,7 +259,7 @@ import json, sys
 from pathlib import Path
 import torch
 from diffusers import DiTPipeline
-from ddgs_hub.stages import original as stages
+from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.diffusion import load_dit
 from ddgs_hub.recipe import parse_recipe
 
@@ -271,7 +271,7 @@ for repository in sys.argv[3:]:
         with torch.inference_mode():
             found = dit(z, torch.tensor([7, 900]), torch.tensor([0, 1]), return_dict=False)[0]
         out[f"{repository} {revision}"] = found.flatten().tolist()
-    stages.make_pool(recipe, repository, Path(sys.argv[2]) / repository, per_class=1, revision="v1.0.0")
+    make_pool(recipe, repository, Path(sys.argv[2]) / repository, per_class=1, revision="v1.0.0")
 pipeline = DiTPipeline.from_pretrained(sys.argv[3], revision="v2.0.0")
 assert pipeline.labels == {"zero": 0, "one": 1}
 assert pipeline.transformer.config.num_embeds_ada_norm == 2

@@ -12,7 +12,6 @@ from hub_server import HubServer
 from published_models import BASE, RECIPE, save_base
 from test_bad_input import NAMES, TINY, write, write_scorer
 
-from ddgs_hub.cli import hub as cli_hub
 from ddgs_hub.cli import main as cli
 
 TOKEN = "hf_" + "Carol" * 7
@@ -114,7 +113,7 @@ def test_it_opens_what_is_private_or_gated_and_is_nowhere(closed: HubServer, pla
 def test_all_commands_that_take_it_are_among_these() -> None:
     takes = {
         command.name or command.callback.__name__
-        for command in (*cli.app.registered_commands, *cli_hub.app.registered_commands)
+        for command in cli.app.registered_commands
         if "token" in inspect.signature(command.callback).parameters
     }
     assert {name.split()[0] for name in (*READERS, *OTHERS)} == takes

@@ -10,8 +10,8 @@ from published import published as versions
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import hidden_sibling
 from ddgs_hub.core.rows import read_rows
-from ddgs_hub.hub.pools import config_files
 from ddgs_hub.hub import publish
+from ddgs_hub.hub.layout import config_files
 
 FOLDER = "hub/tiny-ddgs-ipc2"
 BUSY = "another command works in .*tiny-ddgs-ipc2: wait until it is done, or give another folder"

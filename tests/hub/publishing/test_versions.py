@@ -7,7 +7,7 @@ import pytest
 from published import REPO, export, png
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.hub import diff_versions, list_versions, publish_dataset, versions_table
+from ddgs_hub.hub import diff_versions, list_versions, publish, versions_table
 from ddgs_hub.hub.publishing.remote import Version
 
 
@@ -15,7 +15,7 @@ from ddgs_hub.hub.publishing.remote import Version
 def three(hub, api, tmp_path):
     """A repository of three versions and of a tag that is none."""
     for seeds, note in (((1, 2, 3, 4), ""), ((1, 2, 3, 9), ""), ((1, 2, 3, 9), "A term.")):
-        publish_dataset(export(tmp_path, seeds, note=note), REPO, api=api)
+        publish(export(tmp_path, seeds, note=note), REPO, api=api)
     api.create_tag(REPO, tag="latest", repo_type="dataset")
     return hub.repository("dataset", REPO)
 
@@ -100,5 +100,5 @@ def test_what_is_not_there(api, three, repo, a, message):
 
 
 def test_a_difficulty_on_an_edge_is_in_the_upper_bin(api, tmp_path):
-    publish_dataset(export(tmp_path, tuple(range(100, 110))), REPO, api=api)
+    publish(export(tmp_path, tuple(range(100, 110))), REPO, api=api)
     assert diff_versions(REPO, "v1.0.0", "v1.0.0", api=api).difficulty["a"]["histogram"] == [1] * 10

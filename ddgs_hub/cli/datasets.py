@@ -1,0 +1,189 @@
+"""The commands that write rows: original images, the pool, difficulties, the distilled set, and baselines."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ddgs_hub.cli.options import (
+    IpcOption,
+    JsonOption,
+    OriginalOption,
+    OutputOption,
+    PrivateOption,
+    RecipeOption,
+    RevisionOption,
+    SeedOption,
+    SetOption,
+    SourceOption,
+    TokenOption,
+    base_name,
+    read_recipe,
+    say,
+    show,
+)
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.folders import claimed
+from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.recipe import SampleSettings, ScoreSettings
+
+SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # whose values are the defaults here, too
+
+
+def prepare(
+    recipe: RecipeOption,
+    output: OutputOption,
+    original: SourceOption = None,
+    values: SetOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Take the original dataset of a recipe out of its source.
+
+    Example: ddgs-hub prepare --recipe imagewoof --output runs/imagewoof/original
+    """
+    from ddgs_hub.stages.original import make_original
+
+    with claimed(output):
+        settings = read_recipe(recipe, values, original=original)
+        say(by_the_first(lambda: make_original(settings, output)))
+
+
+def generate(
+    recipe: RecipeOption,
+    output: OutputOption,
+    dit: Annotated[
+        str | None, typer.Option(help="Hub id, folder, adapter or checkpoint; default: the recipe's base.")
+    ] = None,
+    per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="Score the images on the way, with a Hub id or folder: saves `score`.")
+    ] = None,
+    revision: RevisionOption = None,
+    seed: SeedOption = None,
+    values: SetOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Generate a pool of images.
+
+    Example: accelerate launch -m ddgs_hub generate --recipe digits --dit runs/digits/dit --output pool
+    """
+    from ddgs_hub.stages.pool import make_pool
+
+    settings = read_recipe(recipe, values, seed)
+    count = per_class or settings.pool.size * settings.sample.ipc
+    dit = base_name(settings, dit)
+    with claimed(output):
+        say(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer))
+
+
+def score(
+    data: Annotated[str, typer.Argument(help="Folder in Hub layout or Hub dataset id, with image and label.")],
+    scorer: Annotated[str, typer.Option(help="timm or transformers Hub id, or a folder of `train-scorer`.")] = str(
+        SCORE.scorer
+    ),
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write, new or empty; with --push runs/NAME where none is given.")
+    ] = None,
+    subset: Annotated[str | None, typer.Option(help="imagewoof, imagenette or imageidc, out of 1,000 classes.")] = None,
+    split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
+    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset that has several.")] = None,
+    revision: RevisionOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = SCORE.batch_size,
+    images: Annotated[
+        bool | None,
+        typer.Option(help="Write the images, too; default: yes, but not those of ImageNet or of a gated dataset."),
+    ] = None,
+    push: Annotated[str | None, typer.Option(help="Publish it: a dataset on the Hub, OWNER/NAME.")] = None,
+    private: PrivateOption = False,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add the column `difficulty`, 1 − p(true class), to a dataset; image bytes stay as they are.
+
+    Example: ddgs-hub score imagenet-1k --subset imagewoof --push org/imagewoof-difficulty
+    """
+    from ddgs_hub.stages.score import score_and_publish, score_source
+    from ddgs_hub.stages.score_request import ScoreRequest
+
+    if output is None:
+        if push is None:
+            raise InputError("there is nowhere to write to: give --output, or --push")
+        output = Path("runs") / push.split("/")[-1]
+    request = ScoreRequest(
+        source=data,
+        scorer=scorer,
+        split=split,
+        subset=subset,
+        config=config,
+        revision=revision,
+        with_images=images,
+        batch_size=batch_size,
+    )
+    with claimed(output):
+        if push is None:
+            show(score_source(request, output), as_json)
+        else:
+            show(score_and_publish(request, output, push, private=private), as_json)
+
+
+def sample(
+    pool: Annotated[str, typer.Option(help="Folder of the scored pool, or OWNER/NAME[@REVISION] of a published one.")],
+    output: OutputOption,
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool."
+        ),
+    ] = None,
+    ipc: IpcOption = SAMPLE.ipc,
+    distribution: Annotated[
+        Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option(help="Target, by difficulty.")
+    ] = SAMPLE.distribution,
+    divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = SAMPLE.divergence,
+    weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = SAMPLE.weight,
+    pool_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="n: choose among the first n × IPC images of each class, as if the pool had been generated for this "
+            "IPC; sets of several IPCs from one pool then share images. Default: among all.",
+        ),
+    ] = SAMPLE.pool_size,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the draw; default: of the recipe of a published pool, else 0.")
+    ] = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); `publish` takes what a published one gave.
+
+    Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
+
+    Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 20 --output distilled-ipc20
+    """
+    from ddgs_hub.stages.sample import make_distilled
+
+    settings = SampleSettings(
+        ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size
+    )
+    with claimed(output):
+        show(by_the_first(lambda: make_distilled(settings, pool, original, output, seed=seed)), as_json)
+
+
+def baseline(
+    method: Annotated[Literal["random", "herding", "k-center"], typer.Argument(help="How to select.")],
+    original: OriginalOption,
+    output: OutputOption,
+    ipc: IpcOption = SAMPLE.ipc,
+    scorer: Annotated[str | None, typer.Option(help="Whose features herding and k-center use.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random selection.")] = 0,
+    token: TokenOption = None,
+) -> None:
+    """Select real images by a method that difficulty-guided sampling is compared with.
+
+    Example: ddgs-hub baseline herding --original runs/digits/original --scorer runs/digits/scorer --output herding
+    """
+    from ddgs_hub.stages.compare import make_baseline
+
+    with claimed(output):
+        say(by_the_first(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed)))

@@ -1,0 +1,91 @@
+"""The commands that train: a scorer, a DiT from scratch, and the fine-tuned DiT."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from ddgs_hub.cli.options import (
+    ContinuedOption,
+    OriginalOption,
+    OutputOption,
+    PrivateOption,
+    PushOption,
+    RecipeOption,
+    RevisionOption,
+    SeedOption,
+    SetOption,
+    TokenOption,
+    base_name,
+    read_recipe,
+    say,
+)
+from ddgs_hub.core.folders import claimed
+
+
+def train_scorer(
+    original: OriginalOption,
+    recipe: RecipeOption,
+    output: OutputOption,
+    seed: SeedOption = None,
+    values: SetOption = None,
+) -> None:
+    """Train a cross-fitted classifier to score difficulty with, for data that no public classifier knows.
+
+    Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
+    """
+    from ddgs_hub.stages.commands import command_line
+    from ddgs_hub.stages.scorer import make_scorer
+
+    options = [("--recipe", recipe), ("--original", original), ("--output", output)]
+    command = command_line("train-scorer", options=options, values=values, seed=seed)
+    with claimed(output):
+        say(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
+
+
+def pretrain(
+    original: OriginalOption,
+    recipe: RecipeOption,
+    output: OutputOption,
+    seed: SeedOption = None,
+    values: SetOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Train a DiT from scratch, with its autoencoder: the base for data that is not ImageNet.
+
+    Example: accelerate launch -m ddgs_hub pretrain --original runs/digits/original --recipe digits --output base
+    """
+    from ddgs_hub.stages.base import make_base
+
+    with claimed(output):
+        say(make_base(read_recipe(recipe, values, seed), original, output))
+
+
+def finetune(
+    original: OriginalOption,
+    recipe: RecipeOption,
+    output: ContinuedOption,
+    base: Annotated[str | None, typer.Option(help="Hub id, folder or checkpoint, instead of the recipe's.")] = None,
+    revision: RevisionOption = None,
+    push: PushOption = None,
+    private: PrivateOption = False,
+    token: TokenOption = None,
+    seed: SeedOption = None,
+    values: SetOption = None,
+) -> None:
+    """Fine-tune a DiT with DiffFit and the Minimax losses; with --push, publish it.
+
+    Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
+    """
+    from ddgs_hub.stages.commands import command_line
+    from ddgs_hub.stages.finetune import finetune_and_publish
+
+    settings = read_recipe(recipe, values, seed)
+    at = revision or (None if base else settings.model.revision)
+    model = replace(settings.model, base=base_name(settings, base), revision=at)
+    options = [("--recipe", recipe), ("--original", original), ("--output", output)]
+    options += [("--base", base), ("--revision", revision)]
+    command = command_line("finetune", options=options, values=values, seed=seed)
+    settings = replace(settings, model=model)
+    with claimed(output):
+        say(finetune_and_publish(settings, original, output, command=command, push=push, private=private))

@@ -1,0 +1,79 @@
+"""The layout of a repository: names of its files and configurations, and keys of its `provenance.json`.
+
+Only names: `provenance` reads what a `provenance.json` says, `folders` writes the files, `publishing` sends them.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.constants import REPOCARD_NAME
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from ddgs_hub.core.places import expanded
+
+CARD = REPOCARD_NAME  # README.md
+PROVENANCE = "provenance.json"
+# The keys of provenance.json that decide about versions; all others are fields of `provenance.Provenance`.
+KIND = "kind"  # the name of one of `kinds.KINDS`
+CONTENT = "content"  # hashes and numbers, see `provenance.Content`
+PUBLISHED = "published"  # what publishing adds, see `provenance.Published`
+
+# Configurations of a dataset. The folder of each is called like it, but for that of `default`.
+DEFAULT, POOL, ORIGINAL = "default", "pool", "original"
+POOL_CONFIGS = (ORIGINAL, POOL)  # what publishing a set with its pool adds
+DATA = "data"  # the folder of `default`
+
+
+def config_pattern(config: str, split: str = "train") -> str:
+    """The pattern of the Parquet files that a configuration loads as a split: `data/train-*.parquet`."""
+    return f"{_folder(config)}/{split}-*.parquet"
+
+
+def parquet_pattern(config: str) -> str:
+    """The pattern of all Parquet files in the folder of a configuration: `data/*.parquet`."""
+    return f"{_folder(config)}/*.parquet"
+
+
+def config_files(folder: Path, config: str) -> list[Path]:
+    """The files of a configuration's split `train` in a folder, in order; empty where it has none."""
+    return sorted(folder.glob(config_pattern(config)))
+
+
+def is_pool_file(path: str) -> bool:
+    """Whether one of `POOL_CONFIGS` loads the file of that path in a repository."""
+    return any(fnmatchcase(path, config_pattern(config)) for config in POOL_CONFIGS)
+
+
+def _folder(config: str) -> str:
+    return DATA if config == DEFAULT else config
+
+
+def figure_path(name: str) -> str:
+    """The path of a picture in a repository: `figures/<name>.png`."""
+    return f"figures/{name}.png"
+
+
+def hub_id(name: str | None) -> str | None:
+    """`name` where it can be a Hub id (`owner/name`); None where it is a local path, something built in, or nothing."""
+    if name is None or "/" not in name or expanded(name).exists():
+        return None
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return None
+    return name
+
+
+def public_name(name: str) -> str:
+    """A Hub id as it is, and of a local path its last part: where an author keeps files is not published."""
+    return Path(name).name if name.startswith(("/", ".", "~")) else name
+
+
+def public_values(values: Any) -> Any:
+    """JSON values with `public_name` in the place of every local path, at any depth of mappings."""
+    if isinstance(values, Mapping):
+        return {key: public_values(value) for key, value in values.items()}
+    return public_name(values) if isinstance(values, str) else values

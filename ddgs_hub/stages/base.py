@@ -1,0 +1,68 @@
+"""From original images to a DiT that was trained from scratch: the stage `pretrain`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.folders import shared_sibling, staged_folder
+from ddgs_hub.core.processes import get_accelerator, wait_for_all
+from ddgs_hub.core.rows import read_rows
+from ddgs_hub.recipe import Recipe
+from ddgs_hub.stages.folders import BASE_RECIPE, LATENTS, write_json, write_losses
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ddgs_hub.diffusion import Codec
+
+
+def make_base(recipe: Recipe, original: Path, output: Path) -> str:
+    """Trains the DiT, and its autoencoder unless a pretrained one is named; returns a line for people.
+
+    Raises:
+        InputError: the recipe has no `model.pretraining`, or neither an encoder nor how to train one.
+    """
+    import torch
+
+    from ddgs_hub.diffusion import LatentCache, PoolClasses, pretrain, save_pipeline
+
+    training = recipe.model.pretraining
+    if training is None:
+        raise InputError(f"recipe {recipe.name} has no model.pretraining section: nothing says how to train a base")
+    accelerator = get_accelerator()
+    rows, data = read_rows(original), recipe.data
+    classes = PoolClasses.of(rows, "dataset")
+    codec, autoencoder_losses = _make_codec(recipe, rows)
+    codec.to(accelerator.device)
+    latents = shared_sibling(output, LATENTS)
+    cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
+    dit, losses = pretrain(cache, len(classes.names), training, seed=recipe.seed, accelerator=accelerator)
+    if accelerator.is_main_process:
+        with staged_folder(output) as folder:
+            # Small: in half precision, and with as many classes as there are; `finetune` writes the one to publish.
+            id2label, half = dict(enumerate(classes.names)), torch.float16
+            dit, vae = torch.nn.Module.to(dit, "cpu", half), torch.nn.Module.to(codec.decoder, "cpu", half)
+            save_pipeline(dit, vae, folder, id2label=id2label, num_classes=len(classes.names))
+            classes.write(folder)
+            write_losses(folder, {"autoencoder": autoencoder_losses, "pretraining": losses})
+            made_with = {"seed": recipe.seed, "codec": asdict(recipe.codec), "pretraining": asdict(training)}
+            write_json(folder / BASE_RECIPE, made_with)
+    wait_for_all()
+    last = float(np.mean(losses[-100:]))
+    return f"{training.steps:,} steps, loss {last:.3f}, {sum(p.numel() for p in dit.parameters()):,} parameters"
+
+
+def _make_codec(recipe: Recipe, rows: "Dataset") -> tuple["Codec", list[float]]:
+    """The pretrained autoencoders of the recipe, or one that is trained here, with its losses."""
+    from ddgs_hub.diffusion import Codec, cropped_images, train_autoencoder
+
+    if recipe.codec.encoder:
+        return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder), []
+    if recipe.codec.training is None:
+        raise InputError(f"recipe {recipe.name} names no codec.encoder and has no codec.training section: give one")
+    images = cropped_images(rows, recipe.data.image_size)
+    vae, losses = train_autoencoder(images, recipe.codec.training, flip=recipe.data.flip, seed=recipe.seed)
+    return Codec(vae), losses

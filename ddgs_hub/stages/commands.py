@@ -1,0 +1,68 @@
+"""The command lines that cards show under "How to reproduce": quoted for a shell, without folders of this machine."""
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from ddgs_hub.hub import OpenedPool, public_values
+from ddgs_hub.recipe import Recipe, SampleSettings, changed_keys, load_recipe, recipe_names, recipe_to_dict
+
+Option = tuple[str, object]  # name and value; None: it is not given
+
+
+def command_line(
+    command: str,
+    *arguments: str,
+    options: Iterable[Option] = (),
+    flags: Sequence[str] = (),
+    values: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> str:
+    """A command line of ddgs-hub as text for a shell; of each path on this machine only the last part is left.
+
+    Args:
+        command: its name.
+        arguments: those without a name.
+        options: names with `--`, and values; those whose value is None are left out.
+        flags: options without a value.
+        values: what `--set` was given.
+        seed: what `--seed` was given.
+    """
+    words = list(arguments)
+    for name, value in (*options, ("--seed", seed)):
+        if value is not None:
+            words += [name, str(value)]
+    words = [public_values(word) for word in (*words, *flags)]
+    for assignment in values or ():
+        key, _, value = assignment.partition("=")
+        words += ["--set", f"{key}={public_values(value)}"]
+    return shlex.join(["ddgs-hub", command, *words])
+
+
+def run_command(recipe: Recipe) -> str:
+    """The command line of a run, with `--set` for each value in which the recipe differs from the packaged one."""
+    if recipe.name not in recipe_names():
+        return f"ddgs-hub run {recipe.name}.yaml"
+    changed = changed_keys(recipe_to_dict(load_recipe(recipe.name)), public_values(recipe_to_dict(recipe)))
+    values = [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
+    return command_line("run", recipe.name, values=values)
+
+
+def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int) -> str:
+    """The command that samples the same rows again; empty where it would have to name a folder of this machine."""
+    pool, original = opened.pool_source, opened.original_source
+    if pool is None or original is None:
+        return ""
+    usual = asdict(SampleSettings())
+    changed = {key: value for key, value in asdict(sample).items() if key == "ipc" or value != usual[key]}
+    return command_line(
+        "sample",
+        options=[
+            ("--pool", f"{pool.id}@{pool.commit}"),
+            ("--original", f"{original.id}@{original.commit}" if original != pool else None),
+            *((f"--{key.replace('_', '-')}", value) for key, value in changed.items()),
+            ("--seed", seed),
+            ("--output", f"distilled-ipc{sample.ipc}"),
+        ],
+    )

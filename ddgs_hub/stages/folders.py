@@ -1,0 +1,94 @@
+"""Names of the folders and files of a run, each in one place, and how their JSON is written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECIPE = "recipe.yaml"  # of a run: its recipe, every default written out
+FINISHED = "stages.json"  # of a run: which stages are done, what they made, and how long that took
+SELECTIONS = "selections.json"  # of a distilled set: thresholds and counts of each class
+SAMPLING = "sampling.json"  # of a distilled set: settings, seed, and the commits of what came from the Hub
+LOSSES = "losses.json"  # of a trained DiT: every loss at every step
+BASE_RECIPE = "recipe.json"  # of a base: how it was trained
+RESULTS = "results.json"  # of an evaluation: the accuracies of every method
+LATENTS = "latents"  # beside what is trained on them: encoded images, used again by the next training
+DIFFICULTY_FIGURE, SHEET = "difficulty.png", "sheet.png"  # the paper's Figures 2 and 3
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps what its stages make.
+
+    Attributes:
+        path: the run folder.
+        ipc: images per class of its distilled set.
+        dataset: name of the repository of that set; `{ipc}` stands for the images per class.
+    """
+
+    path: Path
+    ipc: int
+    dataset: str = ""
+
+    @property
+    def original(self) -> Path:
+        """The original images; later with their difficulties."""
+        return self.path / "original"
+
+    @property
+    def scorer(self) -> Path:
+        """The cross-fitted scorer, where the recipe has one trained."""
+        return self.path / "scorer"
+
+    @property
+    def base(self) -> Path:
+        """The DiT that was trained from scratch, where the recipe names no pretrained one."""
+        return self.path / "base"
+
+    @property
+    def dit(self) -> Path:
+        """The fine-tuned DiT."""
+        return self.path / "dit"
+
+    @property
+    def pool(self) -> Path:
+        """What the fine-tuned DiT generates; later with difficulties, and with marks on what was selected."""
+        return self.path / "pool"
+
+    @property
+    def base_pool(self) -> Path:
+        """What the base generates before it is fine-tuned: IPC images a class, to compare with."""
+        return self.path / "pool-dit"
+
+    @property
+    def distilled(self) -> Path:
+        """The distilled set."""
+        return self.path / f"distilled-ipc{self.ipc}"
+
+    @property
+    def evaluation(self) -> Path:
+        """Accuracies of networks that were trained on it and on what it is compared with."""
+        return self.path / "evaluation"
+
+    @property
+    def figures(self) -> Path:
+        """The paper's Figures 2 and 3 of it."""
+        return self.path / "figures"
+
+    @property
+    def repository(self) -> Path:
+        """The files of its repository on the Hub."""
+        return self.path / "hub" / self.dataset.replace("{ipc}", str(self.ipc))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:
+    """Writes `losses.json`: for each loss its value at every step."""
+    write_json(folder / LOSSES, {name: [round(value, 6) for value in values] for name, values in losses.items()})

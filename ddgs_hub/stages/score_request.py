@@ -1,0 +1,49 @@
+"""What the stage `score` is asked for."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.places import expanded
+from ddgs_hub.original.spool import Spool
+from ddgs_hub.recipe import ScoreSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRequest:
+    """What is to be scored, and by what.
+
+    Attributes:
+        source: a Hub dataset id, a local folder, or `digits`.
+        scorer: a Hub id or a folder; see `Scorer.from_pretrained`.
+        scorer_revision: of a scorer on the Hub.
+        split: of the source.
+        subset: a name of `subsets.SUBSETS`: its classes alone.
+        config: the configuration of a Hub dataset that has several.
+        revision: the revision of a Hub dataset.
+        with_images: whether they are written beside the scores; None: where `why_withheld` does not say no.
+        batch_size: images that are scored together.
+    """
+
+    source: str
+    scorer: str
+    scorer_revision: str | None = None
+    split: str = "train"
+    subset: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    with_images: bool | None = None
+    batch_size: int = ScoreSettings().batch_size
+
+    @property
+    def key(self) -> str:
+        """A fingerprint; it is another one where local files have changed since."""
+        local = (expanded(name) for name in (self.source, self.scorer))
+        files = [file for folder in local if folder.is_dir() for file in sorted(folder.rglob("*")) if file.is_file()]
+        states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return fingerprint([asdict(self), states])
+
+    def spool(self, folder: Path) -> Spool:
+        """The rows that are to be scored, to be fetched into `folder`."""
+        chosen = {"subset": self.subset, "config": self.config, "revision": self.revision}
+        return Spool(self.source, self.split, folder, **chosen)

@@ -1,0 +1,153 @@
+"""What is published of a scored original: the columns, the card, and what `provenance.json` says."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Value
+from numpy.typing import NDArray
+
+from ddgs_hub.core.hub_client import Pinned
+from ddgs_hub.core.places import expanded
+from ddgs_hub.core.rows import ROWS_PER_GROUP, class_names
+from ddgs_hub.difficulty import Scorer, with_difficulty
+from ddgs_hub.evaluation import scored_figure
+from ddgs_hub.hub import CONTENT, ScoredCard, hash_weights, is_imagenet, why_withheld, write_scored
+from ddgs_hub.hub.folders.hashes import hash_tables
+from ddgs_hub.original.imagenet import wnids_by_order
+from ddgs_hub.original.spool import Spool
+from ddgs_hub.recipe import ScoreSettings
+from ddgs_hub.stages.commands import command_line
+from ddgs_hub.stages.folders import DIFFICULTY_FIGURE
+from ddgs_hub.stages.provenance import library_versions
+from ddgs_hub.stages.score_request import ScoreRequest
+
+LIBRARIES = ("datasets", "huggingface_hub", "timm", "torch", "transformers")
+# What is published where the images are not.
+SCORE_COLUMNS = ("label", "wnid", "source_index", "pool_index", "seed", "difficulty")
+
+
+def write_scored_repository(
+    request: ScoreRequest, spool: Spool, difficulty: NDArray[np.float32], scorer: Scorer, folder: Path
+) -> str:
+    """Writes the files to publish of scored rows.
+
+    Args:
+        request: what was scored, and by what.
+        spool: the rows, which need not fit into memory; its folder takes the picture that is drawn meanwhile.
+        difficulty: of every row, `(N,)`.
+        scorer: the classifier.
+        folder: where to write: there, and empty.
+
+    Returns:
+        Why the images are not among the files; empty where they are.
+    """
+    pinned, rows = spool.pinned(), with_difficulty(_with_origin(spool.rows()), difficulty)
+    withheld = "" if pinned is None else why_withheld(pinned.id, gated=pinned.gated)
+    with_images = not withheld if request.with_images is None else request.with_images
+    withheld = "" if with_images else withheld or "only their scores are published"
+    provenance = _provenance(request, rows, scorer, pinned, with_images=with_images)
+    card = ScoredCard(
+        source=pinned.id if pinned else _public_name(request.source),
+        commit=pinned.commit if pinned else None,
+        split=request.split,
+        config=request.config,
+        subset=request.subset,
+        license=pinned.license if pinned else None,
+        imagenet=request.subset is not None or (pinned is not None and is_imagenet(pinned.id)),
+        withheld=withheld,
+        scorer=_scorer_name(request, scorer),
+        scorer_commit=scorer.revision,
+        folds=scorer.folds,
+        mean_difficulty=float(difficulty.mean()),
+        command=provenance["command"],
+        versions=provenance["versions"],
+    )
+    if not with_images:
+        rows = rows.select_columns([name for name in SCORE_COLUMNS if name in rows.column_names])
+    picture = spool.folder / DIFFICULTY_FIGURE
+    labels = _column(rows, "label").to_numpy()
+    by_class = {name: difficulty[labels == k] for k, name in enumerate(class_names(rows))}
+    scored_figure({name: values for name, values in by_class.items() if len(values)}, picture)
+    write_scored(rows, folder, card, provenance=provenance, figures={picture.stem: picture})
+    return withheld
+
+
+def _provenance(
+    request: ScoreRequest, rows: Dataset, scorer: Scorer, pinned: Pinned | None, *, with_images: bool
+) -> dict[str, Any]:
+    """What `provenance.json` says of what was scored, by what, and how."""
+    weights = None if scorer.revision else hash_weights(expanded(request.scorer))
+    name = _scorer_name(request, scorer)
+    part = {"config": request.config, "split": request.split, "subset": request.subset}
+    return {
+        "source": {"id": pinned.id if pinned else None, "commit": pinned.commit if pinned else None, **part},
+        "scorer": {"id": name, "commit": scorer.revision} if scorer.revision else {"name": name, "weights": weights},
+        "images": with_images,
+        "command": _command(request, pinned),
+        "versions": library_versions(*LIBRARIES),
+        CONTENT: {
+            # What is not on the Hub is known by its images and their labels.
+            "source": _source_identity(pinned, *part.values()) if pinned else _hash_images(rows),
+            "scorer": weights or f"{scorer.name}@{scorer.revision}",
+        },
+    }
+
+
+def _command(request: ScoreRequest, pinned: Pinned | None) -> str:
+    """The command line that makes the same again, without folder names of this machine."""
+    usual = ScoreSettings()
+    images = {None: (), True: ("--images",), False: ("--no-images",)}[request.with_images]
+    return command_line(
+        "score",
+        pinned.id if pinned else _public_name(request.source),
+        options=[
+            ("--subset", request.subset),
+            ("--split", request.split if request.split != "train" else None),
+            ("--config", request.config),
+            ("--revision", pinned.commit if pinned else None),
+            ("--scorer", _public_name(request.scorer)),
+            ("--batch-size", request.batch_size if request.batch_size != usual.batch_size else None),
+            ("--output", "scored"),
+        ],
+        flags=images,
+    )
+
+
+def _with_origin(rows: Dataset) -> Dataset:
+    """The rows with `wnid`, null where none is known, and with their number in the source, where they lack them."""
+    if "wnid" not in rows.column_names:
+        names = class_names(rows)
+        wnid_of = wnids_by_order(names) or [None] * len(names)
+        # A label outside the classes is for scoring to complain about.
+        labels = _column(rows, "label").to_pylist()
+        wnids = [wnid_of[k] if k is not None and 0 <= k < len(wnid_of) else None for k in labels]
+        rows = rows.add_column("wnid", wnids, feature=Value("string"))
+    if "source_index" not in rows.column_names and "pool_index" not in rows.column_names:
+        rows = rows.add_column("source_index", np.arange(len(rows)), feature=Value("int64"))
+    return rows
+
+
+def _scorer_name(request: ScoreRequest, scorer: Scorer) -> str:
+    return scorer.name if scorer.revision else _public_name(request.scorer)
+
+
+def _public_name(name: str) -> str:
+    """A Hub id as it is, of a local folder the name: where files lie on this machine is not published."""
+    folder = expanded(name)
+    return folder.resolve().name if folder.is_dir() else name
+
+
+def _source_identity(pinned: Pinned, *part: str | None) -> str:
+    """What tells a source on the Hub from others: its commit, and which part of it was scored."""
+    return f"{pinned.id}@{pinned.commit} ({', '.join(filter(None, part))})"
+
+
+def _hash_images(rows: Dataset) -> str:
+    return hash_tables(rows.with_format("arrow").iter(ROWS_PER_GROUP), ("label",))
+
+
+def _column(rows: Dataset, name: str) -> pa.ChunkedArray:
+    """A column of rows that need not fit into memory."""
+    return rows.select_columns(name).with_format("arrow")[:].column(name)

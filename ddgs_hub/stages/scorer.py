@@ -1,0 +1,40 @@
+"""From original images to a cross-fitted scorer: the stage `train-scorer`."""
+
+from pathlib import Path
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.processes import by_the_first
+from ddgs_hub.core.rows import read_rows
+from ddgs_hub.hub import CONTENT, KIND, SCORER, hash_weights, write_scorer
+from ddgs_hub.recipe import Recipe
+from ddgs_hub.stages.provenance import made_with, original_ids
+
+
+def make_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -> str:
+    """Trains the recipe's scorer on the original images, with card and provenance; returns a line for people.
+
+    Args:
+        recipe: `score.training` says how.
+        original: folder of the original dataset.
+        output: folder of the scorer.
+        command: the command line that makes it again, for the card.
+
+    Raises:
+        InputError: the recipe does not say how to train one, or `train_scorer` raises it.
+    """
+    from ddgs_hub.difficulty import train_scorer
+
+    training = recipe.score.training
+    if training is None:
+        raise InputError(f"recipe {recipe.name} has no score.training section: nothing says how to train a scorer")
+    rows = read_rows(original)
+    result = train_scorer(rows, output, training, flip=recipe.data.flip, seed=recipe.seed)
+
+    def describe() -> None:
+        content = {"weights": hash_weights(output), "original": fingerprint(rows)}
+        described = {KIND: SCORER.name, "datasets": original_ids(recipe), "command": command, CONTENT: content}
+        write_scorer(output, {**made_with(recipe), **described})
+
+    by_the_first(describe)
+    return f"{training.folds} × {training.model}, {100 * result.accuracy:.1f} % right on images they did not see"
