@@ -10,6 +10,7 @@ from PIL import Image as PILImage
 from sklearn.datasets import load_digits
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.schema import read_values
 from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate
 from ddgs_hub.recipe import Protocol
 
@@ -132,7 +133,7 @@ def test_best_last_and_spread():
 def test_json_keeps_everything_and_adds_the_summary():
     result = an_evaluation([[10, 60, 50], [20, 40, 40]])
     values = json.loads(json.dumps(result.to_dict()))
-    assert Evaluation.from_dict(values) == result
+    assert read_values(values, Evaluation, "values") == result
     assert (values["best"], values["best_mean"], values["best_std"]) == ([60, 40], 50, 10)
     assert (values["last"], values["last_mean"], values["last_std"]) == ([50, 40], 45, 5)
     assert values["protocol"]["learning_rate"] == 0.01
