@@ -1,7 +1,7 @@
-"""A DiT of the real class at toy size, for tests of several rooms."""
+"""A DiT and an autoencoder of the real classes at toy size, for tests of several rooms."""
 
 import torch
-from diffusers import DiTTransformer2DModel
+from diffusers import AutoencoderKL, DiTTransformer2DModel
 
 from ddgs_hub.diffusion.dit import new_dit
 
@@ -21,3 +21,15 @@ def tiny_dit(num_classes: int) -> DiTTransformer2DModel:
         for parameter in dit.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
     return dit.eval()
+
+
+def tiny_autoencoder(scaling_factor: float = 0.18215) -> AutoencoderKL:
+    """8 px images ↔ 4 × 4 × 4 latents, with weights drawn from torch's default generator."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        sample_size=8,
+        scaling_factor=scaling_factor,
+    )

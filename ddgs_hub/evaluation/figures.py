@@ -208,9 +208,7 @@ def _tile(image: Image.Image) -> Image.Image:
     if factor >= 1:
         tile = tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
     else:
-        tile.thumbnail(
-            (TILE, TILE), Image.Resampling.LANCZOS, reducing_gap=None
-        )  # thin images keep a pixel
+        tile.thumbnail((TILE, TILE), Image.Resampling.LANCZOS, reducing_gap=None)  # thin images keep a pixel
     square = Image.new("RGB", (TILE, TILE), "white")
     square.paste(tile, ((TILE - tile.width) // 2, (TILE - tile.height) // 2))
     return square

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DiTTransformer2DModel
-from tiny_dit import tiny_dit
+from diffusers import DiTTransformer2DModel
+from tiny_dit import tiny_autoencoder, tiny_dit
 
 from benchmarks.published import PlainDiT
 from ddgs_hub.diffusion import Codec
@@ -57,12 +57,4 @@ def tiny_codec() -> Codec:
     """A random AutoencoderKL: 8 px images, 4 × 4 × 4 latents."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(8, 8),
-            norm_num_groups=4,
-            sample_size=8,
-            scaling_factor=0.5,
-        )
-    return Codec(vae)
+        return Codec(tiny_autoencoder(scaling_factor=0.5))

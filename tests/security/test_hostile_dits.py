@@ -13,7 +13,7 @@ from hostile_models import DEEP, DIGITS, damaged, edit, edited, lacking, pickled
 from model_cache import ModelCache
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny_dit import tiny_dit
+from tiny_dit import tiny_autoencoder, tiny_dit
 
 from benchmarks.published import PlainDiT
 from ddgs_hub.diffusion import PoolClasses, add_difffit, load_autoencoder, load_dit, save_adapter, save_pipeline
@@ -29,14 +29,7 @@ BASE = "org/base"
 def pipeline(tmp_path_factory) -> Path:
     """The folder of a DiT of three classes with its autoencoder."""
     folder = tmp_path_factory.mktemp("pipeline")
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(8, 8),
-        norm_num_groups=4,
-        sample_size=8,
-    )
-    save_pipeline(tiny_dit(3), vae, folder, id2label={}, num_classes=3)
+    save_pipeline(tiny_dit(3), tiny_autoencoder(), folder, id2label={}, num_classes=3)
     return folder
 
 
