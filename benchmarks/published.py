@@ -195,12 +195,7 @@ TRAINING = PlainDiffusion()
 
 @torch.no_grad()
 def plain_sample(
-    model: PlainDiT,
-    labels: Tensor,
-    noise: Tensor,
-    num_steps: int = 50,
-    guidance_scale: float = 4.0,
-    guidance_channels: int = 3,
+    model: PlainDiT, labels: Tensor, noise: Tensor, num_steps: int = 50, scale: float = 4.0, guidance_channels: int = 3
 ) -> Tensor:
     """Respaced DDPM with learned variance and classifier-free guidance; everything is computed again in every step.
 
@@ -209,7 +204,7 @@ def plain_sample(
         labels: `(B,)`.
         noise: `(num_steps + 1, B, C, h, w)`: the start, then each step's.
         num_steps: of the respaced chain.
-        guidance_scale: 1 is no guidance.
+        scale: of the guidance.
         guidance_channels: latent channels that are guided, from the first.
 
     Returns:
@@ -221,7 +216,7 @@ def plain_sample(
         t = torch.full((2 * len(z),), diffusion.timesteps[i], device=z.device)
         output, unconditional = model(torch.cat([z, z]), t, torch.cat([labels, null])).chunk(2)
         difference = output[:, :guidance_channels] - unconditional[:, :guidance_channels]
-        guided = unconditional[:, :guidance_channels] + guidance_scale * difference
+        guided = unconditional[:, :guidance_channels] + scale * difference
         output = torch.cat([guided, output[:, guidance_channels:]], dim=1)
         _, z, log_variance = diffusion.denoised(output, z, torch.full((len(z),), i, device=z.device))
         if i > 0:

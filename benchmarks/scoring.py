@@ -6,7 +6,6 @@ a trained scorer scores twice depends on how many images it is undecided about.
 """
 
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +23,7 @@ from torchvision import transforms
 from benchmarks.measure import best_device, flops, in_subprocess, matrix_rate, synchronize
 from ddgs_hub.core.image_batches import image_batches
 from ddgs_hub.difficulty import Scorer, score
-from ddgs_hub.difficulty.margins import Margins, difficulties, has_bfloat16
+from ddgs_hub.difficulty.margins import Margins, has_bfloat16
 from ddgs_hub.original import SUBSETS
 
 MODULE = "benchmarks.scoring"
@@ -114,18 +113,14 @@ def decoded(device: str) -> dict[str, Any]:
     rows = photographs(size)
     images = torch.stack([scorer.transform(row["image"]) for row in rows])
     images = images.pin_memory() if device == "cuda" else images
-    targets = np.array([SUBSET.imagenet_indices[label] for label in rows["label"]])
+    targets = torch.tensor([SUBSET.imagenet_indices[label] for label in rows["label"]])
     margins = Margins(scorer, 0)
-    margins.calibrate(images, torch.from_numpy(targets))
-
-    def stream(count: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
-        for _ in range(count):
-            yield np.arange(size), images
+    margins.calibrate(images, targets)
 
     def run(count: int) -> float:
         start = time.perf_counter()
-        for _ in difficulties(stream(count), [margins], targets, np.zeros(size, dtype=np.int64)):
-            pass
+        for _ in range(count):
+            margins.settled(images, targets)
         synchronize(device)
         return count * size / (time.perf_counter() - start)
 

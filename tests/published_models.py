@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from tiny_dit import tiny_dit
+from tiny_dit import tiny_autoencoder, tiny_dit
 
 from ddgs_hub.diffusion import PoolClasses, add_difffit, load_adapter, save_adapter, save_pipeline
 from ddgs_hub.hub import CONTENT, DIT, KIND, hash_weights, write_dit
@@ -25,22 +25,16 @@ RECIPE = {
 }
 
 
-def tiny_autoencoder() -> AutoencoderKL:
-    """8 px images, latents of 4 px."""
+def seeded_autoencoder() -> AutoencoderKL:
+    """8 px images, latents of 4 px; always with the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(8, 8),
-            norm_num_groups=4,
-            sample_size=8,
-        ).eval()
+        return tiny_autoencoder().eval()
 
 
 def save_base(folder: Path) -> Path:
     """The base as a pipeline of as many classes as it has."""
-    save_pipeline(tiny_dit(2), tiny_autoencoder(), folder, id2label={0: "zero", 1: "one"}, num_classes=2)
+    save_pipeline(tiny_dit(2), seeded_autoencoder(), folder, id2label={0: "zero", 1: "one"}, num_classes=2)
     return folder
 
 
@@ -56,7 +50,7 @@ def save_dit(folder: Path, seed: int, note: str = "") -> Path:
     adapter = folder / "adapter.safetensors"
     save_adapter(tuned, adapter, classes=CLASSES, base_model=BASE)
     whole = load_adapter(tiny_dit(2), adapter)
-    save_pipeline(whole, tiny_autoencoder(), folder, id2label={0: "zero", 1: "one"}, num_classes=2)
+    save_pipeline(whole, seeded_autoencoder(), folder, id2label={0: "zero", 1: "one"}, num_classes=2)
     CLASSES.write(folder)
     describe(folder, note)
     return folder

@@ -23,15 +23,13 @@ def tiny_dit(num_classes: int) -> DiTTransformer2DModel:
     return dit.eval()
 
 
-def tiny_autoencoder(**settings: float) -> AutoencoderKL:
-    """With random weights: 8 px images, 4 × 4 × 4 latents."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(8, 8),
-            norm_num_groups=4,
-            sample_size=8,
-            **settings,
-        )
+def tiny_autoencoder(scaling_factor: float = 0.18215) -> AutoencoderKL:
+    """8 px images ↔ 4 × 4 × 4 latents, with weights drawn from torch's default generator."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        sample_size=8,
+        scaling_factor=scaling_factor,
+    )

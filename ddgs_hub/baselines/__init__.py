@@ -1,5 +1,9 @@
-"""Baselines that difficulty-guided sampling is compared with; NumPy only."""
+"""What difficulty-guided sampling is compared with: coresets of real images.
 
-from ddgs_hub.baselines.coreset import CORESETS, herding, k_center, random_selection
+Takes features and labels as arrays and gives row numbers. NumPy only: this room does not know where features come
+from, reads no images and writes no datasets.
+"""
 
-__all__ = ["CORESETS", "herding", "k_center", "random_selection"]
+from ddgs_hub.baselines.coreset import herding, k_center, random_selection
+
+__all__ = ["herding", "k_center", "random_selection"]

@@ -1,7 +1,7 @@
-"""Selections that look at no difficulty: random, herding and k-center, as the paper's tables compare them."""
+"""Selections that do not use the difficulty: random, herding and k-center, as the paper's tables compare them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,7 @@ def random_selection(
         labels: `(N,)`, the class of each image, 0 … C − 1.
         ipc: images per class.
         seed: the draw.
-        class_names: names of all C classes, for messages and so that a class without images is noticed.
+        class_names: names of all C classes, for messages, and to notice a class without images.
 
     Returns:
         `(C · ipc,)` rows: `ipc` of class 0, in the order drawn, then of class 1, …
@@ -33,7 +33,7 @@ def random_selection(
 
 
 def herding(features: ArrayLike, labels: ArrayLike, ipc: int, *, class_names: Sequence[str] | None = None) -> Indices:
-    """Picks the images whose mean follows the class mean (Welling, ICML 2009), one by one and each at most once.
+    """Picks images one by one so that their mean stays close to the class mean (Welling, ICML 2009), each at most once.
 
     Args:
         features: `(N, D)`, finite; the sums are in float64.
@@ -42,7 +42,7 @@ def herding(features: ArrayLike, labels: ArrayLike, ipc: int, *, class_names: Se
         class_names: as in `random_selection`.
 
     Returns:
-        `(C · ipc,)` rows, by class, in the order picked; of equally good ones the first.
+        `(C · ipc,)` rows, by class, in the order picked; of equally good images the first.
 
     Raises:
         InputError: a class has fewer than `ipc` images, `ipc` is below 1, or a feature is not finite.
@@ -69,7 +69,7 @@ def k_center(
         class_names: as in `random_selection`.
 
     Returns:
-        `(C · ipc,)` rows, by class, in the order picked; of equally far ones the first.
+        `(C · ipc,)` rows, by class, in the order picked; of equally far images the first.
 
     Raises:
         InputError: a class has fewer than `ipc` images, `ipc` is below 1, a feature is not finite, or `start` is
@@ -83,6 +83,7 @@ def k_center(
 
 
 def _herd(points: NDArray[np.float64], count: int) -> list[int]:
+    """Step k picks the point that minimises ‖mean − (sum of the picks + point) / k‖: `count` of the rows `(n, D)`."""
     mean = points.mean(axis=0)
     total = np.zeros_like(mean)  # of the points picked
     left = np.ones(len(points), dtype=bool)
@@ -97,6 +98,7 @@ def _herd(points: NDArray[np.float64], count: int) -> list[int]:
 
 
 def _farthest_first(points: NDArray[np.float64], count: int, start: str) -> list[int]:
+    """Each step picks the point whose nearest pick is farthest away: `count` of the rows `(n, D)`."""
     distance_to_mean = np.linalg.norm(points - points.mean(axis=0), axis=1)
     picks = [0 if start == "first" else int(distance_to_mean.argmin())]
     nearest = np.full(len(points), np.inf)  # distance of each point to the picks
@@ -134,11 +136,3 @@ def _rows_by_class(labels: ArrayLike, ipc: int, class_names: Sequence[str] | Non
             "lower ipc or leave the class out"
         )
     return (np.flatnonzero(classes == label) for label in range(count))
-
-
-# Each takes (features, labels, ipc, seed, class_names), whichever of them it uses; random needs no features.
-CORESETS: dict[str, Callable[[Any, ArrayLike, int, int, Sequence[str] | None], Indices]] = {
-    "random": lambda features, labels, ipc, seed, names: random_selection(labels, ipc, seed, class_names=names),
-    "k-center": lambda features, labels, ipc, seed, names: k_center(features, labels, ipc, class_names=names),
-    "herding": lambda features, labels, ipc, seed, names: herding(features, labels, ipc, class_names=names),
-}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.image_batches import encoded_images, image_batches
 from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
-from ddgs_hub.difficulty.margins import Margins, difficulties
+from ddgs_hub.difficulty.margins import Margins
 from ddgs_hub.difficulty.progress import open_progress, progress_key
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
 from ddgs_hub.difficulty.scorer_classes import class_wnids
 
 COLUMN = "difficulty"
-ROUNDS_PER_GATHER = 16  # batches that each of several processes scores before all tell each other: seconds of work
+ROUNDS_PER_GATHER = 16  # batches that each of several processes scores before they exchange results: seconds of work
+ScoredBatch: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]  # row numbers, difficulties
 
 
 def score(
@@ -36,15 +38,15 @@ def score(
     """Adds `difficulty`, float32, 0 … 1: 1 − p(true class) under the scorer (Eq. 6).
 
     Images are decoded batch by batch, while the scorer works; the column `image` keeps its bytes. Where the hardware
-    has bfloat16 it is used as far as it stays within 1e-3 of float32; see `Margins`. Under `accelerate launch` each
-    process scores its share, and all return the whole column; their number changes nothing in it.
+    has bfloat16, it is used where it stays within 1e-3 of float32; see `Margins`. Under `accelerate launch` each
+    process scores a share, and all return the whole column; the number of processes changes nothing in it.
 
     Args:
         rows: columns `image`, `label` (ClassLabel) and, to find ImageNet's classes, `wnid`. A `difficulty` is replaced.
         scorer: the classifier, or a cross-fitted one.
         batch_size: images that are scored together.
         num_workers: processes that decode; None: by the size of the data and the number of cores, 0 where it is small.
-        progress: a file that keeps what is scored, so that a killed call goes on from there; remove it when the rows
+        progress: a file that keeps the difficulties, so that a killed call resumes from there. Remove it when the rows
             are written.
 
     Raises:
@@ -60,16 +62,17 @@ def score(
 
 
 def with_difficulty(rows: Dataset, difficulty: NDArray[np.float32]) -> Dataset:
-    """The rows with a column `difficulty`, which replaces one that is there."""
+    """The rows with the column `difficulty`, float32, `(len(rows),)`; a column of that name is replaced."""
     if COLUMN in rows.column_names:
         rows = rows.remove_columns(COLUMN)
     return rows.add_column(COLUMN, difficulty)
 
 
 class Scoring:
-    """`score` of rows that are not all there yet: they come in parts, each cut into batches of its own.
+    """`score` for rows that come in parts. Each part is cut into batches of its own.
 
-    The first batch of each fold decides what is settled in bfloat16 for all parts, whoever scores them and whenever.
+    The first batch of each fold decides for all parts what is settled in bfloat16, so the difficulties do not depend on
+    which process scores a part, nor when.
 
     Args:
         scorer: the classifier, or a cross-fitted one.
@@ -88,50 +91,66 @@ class Scoring:
     def add(
         self, rows: Dataset, parts: Sequence[range], progress: Sequence[str | Path | None]
     ) -> list[NDArray[np.float32]]:
-        """The difficulties of the parts that follow those of earlier calls; every process calls it alike.
+        """The difficulties of the parts that follow those of earlier calls; every process makes the same calls.
 
         Args:
-            rows: all rows that are there; messages number them from the first.
-            parts: one or more, one behind the other: numbers of the rows.
-            progress: for each part a file that keeps what is scored; see `score`.
+            rows: all rows that have come so far; messages number them from the first.
+            parts: one or more ranges of row numbers, each beginning where the one before ends.
+            progress: for each part a file that keeps its difficulties, see `score`; or None for every part.
+
+        Returns:
+            For each part its difficulties, float32, `(len(part),)`.
 
         Raises:
             InputError: see `score`.
         """
-        span, starts = range(parts[0].start, parts[-1].stop), [part.start for part in parts]
-        targets, folds = np.zeros(span.stop, dtype=np.int64), np.zeros(span.stop, dtype=np.int64)
-        difficulty = np.full(span.stop, np.nan, dtype=np.float32)
-        kept, firsts, others = [], [], []
+        stop, starts = parts[-1].stop, [part.start for part in parts]
+        targets, folds = np.zeros(stop, dtype=np.int64), np.zeros(stop, dtype=np.int64)
+        difficulty = np.full(stop, np.nan, dtype=np.float32)
+        saved: list[NDArray[np.float32]] = []  # the files of `progress`, one for each part, in the first process
+        firsts: list[NDArray[np.int64]] = []
+        others: list[NDArray[np.int64]] = []
         for part, path in zip(parts, progress, strict=True):
-            chosen, own = rows.select(part), slice(part.start, part.stop)
-            targets[own] = self.targets[checked_labels(chosen, first=part.start)]
-            known_by_bytes = encoded_images(chosen, first=part.start) if path or self.scorer.folds > 1 else ()
-            digests = [image_digest(encoded) for encoded in known_by_bytes]
-            folds[own] = [fold_of(digest, self.scorer.folds) for digest in digests] or 0
+            part_rows, of_part = rows.select(part), slice(part.start, part.stop)
+            targets[of_part] = self.targets[checked_labels(part_rows, first=part.start)]
+            needs_digests = path or self.scorer.folds > 1
+            encoded = encoded_images(part_rows, first=part.start) if needs_digests else ()
+            digests = [image_digest(image) for image in encoded]
+            folds[of_part] = [fold_of(digest, self.scorer.folds) for digest in digests] or 0
             if path and get_state().is_main_process:
-                key = progress_key(digests, targets[own], self.scorer, self.batch_size)
-                kept.append(open_progress(path, key, len(part)))
-                difficulty[own] = kept[-1]
-            for fold in range(self.scorer.folds):
-                batches = _split(part.start + np.flatnonzero(folds[own] == fold), self.batch_size)
-                if batches and fold not in self.calibrated:
-                    # Always scored: what it tells about bfloat16 decides how the others are scored.
-                    self.calibrated.add(fold)
-                    firsts.append(batches.pop(0))
-                others += batches
+                key = progress_key(digests, targets[of_part], self.scorer, self.batch_size)
+                saved.append(open_progress(path, key, len(part)))
+                difficulty[of_part] = saved[-1]
+            calibrating, others_of_part = self._batches(part.start, folds[of_part])
+            firsts += calibrating
+            others += others_of_part
         [others] = broadcast_object_list([[batch for batch in others if np.isnan(difficulty[batch]).any()]])
         with _full_float32():
             for batch, values in self._scored(rows, targets, folds, firsts, others):
                 difficulty[batch] = values
-                if kept:
+                if saved:
                     k = bisect_right(starts, batch[0]) - 1
-                    kept[k][batch - starts[k]] = values
+                    saved[k][batch - starts[k]] = values
         [difficulty] = broadcast_object_list([difficulty])
-        broken = span.start + np.flatnonzero(np.isnan(difficulty[span.start :]))
-        if broken.size:
-            name = self.scorer.name
-            raise InputError(f"the scorer {name} returns no number for row {broken[0]}: its weights are broken")
+        self._refuse_nan(difficulty, starts[0])
         return [difficulty[part.start : part.stop] for part in parts]
+
+    def _batches(self, start: int, folds: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+        """Cuts a part into batches of row numbers, each of one fold.
+
+        Returns:
+            The first batch of each fold that had none before, and all other batches. The first batches are scored even
+            where their difficulties are saved: what they tell about bfloat16 decides how all others are scored.
+        """
+        firsts, others = [], []
+        for fold in range(self.scorer.folds):
+            numbers = start + np.flatnonzero(folds == fold)
+            batches = [numbers[k : k + self.batch_size] for k in range(0, len(numbers), self.batch_size)]
+            if batches and fold not in self.calibrated:
+                self.calibrated.add(fold)
+                firsts.append(batches.pop(0))
+            others += batches
+        return firsts, others
 
     def _scored(
         self,
@@ -140,16 +159,16 @@ class Scoring:
         folds: NDArray[np.int64],
         firsts: list[NDArray[np.int64]],
         others: list[NDArray[np.int64]],
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Row numbers and difficulties of each batch, in every process, whichever process scored it.
+    ) -> Iterator[ScoredBatch]:
+        """Scores batches; every process yields all of them, whichever process scored them.
 
         Args:
             rows: with `image`.
             targets: the true class of every row in the softmax, `(N,)`.
             folds: the fold of every row, `(N,)`.
-            firsts: the first batch of folds of which none was scored before: they alone decide what is settled in
-                bfloat16, for all processes, so that the difficulties do not depend on who scores what.
-            others: the batches that are to be scored besides.
+            firsts: the first batch of each fold that had none before. They alone decide for all processes what is
+                settled in bfloat16, so the difficulties do not depend on which process scores what.
+            others: the other batches that are not scored yet.
         """
         state, margins = get_state(), self.margins
         share = slice(state.process_index, None, state.num_processes)
@@ -170,22 +189,26 @@ class Scoring:
         for batch, values, error in gather_object(calibrated):
             margins[folds[batch[0]]].error = error
             yield batch, values
-        done = difficulties(stream, margins, targets, folds)
+        scored = (
+            (batch, margins[folds[batch[0]]].settled(images, torch.from_numpy(targets[batch])).sigmoid().numpy())
+            for batch, images in stream
+        )
         if state.num_processes == 1:
-            yield from done
+            yield from scored
             return
         most = -(-len(others) // state.num_processes)
         for _ in range(0, most, ROUNDS_PER_GATHER):
-            yield from gather_object(list(islice(done, ROUNDS_PER_GATHER)))
+            yield from gather_object(list(islice(scored, ROUNDS_PER_GATHER)))
 
-
-def _split(chosen: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    return [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    def _refuse_nan(self, difficulty: NDArray[np.float32], start: int) -> None:
+        for row in start + np.flatnonzero(np.isnan(difficulty[start:]))[:1]:
+            name = self.scorer.name
+            raise InputError(f"the scorer {name} returns no number for row {row}: its weights are broken")
 
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """No TF32: it keeps 11 bits, and moves difficulties by more than `TOLERANCE`."""
+    """Switches TF32 off: it keeps 11 bits, and changes difficulties by more than `TOLERANCE`."""
     settings = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

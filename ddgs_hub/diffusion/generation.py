@@ -28,14 +28,9 @@ ScoreImages: TypeAlias = Callable[[Sequence[bytes], Sequence[int]], NDArray[np.f
 
 def pool_features(names: list[str], *, scored: bool = False) -> Features:
     """Columns of a pool: `image` (PNG), `label`, `wnid`, `pool_index` (within its class), `seed`, and `difficulty`."""
-    features = Features(
-        image=Image(),
-        label=ClassLabel(names=names),
-        wnid=Value("string"),
-        pool_index=Value("int64"),
-        seed=Value("int64"),
-    )
-    return Features(**features, difficulty=Value("float32")) if scored else features
+    columns = {"image": Image(), "label": ClassLabel(names=names), "wnid": Value("string")}
+    columns |= {"pool_index": Value("int64"), "seed": Value("int64")}
+    return Features(columns | ({"difficulty": Value("float32")} if scored else {}))
 
 
 def image_seed(run_seed: int, label: int, pool_index: int) -> int:

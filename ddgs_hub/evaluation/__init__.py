@@ -1,7 +1,10 @@
-"""Evaluation: the reference's networks and protocol, accuracies over repeats, tables and figures.
+"""Evaluation: networks trained from scratch on a dataset under the reference's protocol, tables and figures.
 
-The names below are imported when first used: a recipe imports `Protocol` and must load without torch and matplotlib.
-The function `evaluate` is in the module of its name: `from ddgs_hub.evaluation.evaluate import evaluate`.
+Takes rows (`image`, `label`) and a `Protocol` and gives accuracies over repeats. This room does not know how a dataset
+was selected, nor what a run folder looks like: figures get arrays of difficulties, tables get evaluations.
+
+The names below are imported on first use, so that `Protocol` loads without torch and matplotlib. The function
+`evaluate` is in the module of its name: `from ddgs_hub.evaluation.evaluate import evaluate`.
 """
 
 from importlib import import_module

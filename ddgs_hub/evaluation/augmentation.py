@@ -1,10 +1,10 @@
 """Training images of the protocol: random crop, flip, color jitter, PCA lighting and CutMix, a batch at a time.
 
-torchvision's transforms draw one set of parameters for a whole batch, or work on one image at a time; on small images
-the latter takes longer than the network. Here every image of a batch has its own parameters and the pixels are computed
-together. The formulas are torchvision's (the tests compare them), only the random order of brightness, contrast and
-saturation is drawn per batch. All draws are from torch's default generator, on the CPU, so that they do not depend on
-the device.
+torchvision's transforms draw one set of parameters for a whole batch, or work on one image at a time; for small images
+the latter takes longer than the network. Here every image of a batch has its own parameters, and the pixels of all are
+computed together. The formulas are torchvision's (the tests compare them). Only the random order of brightness,
+contrast and saturation is drawn once for a batch. All draws are from torch's default generator, on the CPU, so they do
+not depend on the device.
 """
 
 import math
@@ -33,7 +33,7 @@ def augment(images: Sequence[torch.Tensor], protocol: Protocol) -> torch.Tensor:
         protocol: says which augmentations, and how strong.
 
     Returns:
-        float32 `(B, 3, image_size, image_size)`, RGB in 0 … 1, but for what the lighting adds.
+        float32 `(B, 3, image_size, image_size)`, RGB in 0 … 1; lighting noise may leave this range.
     """
     sizes = torch.tensor([image.shape[1:] for image in images], dtype=torch.float64)
     boxes = random_crop_boxes(sizes, protocol.crop_scale)
@@ -67,7 +67,7 @@ def mix(
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """RGB `(B, 3, h, w)`, float in 0 … 1, with ImageNet's mean taken off and divided by its standard deviation."""
+    """RGB `(B, 3, h, w)`, float in 0 … 1, minus ImageNet's mean, divided by its standard deviation."""
     mean, std = images.new_tensor((IMAGENET_MEAN, IMAGENET_STD))[:, :, None, None]
     return (images - mean) / std
 
@@ -88,7 +88,7 @@ def random_crop_boxes(sizes: torch.Tensor, smallest: float) -> torch.Tensor:
     ratio = torch.empty(attempts, dtype=torch.float64).uniform_(lowest, highest).exp()
     drawn = torch.stack([(area / ratio).sqrt().round(), (area * ratio).sqrt().round()], dim=-1)  # heights, widths
     fits = ((drawn > 0) & (drawn <= sizes)).all(-1)
-    # Where no attempt fits (an image much wider or higher than a crop may be): the largest central box of such a shape.
+    # No attempt may fit an image that is much wider or higher than a crop: then the largest central box is taken.
     height, width = sizes.unbind(1)
     largest = torch.stack(
         [
@@ -112,7 +112,7 @@ def crop_and_resize(
     Args:
         images: uint8 `(3, h, w)` each.
         boxes: `(B, 4)`: top, left, height and width in px.
-        flips: bool `(B,)`: which ones to mirror left to right.
+        flips: bool `(B,)`: which images to mirror left to right.
         size: height and width of the result, px.
 
     Returns:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -22,13 +22,16 @@ from ddgs_hub.recipe import Protocol
 Examples = tuple[list[torch.Tensor], torch.Tensor]  # uint8 (3, h, w) each, and int64 (N,)
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))  # to_dict adds what is derived
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))  # `to_dict` adds derived keys
 class Evaluation:
-    """Top-1 accuracies in % of the networks that were trained on one dataset."""
+    """Top-1 accuracies in % of the networks that were trained on one dataset.
+
+    Read it with `core.schema.read_values` from what `to_dict` gave.
+    """
 
     protocol: Protocol
     ipc: int  # images per class that the epochs were chosen for
-    seed: int  # repeat r drew everything from seed + r
+    seed: int  # repeat r draws everything from seed + r
     epochs: int
     num_classes: int
     train_images: int
@@ -38,7 +41,7 @@ class Evaluation:
 
     @property
     def best(self) -> list[float]:
-        """The highest of each repeat's tests, %: what the paper reports; chosen on the validation images themselves."""
+        """The highest of each repeat's tests, %, as the paper reports it: it is chosen on the validation images."""
         return [max(accuracies) for accuracies in self.accuracies]
 
     @property
@@ -52,17 +55,12 @@ class Evaluation:
         return float(np.mean(values)), float(np.std(values))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON values, `best`, `last` and their means and standard deviations included."""
+        """All fields as JSON values, with `best`, `last`, and their means and standard deviations."""
         derived: dict[str, Any] = {}
         for which, values in (("best", self.best), ("last", self.last)):
             mean, std = self.mean_std(which)
             derived |= {which: values, f"{which}_mean": mean, f"{which}_std": std}
         return dataclasses.asdict(self) | derived
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> "Evaluation":
-        """The inverse of `to_dict`."""
-        return TypeAdapter(Evaluation).validate_python(values)
 
 
 def evaluate(
@@ -77,15 +75,15 @@ def evaluate(
 ) -> Evaluation:
     """Trains `protocol.repeats` networks from scratch on `train` and tests them on `validation`.
 
-    Repeat r draws its weights, batches and augmentations from seed + r, so datasets that are compared with one seed get
-    the same networks and, where they have as many images, the same batches and crops. The caller's state of torch's
-    generator is neither used nor changed. Both sets of images are held in memory.
+    Repeat r draws its weights, batches and augmentations from seed + r. So datasets that are compared with one seed get
+    the same networks and, if they have the same number of images, the same batches and crops. The state of torch's
+    global generator is neither used nor changed. Both sets of images are held in memory.
 
     Args:
         train: columns `image`, `label`; every row is used.
         validation: the same, with the same classes in the same order.
         protocol: the network and how it is trained.
-        ipc: images per class, which decides the epochs where the protocol does not.
+        ipc: images per class; decides the epochs where the protocol does not.
         seed: of the first repeat.
         device: where to train; None: a GPU where there is one.
         on_progress: called after every epoch with the number of epochs done and the number of all, over the repeats.
@@ -124,7 +122,7 @@ def _train_repeats(
     seed: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[list[float]]:
-    """Trains every repeat's network, one after the other; returns the accuracies of each."""
+    """Trains the network of each repeat, one after the other; returns the accuracies of each."""
     total = protocol.repeats * epochs
     accuracies: list[list[float]] = []
     with tqdm(total=total, desc=f"train {protocol.network}", unit="epoch", leave=False, delay=2, disable=None) as bar:
@@ -135,7 +133,7 @@ def _train_repeats(
                 on_progress(len(accuracies) * epochs + epoch, total)
 
         for repeat in range(protocol.repeats):
-            # Only torch's CPU generator draws anything, on every device: it is lent, and given back as it was.
+            # All draws are from torch's CPU generator, on every device; its state is restored afterwards.
             with torch.random.fork_rng(devices=[]), _deterministic(examples[1].device):
                 torch.default_generator.manual_seed(seed + repeat)
                 accuracies.append(_train(examples, tests, protocol, num_classes, epochs, after_epoch))

@@ -4,7 +4,7 @@ Drawn on `matplotlib.figure.Figure` objects of their own: nothing here touches p
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,13 +24,13 @@ from ddgs_hub.core.text import one_line
 BINS = 10
 COLORS = {"original": "#4c72b0", "pool": "#dd8452", "distilled": "#55a868"}
 DPI = 150
-MOST_CLASSES = 20  # that are drawn one by one beside all together
+MOST_CLASSES = 20  # with more, only all images together are drawn
 PANELS = 3  # in a row
 TILE = 128  # px of an image on the sheet: a multiple of 16, 32 and 64
 GAP = 12  # px between images on the sheet
 CAPTION = 40  # px under an image for its difficulty
 HEADER, HEADER_WIDTH = 40, 420  # px at the top of the sheet for its line of explanation
-NAME_CHARACTERS, CHARACTER = 16, 12  # most characters in a line of a class's name; px of one, generously
+NAME_CHARACTERS, CHARACTER = 16, 12  # most characters in a line of a class's name; px that a character takes at most
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Difficulties:
 
 @dataclass(frozen=True)
 class ClassDifficulties:
-    """A class's difficulties before and after the logarithmic transformation.
+    """The difficulties of a class before and after the logarithmic transformation.
 
-    `before` is 1 − p(true class) (Eq. 6) and `after` its transform (Eq. 8). `before.distilled` may be the same images
-    as `after.distilled`, or, as in the paper, those that are selected when nothing is transformed.
+    `before` is 1 − p(true class) (Eq. 6), `after` its transform (Eq. 8). `before.distilled` may be of the same images
+    as `after.distilled` or, as in the paper, of those that are selected without the transformation.
     """
 
     name: str
@@ -76,8 +76,7 @@ def difficulty_figure(classes: Sequence[ClassDifficulties], path: str | Path) ->
     Raises:
         InputError: there is no class to show, or a difficulty is not in 0 … 1.
     """
-    if not classes:
-        raise InputError("there are no difficulties to draw: give at least one class")
+    _require_a_class(classes)
     layout = ConstrainedLayoutEngine(h_pad=0.1)
     figure = Figure(figsize=(9.6, 4.8 * len(classes)), dpi=DPI, layout=layout)
     parts = figure.subfigures(len(classes), 1, squeeze=False, hspace=0.04)[:, 0]
@@ -99,16 +98,12 @@ def scored_figure(classes: Mapping[str, ArrayLike], path: str | Path) -> Path:
 
     Args:
         classes: name → difficulties in 0 … 1 of the class's images, `(N,)`.
-        path: where to write; the suffix decides the format.
-
-    Returns:
-        `path`.
+        path: where to write, see `difficulty_figure`; it is returned.
 
     Raises:
-        InputError: there is no class to show, or a difficulty is not in 0 … 1.
+        InputError: see `difficulty_figure`.
     """
-    if not classes:
-        raise InputError("there are no difficulties to draw: give at least one class")
+    _require_a_class(classes)
     panels = {"all images": np.concatenate([np.asarray(values) for values in classes.values()])}
     if 1 < len(classes) <= MOST_CLASSES:
         panels |= {textwrap.shorten(one_line(name), 24, placeholder=" …"): np.asarray(v) for name, v in classes.items()}
@@ -133,9 +128,10 @@ def image_sheet(rows: Sequence[SheetRow], path: str | Path, columns: int = 10) -
     """Draws a row of images for each class, from easy to hard, with the difficulty under each (Fig. 3).
 
     Args:
-        rows: one or more a class; the name is printed at the left of the row.
+        rows: one for each class, or several; the name is printed at the left of the row.
         path: where to write; the suffix decides the format.
-        columns: most images in a row; of a class with more, this many are shown, evenly spread over its difficulties.
+        columns: most images in a row. Of a class with more images, this many are shown, evenly spread over the ranks of
+            its difficulties.
 
     Returns:
         `path`.
@@ -174,14 +170,20 @@ def image_sheet(rows: Sequence[SheetRow], path: str | Path, columns: int = 10) -
     return _save(figure, path)
 
 
+def _require_a_class(classes: Sized) -> None:
+    if not classes:
+        raise InputError("there are no difficulties to draw: give at least one class")
+
+
 def _histogram(ax: Axes, difficulties: ArrayLike, stage: str, color: str, where: str) -> None:
-    values = 1.0 * np.asarray(difficulties)  # float32 stays float32, and 0.7 then lies on its own edge
+    """Draws the counts of difficulties, `(N,)`, in bins [k / 10, (k + 1) / 10), the last one closed."""
+    values = 1.0 * np.asarray(difficulties)
     if not len(values) or not ((values >= 0) & (values <= 1)).all():
         raise InputError(
             f"{where}: the {stage} difficulties must be one or more numbers in 0 … 1: score the images again"
         )
-    edges = (np.arange(1, BINS) / BINS).astype(values.dtype)  # bins [k/10, (k+1)/10), the last one closed
-    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=BINS)
+    edges = (np.arange(BINS + 1) / BINS).astype(values.dtype)  # of their type: a float32 0.7 lies on the edge 0.7
+    counts, _ = np.histogram(values, edges)
     bars = ax.bar((np.arange(BINS) + 0.5) / BINS, counts, width=0.92 / BINS, color=color)
     ax.bar_label(bars, [str(count) if count else "" for count in counts], fontsize=8, padding=1)
     ax.set_title(f"{stage} ({len(values)}), mean {values.mean():.3f}", fontsize=11)
@@ -200,13 +202,13 @@ def _spread(difficulties: Sequence[float], count: int) -> NDArray[np.int64]:
 
 
 def _tile(image: Image.Image) -> Image.Image:
-    """The image on a white square: a small one enlarged by a whole factor without smoothing, a large one reduced."""
+    """The image on a white square: small ones are enlarged by a whole factor without smoothing, large ones reduced."""
     tile = to_rgb(image).copy()
     factor = TILE // max(tile.size)
     if factor >= 1:
         tile = tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
     else:
-        tile.thumbnail((TILE, TILE), Image.Resampling.LANCZOS, reducing_gap=None)  # of a thin one a pixel is left
+        tile.thumbnail((TILE, TILE), Image.Resampling.LANCZOS, reducing_gap=None)  # thin images keep a pixel
     square = Image.new("RGB", (TILE, TILE), "white")
     square.paste(tile, ((TILE - tile.width) // 2, (TILE - tile.height) // 2))
     return square

@@ -5,7 +5,7 @@ that weights can be exchanged with it.
 """
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +15,10 @@ from ddgs_hub.recipe import parse_network_name
 
 SMALLEST = 16  # px: below it the last stage of a ResNet is one pixel, which instance norm makes zero for every image
 LARGE, MEDIUM = 128, 64  # px: above LARGE the ResNets have their ImageNet stem, above MEDIUM one halving, below none
+RESNETS: dict[str, Any] = {
+    "resnetap10": {"blocks": 1, "average_pooling": True},
+    "resnet18": {"blocks": 2, "average_pooling": False},
+}
 
 
 def instance_norm(channels: int) -> nn.GroupNorm:
@@ -155,31 +159,6 @@ def convnet_depth(image_size: int) -> int:
     return max(1, min(max(3, round(math.log2(image_size)) - 2), math.floor(math.log2(image_size)) - 1))
 
 
-def _convnet(depth: int | None, num_classes: int, image_size: int, in_channels: int, width: int | None) -> nn.Module:
-    depth = depth or convnet_depth(image_size)
-    if image_size >> depth < 1:
-        raise InputError(
-            f"convnet{depth} halves an image {depth} times, which leaves nothing of {image_size} px: "
-            f"choose convnet{convnet_depth(image_size)} or a larger image_size"
-        )
-    return ConvNet(num_classes, image_size, in_channels, depth, width or 128)
-
-
-def _resnetap10(depth: int | None, num_classes: int, image_size: int, in_channels: int, width: int | None) -> nn.Module:
-    return ResNet(num_classes, image_size, in_channels, blocks=1, width=width or 64, average_pooling=True)
-
-
-def _resnet18(depth: int | None, num_classes: int, image_size: int, in_channels: int, width: int | None) -> nn.Module:
-    return ResNet(num_classes, image_size, in_channels, blocks=2, width=width or 64, average_pooling=False)
-
-
-NETWORKS: dict[str, Callable[[int | None, int, int, int, int | None], nn.Module]] = {
-    "convnet": _convnet,
-    "resnetap10": _resnetap10,
-    "resnet18": _resnet18,
-}
-
-
 def build_network(
     name: str, num_classes: int, image_size: int = 224, in_channels: int = 3, width: int | None = None
 ) -> nn.Module:
@@ -199,4 +178,12 @@ def build_network(
         InputError: no network has that name, or the images are too small for its depth.
     """
     family, depth = parse_network_name(name)
-    return NETWORKS[family](depth, num_classes, image_size, in_channels, width)
+    if family in RESNETS:
+        return ResNet(num_classes, image_size, in_channels, width=width or 64, **RESNETS[family])
+    depth = depth or convnet_depth(image_size)
+    if image_size >> depth < 1:
+        raise InputError(
+            f"convnet{depth} halves an image {depth} times, which leaves nothing of {image_size} px: "
+            f"choose convnet{convnet_depth(image_size)} or a larger image_size"
+        )
+    return ConvNet(num_classes, image_size, in_channels, depth, width or 128)

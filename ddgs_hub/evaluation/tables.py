@@ -16,8 +16,8 @@ MEANINGS = {
 def accuracy_table(results: Mapping[str, Evaluation], which: str = "best") -> str:
     """A Markdown table, aligned so that it also reads in a terminal, under a caption with the settings.
 
-    A setting that all methods share is in the caption; one in which they differ (the images, where one method has
-    fewer) is a column of the table, so that unequal rows cannot pass for equal ones.
+    Settings that all methods share are in the caption. A setting in which they differ, such as the number of images, is
+    a column of the table, so that a reader sees which rows cannot be compared.
 
     Args:
         results: method → evaluation, in the order of the rows.
@@ -49,7 +49,7 @@ def accuracy_table(results: Mapping[str, Evaluation], which: str = "best") -> st
 
 
 def _settings(evaluation: Evaluation) -> dict[str, Any]:
-    """What a reader must know to compare two rows."""
+    """The settings that a reader must know to compare two rows."""
     protocol = evaluation.protocol
     return {
         "network": f"{protocol.network} of width {protocol.width}" if protocol.width else protocol.network,

@@ -1,4 +1,4 @@
-"""Rows of a dataset as tensors in memory: decoded once, for a distilled set is small and is seen thousands of times."""
+"""Rows of a dataset as tensors in memory, decoded once for thousands of epochs."""
 
 from collections.abc import Callable
 
@@ -22,8 +22,8 @@ def to_tensors(
 
     Args:
         rows: columns `image` and `label` (ClassLabel); others are left alone.
-        prepare: what is done to each RGB image, once; `for_training` or `for_validation`.
-        where: what the rows are, for messages.
+        prepare: applied once to each RGB image; made by `for_training` or `for_validation`.
+        where: the name of the dataset in messages.
         device: where the tensors are kept.
 
     Returns:
@@ -44,10 +44,10 @@ def to_tensors(
 
 
 def for_training(protocol: Protocol) -> Callable[[Image], Image]:
-    """Limits the shorter side to what the smallest crop needs to fill the network's input; never enlarges.
+    """Reduces the shorter side to what the smallest crop needs to fill the network's input; never enlarges.
 
-    That bounds the memory that large originals take (about 0.4 MB an image at 224 px) and costs no detail: the smallest
-    crop still has `image_size` pixels a side.
+    This limits the memory of large originals to about 0.4 MB an image at 224 px. No detail is lost: the smallest crop
+    still has `image_size` pixels a side.
     """
     limit = round(protocol.image_size / protocol.crop_scale**0.5)
     resize = v2.Resize(limit, interpolation=v2.InterpolationMode.BICUBIC)

@@ -1,4 +1,4 @@
-"""The protocol's images for a data loader: what `evaluate` feeds its networks with, of images as they are decoded."""
+"""The protocol's transforms for a data loader: decoded images → what `evaluate` feeds its networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class TrainTransform:
         return self.batch([image])[0]
 
     def batch(self, images: Sequence[Image]) -> torch.Tensor:
-        """float32 `(B, 3, image_size, image_size)`; quicker than one at a time."""
+        """float32 `(B, 3, image_size, image_size)` of a batch; quicker than one image at a time."""
         prepare = for_training(self.protocol)
         return normalize(augment([pil_to_tensor(prepare(to_rgb(image))) for image in images], self.protocol))
 

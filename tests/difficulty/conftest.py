@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
 from datasets import Dataset
+from threads import one_thread
 
 from ddgs_hub.difficulty import TrainedScorer, train_scorer
 from ddgs_hub.original.digits import digits_split
@@ -23,12 +23,9 @@ TINY = ScorerTraining(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread, and lose much where other tests run beside them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def in_one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datasets import Dataset, Image, Value
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import undecoded
 from ddgs_hub.difficulty import Scorer, score
-from ddgs_hub.difficulty.margins import Margins, difficulties, margin
+from ddgs_hub.difficulty.margins import Margins, margin
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ class TestBfloat16:
         targets = torch.tensor(rows["label"])
         margins = Margins(scorer, 0)
         first, *others = zip(images.split(50), targets.split(50), strict=True)
-        mixed = torch.cat([margins.calibrate(*first), *(margins.start(*batch).result() for batch in others)])
+        mixed = torch.cat([margins.calibrate(*first), *(margins.settled(*batch) for batch in others)])
         return margin(scorer.logits(images), targets), mixed, margins
 
     def test_a_confident_scorer_is_within_a_thousandth_and_mostly_in_bfloat16(self, scorer, rows):
@@ -120,28 +120,6 @@ class TestBfloat16:
     def test_too_few_images_to_judge_are_left_in_float32(self, scorer, rows):
         _, _, margins = self.margins(scorer, 4, rows.select(range(20)))
         assert margins.error == torch.inf
-
-    def test_a_gpus_batches_ahead_change_nothing(self, scorer, rows, monkeypatch):
-        """Three batches on their way at once, some images of each scored again."""
-        scorer.models[0].get_classifier().weight.mul_(4)
-        expected = score(rows, scorer, batch_size=40)["difficulty"]
-        images = torch.stack([scorer.transform(row["image"].convert("RGB")) for row in rows])
-        targets, folds, margins = np.asarray(rows["label"]), np.zeros(len(rows), dtype=int), Margins(scorer, 0)
-        margins.calibrate(images[:40], torch.from_numpy(targets[:40]))
-        assert margins.error < torch.inf
-        monkeypatch.setattr("ddgs_hub.difficulty.margins.AHEAD", 2)
-        monkeypatch.setattr("ddgs_hub.difficulty.margins.is_asynchronous", lambda device: True)
-        batches, taken = np.split(np.arange(40, 200), 4), []
-
-        def stream():
-            for batch in batches:
-                taken.append(batch[0])
-                yield batch, images[batch]
-
-        for number, (batch, values) in enumerate(difficulties(stream(), [margins], targets, folds)):
-            assert batch.tolist() == batches[number].tolist()
-            assert len(taken) == min(number + 3, 4)
-            np.testing.assert_array_equal(values, np.asarray(expected)[batch])
 
 
 def test_a_killed_scoring_goes_on_where_it_was(scorer, rows, tmp_path):

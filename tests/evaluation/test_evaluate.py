@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Image
+from evaluations import an_evaluation
 from PIL import Image as PILImage
 from sklearn.datasets import load_digits
+from threads import one_thread
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.schema import read_values
 from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate
 from ddgs_hub.recipe import Protocol
 
@@ -25,12 +28,9 @@ SHORT = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread, and lose much where other tests run beside them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def in_one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_best_last_and_spread():
 def test_json_keeps_everything_and_adds_the_summary():
     result = an_evaluation([[10, 60, 50], [20, 40, 40]])
     values = json.loads(json.dumps(result.to_dict()))
-    assert Evaluation.from_dict(values) == result
+    assert read_values(values, Evaluation, "values") == result
     assert (values["best"], values["best_mean"], values["best_std"]) == ([60, 40], 50, 10)
     assert (values["last"], values["last_mean"], values["last_std"]) == ([50, 40], 45, 5)
     assert values["protocol"]["learning_rate"] == 0.01
@@ -159,17 +159,3 @@ def test_mistakes_are_refused(digits):
     renamed = validation.cast_column("label", ClassLabel(names=list("abcdefghij")))
     with pytest.raises(InputError, match="must mean the same class"):
         evaluate(train, renamed, protocol, ipc=10)
-
-
-def an_evaluation(accuracies: list[list[float]]) -> Evaluation:
-    return Evaluation(
-        protocol=Protocol(epochs=3, repeats=2),
-        ipc=10,
-        seed=0,
-        epochs=3,
-        num_classes=10,
-        train_images=100,
-        validation_images=500,
-        evaluation_epochs=[1, 2, 3],
-        accuracies=accuracies,
-    )

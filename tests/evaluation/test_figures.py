@@ -6,19 +6,8 @@ import pytest
 from PIL import Image
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.evaluation.figures import (
-    CAPTION,
-    CHARACTER,
-    GAP,
-    HEADER,
-    TILE,
-    ClassDifficulties,
-    Difficulties,
-    SheetRow,
-    difficulty_figure,
-    image_sheet,
-    scored_figure,
-)
+from ddgs_hub.evaluation import ClassDifficulties, Difficulties, SheetRow, difficulty_figure, image_sheet, scored_figure
+from ddgs_hub.evaluation.figures import CAPTION, CHARACTER, GAP, HEADER, TILE
 
 
 def difficulties(original: list[float]) -> Difficulties:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.evaluation.networks import NETWORKS, build_network, convnet_depth
+from ddgs_hub.evaluation.networks import RESNETS, build_network, convnet_depth
 from ddgs_hub.recipe import NETWORK_FAMILIES
 
 GOLDEN = {"convnet6": "ConvNet-6", "resnetap10": "ResNetAP-10"}
@@ -140,7 +140,7 @@ def test_width_and_channels_can_be_chosen():
 
 
 def test_unknown_names_and_small_images_are_refused():
-    assert set(NETWORKS) == set(NETWORK_FAMILIES)
+    assert {"convnet", *RESNETS} == set(NETWORK_FAMILIES)
     for name in ("resnet50", "convnet0", "ConvNet6", "convnet6x"):
         with pytest.raises(InputError, match=f"unknown network '{name}': choose convnet .*resnetap10 or resnet18"):
             build_network(name, 10)

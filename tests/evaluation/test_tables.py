@@ -1,22 +1,17 @@
 import dataclasses
 
 import pytest
+from evaluations import an_evaluation
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.evaluation.evaluate import Evaluation
 from ddgs_hub.evaluation.tables import accuracy_table
 from ddgs_hub.recipe import Protocol
 
-RANDOM = Evaluation(
+RANDOM = an_evaluation(
+    [[24.0, 22.0], [26.0, 23.0]],
     protocol=Protocol(network="convnet6", repeats=2),
-    ipc=10,
-    seed=0,
     epochs=2000,
-    num_classes=10,
-    train_images=100,
-    validation_images=500,
     evaluation_epochs=[1000, 2000],
-    accuracies=[[24.0, 22.0], [26.0, 23.0]],
 )
 OURS = dataclasses.replace(RANDOM, accuracies=[[35.0, 34.0], [36.0, 36.0]])
 

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import Dataset
+from evaluations import an_evaluation
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.evaluation.evaluate import Evaluation
 from ddgs_hub.original.spool import STATE_FILE, Spool
 from ddgs_hub.recipe import load_recipe
-from ddgs_hub.recipe.protocol import Protocol
 from ddgs_hub.stages.compare import evaluated_before, read_table
 from ddgs_hub.stages.figures import read_selections
 from ddgs_hub.stages.finetune import describe_dit
@@ -56,17 +55,7 @@ def test_an_evaluation_that_is_damaged_is_made_again(tmp_path: Path, text: str) 
     path = tmp_path / "0-random.json"
     path.write_text(text)
     assert evaluated_before(path, "0") is None
-    result = Evaluation(
-        protocol=Protocol(),
-        ipc=1,
-        seed=0,
-        epochs=2,
-        num_classes=2,
-        train_images=2,
-        validation_images=2,
-        evaluation_epochs=[1, 2],
-        accuracies=[[50.0, 25.0]],
-    )
+    result = an_evaluation([[50.0, 25.0]])
     path.write_text(json.dumps({"rows_fingerprint": "0", **result.to_dict()}))
     assert evaluated_before(path, "0") == result
     assert evaluated_before(path, "1") is None
