@@ -171,10 +171,10 @@ def _load_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
 
 def _timm_weights(folder: Path) -> Path:
     """The file of weights that timm loads. If it has another name than usual, timm would prefer pickled files."""
-    found = [folder / SAFE] if (folder / SAFE).is_file() else sorted(folder.glob("*.safetensors"))
-    if found != [folder / SAFE] and (len(found) > 1 or any(any(folder.glob(pattern)) for pattern in PICKLES)):
+    files = [folder / SAFE] if (folder / SAFE).is_file() else sorted(folder.glob("*.safetensors"))
+    if files != [folder / SAFE] and (len(files) > 1 or any(any(folder.glob(pattern)) for pattern in PICKLES)):
         raise InputError(f"it has several files of weights: name the one that is meant {SAFE}")
-    return found[0]
+    return files[0]
 
 
 def _transformers_weights(folder: Path) -> Weights:
