@@ -1,5 +1,6 @@
 """`python -m benchmarks` runs every benchmark, each in a process of its own so that none warms up another."""
 
+import argparse
 import subprocess
 import sys
 
@@ -7,8 +8,14 @@ BENCHMARKS = ("threshold_search", "scoring", "streaming", "generation", "finetun
 
 
 def main() -> None:
-    """Runs them all in turn."""
-    for name in BENCHMARKS:
+    """Runs the benchmarks that are named, else all, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; none: all")
+    names = parser.parse_args().names
+    for name in names:
+        if name not in BENCHMARKS:
+            parser.error(f"there is no benchmark {name}: choose of {', '.join(BENCHMARKS)}")
+    for name in names or BENCHMARKS:
         print(f"\n== {name.replace('_', ' ')}", flush=True)
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 

@@ -32,13 +32,13 @@ def plain(device: str, batch_size: int, steps: int, encoded: bool) -> dict[str, 
     codec = Codec(xl.autoencoder(device))
     images = torch.rand(batch_size, 3, xl.IMAGE_SIZE, xl.IMAGE_SIZE, device=device) * 2 - 1
     labels = torch.arange(batch_size, device=device) % CLASSES
-    known = codec.encode(images) if encoded else None
+    posterior = codec.encode(images) if encoded else None
     if encoded:
         del codec
 
     def batches() -> Iterator[TrainingBatch]:
         while True:
-            mean, log_variance = known or codec.encode(images)
+            mean, log_variance = posterior or codec.encode(images)
             z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
             yield z, torch.randn_like(z), torch.randint(1000, (batch_size,), device=device), labels, labels
 

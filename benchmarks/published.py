@@ -273,12 +273,12 @@ class PlainMinimax:
         pull = push = z_hat.new_zeros(())
         classes = sorted(set(labels.tolist()))
         for c in classes:
-            own = z_hat[labels == c].flatten(1)
+            of_class = z_hat[labels == c].flatten(1)
             if self.real[c]:  # a class that is new counts with 0
-                pull = pull + 1 - _cosines(own, self.real[c]).min()
-                push = push + _cosines(own, self.predicted[c]).max()
+                pull = pull + 1 - _cosines(of_class, self.real[c]).min()
+                push = push + _cosines(of_class, self.predicted[c]).max()
             self.real[c].extend(z[labels == c].flatten(1))
-            self.predicted[c].extend(own.detach())
+            self.predicted[c].extend(of_class.detach())
         return pull / len(classes), push / len(classes)
 
 

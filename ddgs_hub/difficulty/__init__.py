@@ -1,11 +1,16 @@
-"""How difficult an image is: 1 − p(true class) under a classifier (Eq. 6), public or trained here."""
+"""How difficult an image is: 1 − p(true class) under a classifier (Eq. 6), public or trained here.
+
+Takes rows (`image`, `label`) and a scorer and gives the column `difficulty`. This room does not know where rows come
+from nor what is made of the difficulties, and writes no cards. Of the Hub it knows only how to fetch a scorer.
+"""
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
 from ddgs_hub.difficulty.features import extract_features
-from ddgs_hub.difficulty.scorer import Scorer
+from ddgs_hub.difficulty.scorer import Scorer, pin_scorer
 from ddgs_hub.difficulty.scorer_classes import class_wnids
 from ddgs_hub.difficulty.scorer_training import TrainedScorer, train_scorer
 from ddgs_hub.difficulty.scoring import Scoring, score, with_difficulty
+from ddgs_hub.difficulty.stream import score_tables
 
 __all__ = [
     "BatchScorer",
@@ -14,7 +19,9 @@ __all__ = [
     "TrainedScorer",
     "class_wnids",
     "extract_features",
+    "pin_scorer",
     "score",
+    "score_tables",
     "train_scorer",
     "with_difficulty",
 ]

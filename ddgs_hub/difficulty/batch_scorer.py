@@ -1,4 +1,4 @@
-"""Scoring of encoded images as they are made, without rows: what generation scores its pool with."""
+"""Scoring of encoded images without a dataset, as `generate_pool` makes them or a builder streams them."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
 
 
 class BatchScorer:
-    """Encoded images and their labels → difficulties, as `score` gives them to rows of the same bytes.
+    """Encoded images and their labels → difficulties, as `score` computes them for rows of the same bytes.
 
-    Always in float32, whatever the batches: what a batch is given does not depend on those before it, so a run that
-    was killed and went on ends with the same bytes. That costs little beside making an image. Precision on a GPU is
-    what torch's settings make of float32 (TF32 in convolutions, unless one turns it off): they hold for all threads,
-    so turning them here would change the images that another thread is making.
+    Always in float32: so the difficulties of a batch do not depend on the batches before it, and a run that was killed
+    ends with the same bytes as an unbroken one. Compared with generating an image this costs little. On a GPU float32
+    has the precision of torch's settings (TF32 in convolutions by default). Those are global, so changing them here
+    would change the images that another thread generates.
 
     May be called from any thread.
 
@@ -41,9 +41,9 @@ class BatchScorer:
         """Difficulties (Eq. 6), 0 … 1, of a batch: float32, `(len(encoded),)`.
 
         Args:
-            encoded: the bytes of each image as they are stored: a cross-fitted scorer finds its fold by them.
+            encoded: the bytes of each image as they are stored. They decide the fold of a cross-fitted scorer.
             labels: of each image, 0 … classes − 1.
-            rows: their numbers for messages; None: those in the batch.
+            rows: row numbers for messages; None: the positions in the batch.
 
         Raises:
             InputError: an image cannot be decoded, or the scorer returns no number for it.
@@ -55,8 +55,8 @@ class BatchScorer:
         folds = torch.tensor([fold_of(image_digest(image), self.scorer.folds) for image in encoded])
         difficulty = torch.empty(len(images))
         for fold in folds.unique().tolist():
-            chosen = (folds == fold).nonzero().squeeze(1)
-            difficulty[chosen] = Margins(self.scorer, fold).exact(images[chosen], targets[chosen]).sigmoid().cpu()
+            of_fold = (folds == fold).nonzero().squeeze(1)
+            difficulty[of_fold] = Margins(self.scorer, fold).exact(images[of_fold], targets[of_fold]).sigmoid().cpu()
         broken = difficulty.isnan().nonzero()
         if len(broken):
             raise InputError(

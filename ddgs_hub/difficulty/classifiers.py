@@ -29,8 +29,8 @@ from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 
 CONFIG, SAFE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pth", "*.pt")
-LARGEST_SIDE = 4096  # of what preprocessing makes, or makes on its way
-# Of `model_args`: what timm's functions take that build a model and fetch its weights, and the model itself does not.
+LARGEST_SIDE = 4096  # px, of an image after any step of the preprocessing
+# Arguments that timm's functions take to find weights, not arguments of a model: refused in `model_args`.
 NOT_OF_A_MODEL = re.compile("pretrained.*|pruned|checkpoint_path|cache_dir|features_only|feature_cls|out_indices|.*url")
 SEVERAL_LABELS = ("multi_label_classification", "regression")  # of transformers' `problem_type`
 
@@ -46,7 +46,7 @@ Crop = Annotated[float, Field(ge=0.25, le=4)]  # below 1, images are resized to 
 
 
 class _TimmData(BaseModel):
-    """What timm makes images of, and what it calls the classes."""
+    """Preprocessing and class names in the configuration of a timm model."""
 
     model_config = FOREIGN
     num_classes: int | None = Field(None, ge=2, le=LARGEST_SETTING)
@@ -60,7 +60,7 @@ class _TimmData(BaseModel):
 
 
 class _Processing(BaseModel):
-    """What transformers makes images of; `check_settings` looks at the sizes."""
+    """Preprocessing in the configuration of a transformers model; `check_settings` checks the sizes."""
 
     model_config = FOREIGN
     crop_pct: Crop | None = None
@@ -78,7 +78,7 @@ class Classifier:
         model: images `(B, 3, H, W)` → logits `(B, num_classes)`.
         transform: an RGB image → `(3, H, W)`: uint8, normalized later on the device, or float32 as the model wants it.
         normalization: mean and standard deviation of each channel, for a transform to uint8.
-        classes: what the logits stand for.
+        classes: of the logits, in their order.
     """
 
     model: nn.Module
@@ -134,7 +134,7 @@ def _load_timm(folder: Path, config: dict[str, Any]) -> Classifier:
         names = [names.get(str(k), f"LABEL_{k}") for k in range(model.num_classes)]
     classes = ScorerClasses(model.num_classes, names, data.label_descriptions)
     preprocessing = resolve_model_data_config(model)
-    # In the workers no more than must be done image by image; the rest is done on the device, for a batch.
+    # Workers do only what must be done image by image; the device normalizes whole batches.
     transform = create_transform(**preprocessing, is_training=False, normalize=False)
     return Classifier(model, transform, (tuple(preprocessing["mean"]), tuple(preprocessing["std"])), classes)
 
@@ -164,17 +164,17 @@ def _load_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
     if sorted(labels) != list(range(len(labels))):
         raise InputError(f"the indices of its {len(labels)} classes are not 0 … {len(labels) - 1}: mend its id2label")
     names = read_values([labels[k] for k in range(len(labels))], list[Label], "its id2label")
-    # Processors differ in what they do, and in which order: theirs is the models' input, normalized and all.
+    # Processors differ in their steps and the order of these, so their output is used as it is, normalized.
     processor = _Processor(AutoImageProcessor.from_pretrained(folder, **here))
     return Classifier(_Logits(model.float()), processor, NOT_NORMALIZED, ScorerClasses(len(names), names))
 
 
 def _timm_weights(folder: Path) -> Path:
-    """The file of weights that timm takes; where it has another name than usual, timm prefers pickled ones."""
-    found = [folder / SAFE] if (folder / SAFE).is_file() else sorted(folder.glob("*.safetensors"))
-    if found != [folder / SAFE] and (len(found) > 1 or any(any(folder.glob(pattern)) for pattern in PICKLES)):
+    """The file of weights that timm loads. If it has another name than usual, timm would prefer pickled files."""
+    files = [folder / SAFE] if (folder / SAFE).is_file() else sorted(folder.glob("*.safetensors"))
+    if files != [folder / SAFE] and (len(files) > 1 or any(any(folder.glob(pattern)) for pattern in PICKLES)):
         raise InputError(f"it has several files of weights: name the one that is meant {SAFE}")
-    return found[0]
+    return files[0]
 
 
 def _transformers_weights(folder: Path) -> TensorShapes:
@@ -184,7 +184,7 @@ def _transformers_weights(folder: Path) -> TensorShapes:
 
 
 def _check_timm(config: dict[str, Any], weights: TensorShapes) -> None:
-    """Looks at what timm builds of a configuration: a model of its own, of arguments that concern the model alone."""
+    """Refuses a configuration from which timm would build anything but one of its own models."""
     architecture, arguments = config["architecture"], config.get("model_args") or {}
     if not isinstance(architecture, str) or not timm.is_model(architecture):  # hf-hub:… and local-dir:… are none
         raise InputError(f"timm has no model {quoted(architecture)}: mend its {CONFIG}, or take a newer timm")

@@ -1,4 +1,4 @@
-"""Features of images: what coresets (herding, k-center) measure distances with."""
+"""Features of images, for the distances of coresets (herding, k-center)."""
 
 import numpy as np
 from datasets import Dataset
@@ -16,7 +16,7 @@ def extract_features(
 
     Args:
         rows: the column `image`.
-        scorer: the classifier; of a cross-fitted one the first model, for all images.
+        scorer: the classifier. Of a cross-fitted one, the first model computes the features of all images.
         batch_size: images that are computed together.
         num_workers: processes that decode; None: by the size of the data and the number of cores.
 

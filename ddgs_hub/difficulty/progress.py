@@ -1,4 +1,4 @@
-"""What is scored already, on disk, so that a killed scoring goes on from there."""
+"""The difficulties that are computed so far, on disk, so that a killed scoring resumes from there."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ def progress_key(digests: Sequence[bytes], targets: NDArray[np.int64], scorer: S
 
 
 def open_progress(path: str | Path, key: bytes, count: int) -> NDArray[np.float32]:
-    """The difficulties in the file, `(count,)`, NaN where none is known yet; what is assigned is in the file at once.
+    """The difficulties in the file, `(count,)`, NaN where none is computed yet. Assigning to the array writes the file.
 
-    A file that belongs to other images or to another scorer is begun anew.
+    A file with another key, of other images or another scorer, is replaced by an empty one.
 
     Raises:
         InputError: the file cannot be written.

@@ -62,13 +62,13 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
 class Scorer:
     """An image classifier with its own preprocessing, or the k of them that cross-fitting trained.
 
-    With k models, an image belongs to the one that `fold_of` names by the bytes. Model k was trained without
-    the images of fold k, so no image is scored by a model that was trained on it.
+    With k models, the bytes of an image decide which model scores it (`fold_of`). Model k was trained without the
+    images of fold k, so no image is scored by a model that was trained on it.
 
     Args:
         models: one, or one per fold; images `(B, 3, H, W)` → logits `(B, num_classes)`.
         transform: an RGB image → `(3, H, W)`: uint8, normalized later on the device, or float32 as the models want it.
-        classes: what the logits stand for.
+        classes: of the logits, in their order.
         name: Hub id or folder, as messages and cards name it.
         normalization: mean and standard deviation of each channel, for a transform to uint8.
         revision: the commit that was loaded from the Hub.
@@ -93,7 +93,7 @@ class Scorer:
         self.transform = transform
         self.classes = classes
         self.normalization = normalization
-        # On the device once: a copy from the host for each batch would wait for all that the device has been given.
+        # Copied to the device once: a copy for each batch would wait for all work that the device has.
         self._mean, self._std = (torch.tensor(v, device=self.device)[:, None, None] for v in normalization)
         self.name = name
         self.revision = revision
@@ -152,7 +152,7 @@ class Scorer:
     def prepare(self, images: Tensor) -> Tensor:
         """Transformed images as the models want them, on their device: float32, `(B, 3, H, W)`, channels last.
 
-        uint8 is a quarter of what float32 would be on its way here; normalized as torchvision does it, to the bit.
+        uint8 images are a quarter of the data to move. They are normalized here, with the same bits as by torchvision.
         """
         images = images.to(self.device, non_blocking=True)
         if images.dtype == torch.uint8:
@@ -167,9 +167,9 @@ class Scorer:
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        """What the first model's classifier is given: `(B, 3, H, W)` → float32 `(B, D)`.
+        """The input of the first model's linear classifier: `(B, 3, H, W)` → float32 `(B, D)`.
 
-        Always of the same model: the features of two models have nothing to do with each other.
+        Always of the same model: features of different models cannot be compared.
 
         Raises:
             InputError: the model does not end in a linear classifier.
@@ -178,16 +178,16 @@ class Scorer:
         heads = [m for m in heads if m.out_features == self.classes.num_classes]
         if not heads:
             raise InputError(f"the scorer {self.name} does not end in a linear classifier: take another for features")
-        seen: list[Tensor] = []
-        hook = heads[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        features: list[Tensor] = []
+        hook = heads[-1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
         try:
             self.models[0](self.prepare(images))
         finally:
             hook.remove()
-        return seen[0].flatten(1).float()
+        return features[0].flatten(1).float()
 
     def _try(self) -> None:
-        """Has each model classify one image: what was loaded may be of another size than the images, or broken."""
+        """Classifies one image with each model: a loaded model may be broken, or of another size than the images."""
         image = PILImage.linear_gradient("L").convert("RGB")
         for fold in range(self.folds):
             try:
@@ -210,14 +210,14 @@ def image_digest(encoded: bytes) -> bytes:
 def fold_of(digest: bytes, folds: int) -> int:
     """The fold, 0 … folds − 1, of an image by the digest of its encoded bytes.
 
-    It depends on nothing else: neither on the row nor on the dataset, so duplicates of an image share a fold, and
-    no table of who was trained on what is needed.
+    It depends neither on the row nor on the dataset. So duplicates of an image share a fold, and no table has to say
+    which model was trained on which image.
     """
     return int.from_bytes(digest[:8], "big") % folds
 
 
 def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
-    """The folder of a model's files, its name, and the commit of what came from the Hub."""
+    """The folder of a model's files, its name, and its commit on the Hub; None for a local folder."""
     folder = expanded(name)
     if folder.is_dir():
         return folder, name, None
@@ -230,7 +230,7 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
 
 
 def _repository(name: str) -> str:
-    """The Hub id of a scorer that is no folder."""
+    """The Hub id of a scorer that is not a folder."""
     if name.startswith((".", "/", "~")):
         raise InputError(f"the scorer {name} is not a folder: give a folder, a Hub id or a timm model name")
     repo_id = name.removeprefix("hf-hub:")

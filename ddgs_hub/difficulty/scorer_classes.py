@@ -1,4 +1,4 @@
-"""Which class of a scorer each class of a dataset is."""
+"""The classes of a scorer, and which of them each class of a dataset is."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,22 +11,21 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import class_names
 from ddgs_hub.original import imagenet_names, normalised_name, synonyms, wnids_by_order
 
-PLACEHOLDER = re.compile(r"LABEL_\d+")  # what transformers writes where nobody gave names
+PLACEHOLDER = re.compile(r"LABEL_\d+")  # transformers' names of classes without names
 
 
 class ScorerClasses:
-    """The classes of a scorer, each under every name that it is known by: wnid, name, synonyms.
+    """The classes of a scorer, each with all of its names: wnid, name, synonyms.
 
-    A scorer without class names is taken for an ImageNet classifier by its number of classes, as timm does (1000, 21841
-    …). One with ImageNet-1k's names in ImageNet-1k's order is found by wnid as well.
+    A scorer without class names counts as an ImageNet classifier of that number of classes, as in timm (1000, 21841 …).
+    If the names are ImageNet-1k's, in its order, the classes have wnids as well.
 
     Args:
         num_classes: size of the scorer's softmax.
         names: one per class, in its order; synonyms are separated by commas. None, or `LABEL_0` …: unknown.
         descriptions: further names of a class, by its name.
 
-    Several classes may have one name, as two of ImageNet's are cranes: a dataset's class that fits both is refused by
-    `indices`.
+    Several classes may share a name: two of ImageNet's are cranes. `indices` refuses a class that fits both.
 
     Raises:
         InputError: there are more or fewer names than classes.
@@ -43,11 +42,11 @@ class ScorerClasses:
         descriptions = descriptions or {}
         self.aliases = [synonyms(name) | synonyms(descriptions.get(name, name)) for name in names]
         if wnids := wnids_by_order(names):
-            for known, wnid in zip(self.aliases, wnids, strict=True):
-                known.update([wnid] if wnid else [])
+            for names_of_class, wnid in zip(self.aliases, wnids, strict=True):
+                names_of_class.update([wnid] if wnid else [])
         self._by_alias: dict[str, list[int]] = {}
-        for index, known in enumerate(self.aliases):
-            for alias in known:
+        for index, names_of_class in enumerate(self.aliases):
+            for alias in names_of_class:
                 self._by_alias.setdefault(alias, []).append(index)
 
     def indices(
@@ -74,17 +73,17 @@ class ScorerClasses:
         if wnids is None or any(wnid is None for wnid in wnids):
             wnids = wnids_by_order(names)
         if wnids is not None and any(wnid in self._by_alias for wnid in wnids if wnid):
-            found = [self._by_alias.get(wnid or "", []) for wnid in wnids]
+            candidates = [self._by_alias.get(wnid or "", []) for wnid in wnids]
         else:
-            found = [self._by_name(name) for name in names]
-        for name, hits in zip(names, found, strict=True):
+            candidates = [self._by_name(name) for name in names]
+        for name, hits in zip(names, candidates, strict=True):
             if len(hits) != 1:
                 how = "fits several" if hits else "is none"
                 raise InputError(
                     f"class '{name}' {how} of the {self.num_classes} classes of {scorer}: "
                     "use a scorer that knows it, or train one with train-scorer"
                 )
-        indices = np.array([hits[0] for hits in found], dtype=np.int64)
+        indices = np.array([hits[0] for hits in candidates], dtype=np.int64)
         _refuse_shared(indices, names, scorer)
         return indices
 

@@ -1,9 +1,9 @@
-"""A scorer of one's own, for data that no public classifier knows: k timm models, cross-fitted.
+"""Training of a scorer for data that no public classifier knows: k timm models, cross-fitted.
 
-A classifier that has memorised an image finds it easy, whatever it looks like, so no image may be scored by a model
-that was trained on it. The fold of an image is a hash of its encoded bytes (`fold_of`); model k is trained on the
-images of all other folds; every image, of the original or of a pool, is scored by the model of its own fold. So both
-get the same kind of score with one forward pass an image, and nothing depends on the order of the rows.
+A classifier that has memorised an image finds it easy, whatever it looks like. So a model must not score images that it
+was trained on. The fold of an image is a hash of its encoded bytes (`fold_of`). Model k is trained on the images of
+all other folds, and every image, original or generated, is scored by the model of its own fold. Both get the same kind
+of score with one forward pass an image, and nothing depends on the order of the rows.
 """
 
 import json
@@ -43,12 +43,12 @@ EVALUATION_BATCH = 512
 
 @dataclass(frozen=True)
 class TrainedScorer:
-    """What `train_scorer` made.
+    """The result of `train_scorer`.
 
     Attributes:
-        folder: what `Scorer.from_pretrained` loads.
-        accuracy: share of all training images that the model of their fold, which never saw them, classifies rightly.
-        fold_accuracies: the same, fold by fold.
+        folder: for `Scorer.from_pretrained`.
+        accuracy: share of all images that are classified correctly by the model of their fold, which never saw them.
+        fold_accuracies: the same for each fold.
     """
 
     folder: Path
@@ -62,16 +62,16 @@ def train_scorer(
     """Trains `training.folds` timm models, each without the images of its fold, and writes them as one scorer.
 
     All images are decoded once, to the size that the models see: 3·S² bytes an image, in every process. Runs on one
-    device, or on several under `accelerate launch`: a batch is shared by them, so batch normalisation sees smaller
-    parts and the weights come out differently.
+    device, or on several under `accelerate launch`. Several devices share a batch, so batch normalisation sees smaller
+    parts, and the weights differ from those of one device.
 
     Args:
-        rows: columns `image` and `label` (ClassLabel); others are left alone.
+        rows: columns `image` and `label` (ClassLabel); other columns are ignored.
         output: the folder to write: `folds.json` (what was trained, and the accuracies) and `fold-0`, `fold-1` …, each
             in timm's layout (`config.json`, `model.safetensors`) and loadable alone.
         training: architecture and schedule; AdamW, one-cycle, random resized crops.
-        flip: whether a mirrored image is of the same class.
-        seed: decides initial weights, batches and crops; torch's global random state is left as it was.
+        flip: whether to mirror half of the crops.
+        seed: decides initial weights, batches and crops; torch's global random state is unchanged.
 
     Raises:
         InputError: a column is missing, a label is outside the classes, an image cannot be decoded, a class is too
@@ -108,7 +108,7 @@ def train_scorer(
 
 
 class _FoldTrainer:
-    """What the training of every fold shares.
+    """The images, labels and settings that the training of every fold shares.
 
     Args:
         images: uint8, `(N, 3, S, S)`.
@@ -131,21 +131,21 @@ class _FoldTrainer:
         self.training = training
         self.flip = flip
 
-    def train(self, chosen: NDArray[np.int64], seed: int, progress: tqdm) -> nn.Module:
-        """A new model, trained on the images `chosen`."""
+    def train(self, indices: NDArray[np.int64], seed: int, progress: tqdm) -> nn.Module:
+        """A new model, trained on the images at `indices`."""
         device = self.accelerator.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             model = _new_model(self.training, self.num_classes).to(memory_format=torch.channels_last).train()
-            return self._fit(model, torch.from_numpy(chosen), torch.Generator().manual_seed(seed), progress)
+            return self._fit(model, torch.from_numpy(indices), torch.Generator().manual_seed(seed), progress)
 
-    def _fit(self, model: nn.Module, chosen: Tensor, generator: torch.Generator, progress: tqdm) -> nn.Module:
+    def _fit(self, model: nn.Module, indices: Tensor, generator: torch.Generator, progress: tqdm) -> nn.Module:
         training, accelerator = self.training, self.accelerator
         optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
-        steps = num_steps(len(chosen), training)
+        steps = num_steps(len(indices), training)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=steps)
         prepared, optimizer = accelerator.prepare(model, optimizer)
-        for batch in _batches(chosen, training.batch_size, steps, generator):
+        for batch in _batches(indices, training.batch_size, steps, generator):
             inputs, targets = self._augmented(batch, generator)
             loss = F.cross_entropy(prepared(inputs).float(), targets)
             optimizer.zero_grad()
@@ -159,7 +159,7 @@ class _FoldTrainer:
 
     def _augmented(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """This process's share of a batch, cropped at random, and its targets."""
-        # Drawn for the whole batch in every process: the crops do not depend on how many processes there are.
+        # Every process draws for the whole batch, so the crops do not depend on the number of processes.
         boxes = random_crops(len(batch), self.training.crop_scale, self.flip, generator)
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         device, mine = self.accelerator.device, batch[share]
@@ -169,10 +169,10 @@ class _FoldTrainer:
         return crops.contiguous(memory_format=torch.channels_last), self.targets[mine].to(device)
 
     @torch.inference_mode()
-    def is_correct(self, model: nn.Module, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the model classifies each of the images `chosen` rightly, `(len(chosen),)`."""
+    def is_correct(self, model: nn.Module, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the model classifies each of the images at `indices` correctly, `(len(indices),)`."""
         hits = []
-        for batch in torch.from_numpy(chosen).split(EVALUATION_BATCH):
+        for batch in torch.from_numpy(indices).split(EVALUATION_BATCH):
             inputs = _normalised(self.images[batch].to(self.accelerator.device))
             logits = model(inputs.contiguous(memory_format=torch.channels_last))
             hits.append(logits.argmax(1).cpu() == self.targets[batch])
@@ -182,14 +182,13 @@ class _FoldTrainer:
 def random_crops(count: int, min_area: float, flip: bool, generator: torch.Generator) -> Tensor:
     """Random resized crops for a whole batch, as `affine_grid` takes them: `(count, 2, 3)`.
 
-    One call for a batch: torchvision's RandomResizedCrop does one image a call, which here takes longer than the
-    model does.
+    torchvision's RandomResizedCrop crops one image a call, which takes longer here than the model.
 
     Args:
-        count: how many.
+        count: number of crops.
         min_area: smallest share of the image; the aspect ratio is within 3 : 4 … 4 : 3.
-        flip: whether every other one is mirrored, by chance.
-        generator: where the chance comes from.
+        flip: whether each crop is mirrored with probability 1/2.
+        generator: of the random numbers.
     """
 
     def uniform(low: float, high: float) -> Tensor:
@@ -210,11 +209,11 @@ def num_steps(num_images: int, training: ScorerTraining) -> int:
     return training.epochs * max(num_images // training.batch_size, 1)
 
 
-def _batches(chosen: Tensor, size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """`steps` batches of `chosen`, shuffled anew in each pass."""
-    per_epoch = max(len(chosen) // size, 1)
+def _batches(indices: Tensor, size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """`steps` batches of `indices`, in a new order in each epoch."""
+    per_epoch = max(len(indices) // size, 1)
     for _ in range(steps // per_epoch):
-        order = chosen[torch.randperm(len(chosen), generator=generator)]
+        order = indices[torch.randperm(len(indices), generator=generator)]
         yield from (order[start * size : (start + 1) * size] for start in range(per_epoch))
 
 
@@ -225,7 +224,7 @@ def _new_model(training: ScorerTraining, num_classes: int) -> nn.Module:
         "mean": MEAN,
         "std": STD,
         **EVALUATION_VIEW,
-        # What timm knows of its own weights of this name is not true of ours.
+        # These describe timm's own weights of this name, not ours.
         **dict.fromkeys(("tag", "license", "pool_size", "test_input_size", "test_crop_pct", "label_names")),
     }
     try:
@@ -271,7 +270,7 @@ def _normalised(images: Tensor) -> Tensor:
 
 
 def _save(model: nn.Module, folder: Path, names: list[str], training: ScorerTraining) -> None:
-    # safetensors takes plain layouts only; channels_last is none.
+    # safetensors does not take the channels_last layout.
     plain = model.cpu().to(memory_format=torch.contiguous_format)
     labels = {"label_names": names}
     save_for_hf(plain, folder, model_config=labels, model_args=training.model_args, safe_serialization=True)

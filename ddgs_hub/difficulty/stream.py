@@ -13,10 +13,10 @@ def score_tables(tables: Iterable[pa.Table], scorer: BatchScorer, batch_size: in
     """The same rows in the same order, in tables of `batch_size` rows, with `difficulty` (Eq. 6), float32.
 
     Args:
-        tables: of one schema, of any length: columns `image` (`{bytes, path}`), `label` and `source_index`.
-        scorer: for the classes that the labels count.
-        batch_size: images that are scored together; the last table may have fewer. The tables that come in do not
-            decide what is scored together, so the difficulties do not depend on how a source is cut into files.
+        tables: of one schema and any length, with the columns `image` (`{bytes, path}`), `label` and `source_index`.
+        scorer: for the classes of the labels.
+        batch_size: images that are scored together; the last table may have fewer. Batches go across the given tables,
+            so the difficulties do not depend on how a source is cut into files.
 
     Raises:
         InputError: an image cannot be decoded (the message names its `source_index`), or has no difficulty.
@@ -28,7 +28,7 @@ def score_tables(tables: Iterable[pa.Table], scorer: BatchScorer, batch_size: in
 
 
 def _batches(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The rows cut anew, `size` at a time."""
+    """The same rows in tables of `size` rows; the last may have fewer."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)

@@ -7,6 +7,7 @@ function. It does not know which images are selected from a pool, and it publish
 
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config, save_adapter
 from ddgs_hub.diffusion.autoencoder import load_autoencoder, train_autoencoder
+from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses, sample_latents
 from ddgs_hub.diffusion.denoiser import cast_frozen, denoise, embed_conditions
@@ -36,6 +37,7 @@ __all__ = [
     "Schedule",
     "add_difffit",
     "base_of",
+    "base_path",
     "cast_frozen",
     "convert_original_checkpoint",
     "cropped_images",

@@ -1,4 +1,4 @@
-"""Adapters: what DiffFit trained, and nothing else, in one small file that says which base it belongs to."""
+"""Adapters: the tensors that DiffFit trained, in one small file that names the base they belong to."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -28,14 +28,14 @@ MOST_BLOCKS = 1_000  # of a DiT; the largest published has 28
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """What an adapter says of itself.
+    """The configuration in the metadata of an adapter.
 
     Attributes:
-        base_model: Hub id of the base; empty where it is a folder, whose place concerns nobody.
+        base_model: Hub id of the base; empty for a local folder, whose path is private.
         base_revision: its commit.
-        base_fingerprint: of the base's patch embedding and last layer, which are not trained: it is known by them.
+        base_fingerprint: of the base's patch embedding and last layer. They are not trained, so they identify the base.
         gamma_blocks: blocks that have gammas.
-        classes: what was trained; None: all classes of the DiT.
+        classes: the trained classes; None: all classes of the DiT.
     """
 
     base_model: Annotated[str, Field(max_length=200)]
@@ -45,10 +45,10 @@ class AdapterConfig:
     classes: PoolClasses | None
 
     def base(self) -> str:
-        """What `load_dit` loads as the base: a shipped one, or one on the Hub, never what is on this machine.
+        """The name of the base for `load_dit`: a shipped base or one on the Hub, never a path on this machine.
 
         Raises:
-            InputError: the adapter names no base, or what may be a path.
+            InputError: the adapter names no base, or its name may be a path.
         """
         if not self.base_model:
             raise InputError("this adapter does not name its base: load that, and `load_adapter` onto it")
@@ -72,8 +72,8 @@ def save_adapter(
     Args:
         dit: a model after `add_difffit`.
         path: the file to write.
-        classes: the classes that were trained: of the class table only their rows and the null class's are kept, since
-            no other row gets a gradient. None keeps all rows.
+        classes: the trained classes. Only their rows of the class table and that of the null class are saved, since no
+            other row gets a gradient. None saves all rows.
         base_model: Hub id of the base.
         base_revision: its commit.
     """
@@ -84,13 +84,13 @@ def save_adapter(
     tensors["class_table"] = table[tensors["class_rows"]]
     num_blocks = sum(isinstance(block.ff.net[2], ScaledLinear) for block in dit.transformer_blocks)
     config = AdapterConfig(base_model, base_revision, _base_fingerprint(dit), num_blocks, classes)
-    metadata = {METADATA: json.dumps(asdict(config))}  # one key: safetensors writes several in any order
-    # Not by `save_file`, which lets nobody but the owner read the file.
+    metadata = {METADATA: json.dumps(asdict(config))}  # one key: safetensors does not keep the order of several
+    # Not `save_file`: only the owner could read its file.
     Path(path).write_bytes(save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, metadata))
 
 
 def read_adapter_config(path: str | Path) -> AdapterConfig | None:
-    """The configuration of an adapter; None of a file that is none.
+    """The configuration of an adapter; None if the file is not one.
 
     Raises:
         InputError: the file or the configuration cannot be read; the message does not name the file.
@@ -109,14 +109,14 @@ def read_adapter_config(path: str | Path) -> AdapterConfig | None:
 
 
 def load_adapter(dit: DiTTransformer2DModel, path: str | Path) -> DiTTransformer2DModel:
-    """Puts the tensors of `save_adapter` onto the base that they were trained from; in place.
+    """Loads the tensors of `save_adapter` into the base that they were trained on; in place.
 
     Args:
         dit: the base as `load_dit` gives it.
         path: the adapter.
 
     Raises:
-        InputError: the file is no adapter, it belongs to another base, or its tensors do not fit.
+        InputError: the file is not an adapter, belongs to another base, or its tensors do not fit.
     """
     try:
         config = read_adapter_config(path)
@@ -156,15 +156,15 @@ def _put(dit: DiTTransformer2DModel, path: Path, config: AdapterConfig) -> None:
 
 
 def _require_shapes(path: Path, parameters: dict[str, nn.Parameter], table: Tensor) -> None:
-    """Compares what an adapter holds, which is not loaded, with what is trained."""
-    found = dict(read_headers([path]).shapes)
-    rows = found.get("class_rows", ())
+    """Compares the shapes in the file, before it is loaded, with those of the trained parameters."""
+    shapes = dict(read_headers([path]).shapes)
+    rows = shapes.get("class_rows", ())
     wanted = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     wanted |= {"class_rows": rows[:1] or (0,), "class_table": (*rows[:1], table.shape[1])}
-    for name in sorted(wanted.keys() | found.keys()):
-        if found.get(name) != wanted.get(name) or 0 in found[name]:
-            shapes = [list(shapes[name]) if name in shapes else "none" for shapes in (found, wanted)]
-            raise InputError(f"its tensor {quoted(name)} has shape {shapes[0]}, where its base has {shapes[1]}")
+    for name in sorted(wanted.keys() | shapes.keys()):
+        if shapes.get(name) != wanted.get(name) or 0 in shapes[name]:
+            ours, base = (list(part[name]) if name in part else "none" for part in (shapes, wanted))
+            raise InputError(f"its tensor {quoted(name)} has shape {ours}, where its base has {base}")
 
 
 def _base_fingerprint(dit: DiTTransformer2DModel) -> str:

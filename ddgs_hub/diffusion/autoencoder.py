@@ -25,7 +25,7 @@ Levels = Field(min_length=1, max_length=8)
 
 
 class KLSettings(BaseModel):
-    """What the configuration of an `AutoencoderKL` may say; the same as its arguments."""
+    """The configuration of an autoencoder: arguments of `AutoencoderKL`, with their ranges."""
 
     model_config = FOREIGN
     in_channels: Literal[3] = 3
@@ -48,14 +48,14 @@ KINDS = {"AutoencoderKL": ComponentClass(AutoencoderKL, KLSettings)}
 
 
 def load_autoencoder(name_or_path: str | Path, revision: str | None = None) -> AutoencoderKL:
-    """An autoencoder from a Hub id or folder, or the `vae` of a pipeline's folder or id.
+    """Loads an `AutoencoderKL` in float32 and eval mode.
 
     Args:
-        name_or_path: where it is.
+        name_or_path: Hub id or folder of an autoencoder, or of a pipeline with a `vae`.
         revision: of a Hub id.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no autoencoder of that name, or it cannot be loaded.
     """
     files = ModelFiles.of(name_or_path, revision)
     try:
@@ -136,8 +136,8 @@ def _new_autoencoder(image_size: int, training: AutoencoderTraining) -> Autoenco
 
 
 def _has_vae(files: ModelFiles) -> bool:
-    """Whether an autoencoder is that of a pipeline."""
+    """Whether the files are those of a pipeline with a `vae`."""
     try:
         return files.find("vae/config.json") is not None
-    except UNREACHABLE:  # what loading it will say
+    except UNREACHABLE:  # loading it will raise the error
         return False

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the last two, each whole or not at all."""
+"""Checkpoints of a training: the last two are kept, and a killed save leaves no partial one."""
 
 import re
 import shutil
@@ -11,11 +11,11 @@ from accelerate.utils import broadcast_object_list
 
 from ddgs_hub.core.processes import is_distributed, is_main
 
-KEPT = 2  # if the newest cannot be read, after a power failure, there is the one before
+KEPT = 2  # the newest may be unreadable after a power failure
 
 
 class Stateful(Protocol):
-    """What torch's modules and optimizers, and diffusers' EMA, have in common."""
+    """The methods that torch's modules and optimizers, and diffusers' EMA, have in common."""
 
     def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
 
@@ -25,12 +25,12 @@ class Stateful(Protocol):
 class Checkpoints:
     """The checkpoints of one training, in a folder that is removed when the training is over.
 
-    The first process writes and reads them; the others get what it read.
+    The first process writes and reads the files; the others get the state from it.
 
     Args:
-        folder: where, made when there is something to write; None: nowhere.
-        key: a fingerprint of everything that decides the training. Checkpoints of another one are not read.
-        parts: everything that changes from step to step. They are given their states on the CPU.
+        folder: of the files, created with the first one; None: no checkpoints.
+        key: a fingerprint of everything that decides the training. Checkpoints with another key are not read.
+        parts: everything that changes from step to step. Their states are restored on the CPU.
     """
 
     def __init__(self, folder: str | Path | None, key: str, parts: Mapping[str, Stateful]) -> None:
@@ -39,7 +39,7 @@ class Checkpoints:
         self.parts = parts
 
     def restore(self) -> int:
-        """Puts the parts into the state of the newest readable checkpoint; the number of steps that are done."""
+        """Restores the newest readable checkpoint; returns the number of steps that are done, 0 without one."""
         if self.folder is None:
             return 0
         state = self._newest() if is_main() else None
@@ -52,38 +52,38 @@ class Checkpoints:
         return int(state["step"])
 
     def save(self, step: int) -> None:
-        """Keeps the state of the parts after `step` steps."""
+        """Saves the state of the parts after `step` steps."""
         if self.folder is None or not is_main():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / "partial"
         states = {name: part.state_dict() for name, part in self.parts.items()}
-        with partial.open("wb") as file:  # Python's: torch's own does not say that a disk is full
+        with partial.open("wb") as file:  # by Python's file: torch's own does not report a full disk
             torch.save({"key": self.key, "step": step, **states}, file)
         partial.rename(self.folder / f"step-{step}.pt")
-        for old in self._found()[KEPT:]:
+        for old in self._files()[KEPT:]:
             old.unlink()
 
     def clear(self) -> None:
-        """Removes them all."""
+        """Removes all checkpoints."""
         if self.folder is not None and is_main():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _newest(self) -> dict[str, Any] | None:
-        for path in self._found():
+        for path in self._files():
             try:
                 state = torch.load(path, map_location="cpu", weights_only=True)
             except MemoryError:
                 raise
-            except Exception:  # what was cut short can end in any exception
+            except Exception:  # an incomplete file can raise anything
                 continue
             if isinstance(state, dict) and state.get("key") == self.key:
                 return state
-        self.clear()  # of another training: its steps would count as newer than ours
+        self.clear()  # the files are of another training; later they would count as newer than ours
         return None
 
-    def _found(self) -> list[Path]:
-        """The newest first."""
+    def _files(self) -> list[Path]:
+        """The files, the newest first."""
         assert self.folder is not None
         steps = ((re.fullmatch(r"step-(\d+)\.pt", path.name), path) for path in self.folder.glob("step-*.pt"))
         return [path for _, path in sorted(((int(match[1]), path) for match, path in steps if match), reverse=True)]

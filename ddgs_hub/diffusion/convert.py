@@ -1,4 +1,4 @@
-"""Checkpoints of the original DiT and Minimax codes: reading the files, and what their tensors are in diffusers."""
+"""Checkpoints of the original DiT and Minimax codes: reading the files, and naming their tensors as diffusers does."""
 
 import math
 import re
@@ -36,7 +36,7 @@ _GAMMAS = {
     "gamma1": "attn1.to_out.0.branch_gamma",
     "gamma2": "ff.net.2.branch_gamma",
 }
-_SHAPES_FROM = {  # what `infer_config` looks at, and how many dimensions it has
+_SHAPES_FROM = {  # the tensors that `infer_config` reads, and their numbers of dimensions
     "x_embedder.proj.weight": 4,
     "final_layer.linear.weight": 2,
     "pos_embed": 3,
@@ -46,10 +46,10 @@ _QKV = ("attn1.to_q", "attn1.to_k", "attn1.to_v")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What is in a checkpoint file: tensors and plain values; objects in it are never unpickled.
+    """The content of a checkpoint file: tensors and plain values. Other objects are never unpickled.
 
     Raises:
-        InputError: it holds other objects, is damaged, or is no checkpoint.
+        InputError: it holds other objects, is damaged, or is not a checkpoint.
     """
     if path.suffix != ".safetensors":
         return read_pickle(path)
@@ -61,11 +61,11 @@ def original_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """The state dict in a checkpoint: its `ema`, else its `model`, else the checkpoint itself.
 
     Raises:
-        InputError: it is no DiT's.
+        InputError: these are not the weights of a DiT.
     """
     inner = (checkpoint.get(key) for key in ("ema", "model"))
-    found = next((part for part in inner if isinstance(part, dict)), checkpoint)
-    weights = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    state_dict = next((part for part in inner if isinstance(part, dict)), checkpoint)
+    weights = {name: value for name, value in state_dict.items() if isinstance(name, str) and isinstance(value, Tensor)}
     for name, dimensions in _SHAPES_FROM.items():
         if name not in weights:
             raise InputError(f"this is not a checkpoint of the original DiT: it has no tensor '{name}'")
@@ -98,7 +98,7 @@ def infer_config(state_dict: dict[str, Tensor], num_heads: int | None) -> dict[s
     """The `DiTTransformer2DModel` configuration that fits the shapes of an original state dict.
 
     Raises:
-        InputError: the heads are not known, or it asks for a larger model than the state dict has numbers for.
+        InputError: the heads are not known, or the model would be larger than the weights justify.
     """
     hidden, in_channels, patch, _ = state_dict["x_embedder.proj.weight"].shape
     heads = num_heads or HEADS.get(hidden)
@@ -123,7 +123,7 @@ def infer_config(state_dict: dict[str, Tensor], num_heads: int | None) -> dict[s
 
 
 def _thirds(name: str, tensor: Tensor) -> tuple[Tensor, ...]:
-    """What an original tensor has for queries, keys and values."""
+    """The parts of an original tensor for queries, keys and values."""
     if tensor.ndim == 0 or len(tensor) == 0 or len(tensor) % 3:
         raise InputError(f"its tensor {quoted(name)} of shape {list(tensor.shape)} is none of queries, keys and values")
     return tensor.chunk(3)

@@ -1,7 +1,7 @@
-"""The DiT's forward pass over diffusers' modules, arranged so that what is equal is computed once.
+"""The DiT's forward pass over diffusers' modules, without repeated computations.
 
-diffusers embeds (timestep, class) anew in every block, 29 times a pass. Here it is embedded once, and where images of
-a batch share timestep and class they share the modulations (adaLN) too. Same weights, same outputs up to rounding.
+diffusers embeds (timestep, class) again in every block, 29 times a pass. Here it is embedded once. Images of a batch
+with the same timestep and class also share the modulations (adaLN). Weights and outputs are the same, up to rounding.
 """
 
 from contextlib import AbstractContextManager
@@ -17,12 +17,12 @@ from ddgs_hub.diffusion.dit import condition_embedder
 
 
 class Denoiser(nn.Module):
-    """A DiT as a module that is trained: embeds the conditions once and denoises.
+    """A DiT as a module for training: embeds the conditions once and denoises.
 
     Args:
         dit: with tied condition embedders; its parameters are this module's.
-        gradient_checkpointing: whether to keep only each block's input for the backward pass, and compute the block
-            again there: less memory, about a third more time.
+        gradient_checkpointing: whether to keep only the input of each block, and to compute the block again in the
+            backward pass: less memory, about a third more time.
     """
 
     def __init__(self, dit: DiTTransformer2DModel, *, gradient_checkpointing: bool = False) -> None:
@@ -37,7 +37,7 @@ class Denoiser(nn.Module):
 
 
 def embed_conditions(dit: DiTTransformer2DModel, timesteps: Tensor, labels: Tensor) -> Tensor:
-    """What modulates every block: SiLU of the embedding of (timestep, class), `(B,)` each → `(B, D)`."""
+    """The condition of every block: SiLU of the embedding of (timestep, class), `(B,)` each → `(B, D)`."""
     embedder = condition_embedder(dit)
     with _full_precision(labels):
         dtype = embedder.timestep_embedder.linear_1.weight.dtype
@@ -54,14 +54,14 @@ def denoise(
 ) -> Tensor:
     """Predicted noise and variance of noisy latents.
 
-    Under autocast the residual stream stays in the type of `z`; else the blocks work in the type of their weights (see
-    `cast_frozen`). The first and the last layer work in the type of `z`: they cost next to nothing.
+    Under autocast the residual stream stays in the type of `z`. Otherwise the blocks work in the type of their weights
+    (see `cast_frozen`). The first and the last layer cost little, and always work in the type of `z`.
 
     Args:
         dit: the model, with tied condition embedders.
         z: noisy latents, `(B, C, h, w)`.
         conditions: of `embed_conditions`, `(K, D)`, every one different.
-        rows: which condition each image has, `(B,)`; None: one for each, in their order.
+        rows: the index of each image's condition, `(B,)`; None: image k has condition k.
         gradient_checkpointing: see `Denoiser`.
 
     Returns:
@@ -89,8 +89,8 @@ def denoise(
 def cast_frozen(dit: DiTTransformer2DModel, dtype: torch.dtype) -> DiTTransformer2DModel:
     """Casts the blocks' tensors that are not trained; in place.
 
-    Nearly all of the weights, so of the memory. Condition embedder, first and last layer stay as they are, and so does
-    whatever is trained.
+    These are nearly all weights, and so most of the memory. The condition embedder, the first and the last layer, and
+    everything that is trained keep their type.
     """
     for block in dit.transformer_blocks:
         for module in (block.norm1.linear, block.attn1, block.ff):
@@ -104,7 +104,9 @@ def _block(block: BasicTransformerBlock, x: Tensor, conditions: Tensor, rows: Te
     """One transformer block (adaLN-Zero): tokens `(B, T, D)` → `(B, T, D)`."""
     modulation = _share(block.norm1.linear(conditions), rows)
     shift_attention, scale_attention, gate_attention, shift_mlp, scale_mlp, gate_mlp = modulation.chunk(6, dim=2)
-    normed = block.norm1.norm(x).to(modulation)  # under autocast shorter than x: it is kept for backward
+    normed = block.norm1.norm(x).to(
+        modulation
+    )  # under autocast of fewer bits than x, since it is kept for the backward pass
     x = x + gate_attention * block.attn1(shift_attention + normed * (1 + scale_attention))
     normed = block.norm3(x).to(modulation)
     return x + gate_mlp * block.ff(shift_mlp + normed * (1 + scale_mlp))

@@ -37,7 +37,9 @@ class ScaledLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """`gamma * (x W^T + b)`, shape `(…, out_features)`."""
         output = super().forward(x)
-        return output * self.scale().to(output)  # under autocast as short as the output: it is kept for backward
+        return output * self.scale().to(
+            output
+        )  # under autocast in the type of the output, since it is kept for the backward pass
 
     def folded(self) -> nn.Linear:
         """A plain linear layer that computes the same."""
@@ -51,7 +53,8 @@ class ScaledLinear(nn.Linear):
 def add_difffit(dit: DiTTransformer2DModel, num_blocks: int | None = None) -> DiTTransformer2DModel:
     """Adds DiffFit's gammas and leaves only gammas, biases and the class table trainable; in place.
 
-    What is trained is listed, not matched by "norm": in diffusers' naming that would unfreeze the whole of adaLN.
+    The trained parameters are listed here. A match of "norm" in their names would train all of adaLN, because diffusers
+    names its layers so.
 
     Args:
         dit: a model with tied condition embedders.
@@ -79,5 +82,5 @@ def fold_difffit(dit: DiTTransformer2DModel) -> DiTTransformer2DModel:
 
 
 def trained_parameters(dit: DiTTransformer2DModel) -> dict[str, nn.Parameter]:
-    """Name → parameter of all that DiffFit trains, tied ones once."""
+    """Name → parameter, for all parameters that DiffFit trains; tied ones occur once."""
     return {name: parameter for name, parameter in dit.named_parameters() if parameter.requires_grad}

@@ -36,12 +36,12 @@ FREQUENCIES = "timestep_frequencies"  # our key in a model's configuration, see 
 TRANSFORMER_CONFIG = "transformer/config.json"  # in a pipeline
 STOCK_NULL_CLASS = 1000  # DiTPipeline guides with this class, whatever the number of classes of its model
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
-MOST_ADAPTERS = 4  # one upon the other
+MOST_ADAPTERS = 4  # of which each is based on the next
 MOST_LATENT_PIXELS = 256  # side of the latents: images of 2,048 px
 
 
 class DiTSettings(BaseModel):
-    """What the configuration of a DiT may say; the same as the arguments of `DiTTransformer2DModel`."""
+    """The configuration of a DiT: arguments of `DiTTransformer2DModel`, with their ranges."""
 
     model_config = FOREIGN
     num_attention_heads: int = Field(16, ge=1, le=256)
@@ -62,7 +62,7 @@ class DiTSettings(BaseModel):
     norm_eps: float = Field(1e-5, gt=0, lt=1)
 
 
-# The published DiTs were saved when their class had another name.
+# The class had another name when the published DiTs were saved.
 DITS = {
     name: ComponentClass(DiTTransformer2DModel, DiTSettings) for name in ("DiTTransformer2DModel", "Transformer2DModel")
 }
@@ -73,13 +73,13 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
 
     Args:
         name_or_path: a Hub id or folder of a DiT pipeline (`facebook/DiT-XL-2-256`), a folder of a saved
-            `DiTTransformer2DModel`, a `.pt` / `.safetensors` file in the original format (its gammas
-            are folded), or an adapter of `save_adapter`, which is put onto its base: its file, or a folder or Hub id
-            that holds it and no pipeline.
+            `DiTTransformer2DModel`, a `.pt` / `.safetensors` file in the original format (its gammas are folded), or an
+            adapter of `save_adapter`, which is loaded into its base: its file, or a folder or Hub id that holds the
+            adapter and no pipeline.
         revision: of a Hub id.
 
     Raises:
-        InputError: there is nothing of that name, or it is no DiT.
+        InputError: there is no DiT of that name, or it cannot be loaded.
     """
     name = find_dit(name_or_path, revision)
     path = Path(name)
@@ -104,8 +104,8 @@ def load_dit(name_or_path: str | Path, *, revision: str | None = None) -> DiTTra
 def find_dit(name_or_path: str | Path, revision: str | None = None) -> str:
     """Where the weights of a DiT are: a Hub id, a folder or a file.
 
-    Of a shipped base that is its folder, of an adapter that is alone in a folder or a repository its file (a repository
-    of both is a pipeline); any other name as it is.
+    For a shipped base that is its folder. For a folder or a repository that holds an adapter and no pipeline it is the
+    file of the adapter. Any other name is returned as it is.
     """
     name = base_path(str(name_or_path))
     if _is_checkpoint(name):
@@ -116,14 +116,17 @@ def find_dit(name_or_path: str | Path, revision: str | None = None) -> str:
             return name
         return str(files.find(ADAPTER_FILE) or name)
     except UNREACHABLE:
-        return name  # who loads it says why
+        return name  # loading it will raise the error
 
 
 def base_of(adapter: str | Path) -> tuple[list[Path], str, str | None]:
-    """The base of an adapter, which may be that of another: the adapters, the first to put on first; name and revision.
+    """The base of an adapter, whose base may itself be an adapter.
+
+    Returns:
+        The adapters in the order in which they are to be loaded, and the name and the revision of the base.
 
     Raises:
-        InputError: an adapter does not name its base, or they are too many; the message does not name the file.
+        InputError: an adapter does not name its base, or there are too many; the message does not name the file.
     """
     adapters: list[Path] = []
     name, revision = str(adapter), None
@@ -137,7 +140,7 @@ def base_of(adapter: str | Path) -> tuple[list[Path], str, str | None]:
 
 
 def _is_checkpoint(name: str) -> bool:
-    """Whether a name is that of a file, not of a folder or a repository."""
+    """Whether a name is that of a file, rather than of a folder or a repository."""
     return Path(name).suffix in CHECKPOINTS and not name.startswith(HUB_PREFIX)
 
 
@@ -219,8 +222,8 @@ def null_class(dit: DiTTransformer2DModel) -> int:
 def tie_condition_embedders(dit: DiTTransformer2DModel) -> DiTTransformer2DModel:
     """Makes all blocks share the first one's embedder of (timestep, class), as in the original DiT; in place.
 
-    diffusers gives each block a copy (+75 M parameters for DiT-XL/2) that drops labels on its own in train mode, so
-    that an image is conditional in one block and unconditional in the next. The caller drops labels, once.
+    diffusers gives each block a copy (+75 M parameters for DiT-XL/2). In train mode each copy drops labels by itself:
+    an image may be conditional in one block and unconditional in the next. Here the caller drops labels, once.
     """
     shared = condition_embedder(dit)
     shared.class_embedder.dropout_prob = 0.0
@@ -232,7 +235,8 @@ def tie_condition_embedders(dit: DiTTransformer2DModel) -> DiTTransformer2DModel
 def use_original_frequencies(dit: DiTTransformer2DModel) -> DiTTransformer2DModel:
     """Switches to the original DiT's timestep frequencies (divided by half, not by half − 1); in place.
 
-    `save_pipeline` notes it in the configuration, where `load_dit` finds it; stock diffusers has its own frequencies.
+    `save_pipeline` writes this into the configuration, and `load_dit` reads it. Stock diffusers uses its own
+    frequencies.
     """
     condition_embedder(dit).time_proj.downscale_freq_shift = 0
     dit.register_to_config(**{FREQUENCIES: "original"})
@@ -242,15 +246,15 @@ def use_original_frequencies(dit: DiTTransformer2DModel) -> DiTTransformer2DMode
 def convert_original_checkpoint(state_dict: dict[str, Any], num_heads: int | None = None) -> DiTTransformer2DModel:
     """A checkpoint of the original DiT or Minimax code as a `DiTTransformer2DModel` that computes the same.
 
-    The timestep frequencies and the LayerNorm epsilon are the original's. DiffFit gammas, where there are any, become
-    those of `add_difffit`: fold them with `fold_difffit`.
+    The timestep frequencies and the LayerNorm epsilon are the original's. DiffFit gammas become those of `add_difffit`;
+    fold them with `fold_difffit`.
 
     Args:
         state_dict: a plain state dict, or a checkpoint with `ema` (preferred) or `model` in it.
         num_heads: attention heads; None infers them for the published sizes.
 
     Raises:
-        InputError: it is no original-format DiT, or the heads cannot be inferred.
+        InputError: it is not a DiT in the original format, or the heads cannot be inferred.
     """
     state_dict = original_weights(state_dict)
     config = infer_config(state_dict, num_heads)
@@ -259,9 +263,9 @@ def convert_original_checkpoint(state_dict: dict[str, Any], num_heads: int | Non
     if gamma_blocks:
         add_difffit(dit, num_blocks=gamma_blocks)
     renamed = {new: part for name, tensor in state_dict.items() for new, part in rename_original(name, tensor)}
-    dit = nn.Module.to(dit, state_dict["x_embedder.proj.weight"].dtype)  # first: loading would round to float32
+    dit = nn.Module.to(dit, state_dict["x_embedder.proj.weight"].dtype)  # before loading, which would round to float32
     shapes = {name: tensor.shape for name, tensor in dit.state_dict().items()}
-    # The tied copies appear under each block's name in diffusers' state dict; loading the first one fills all.
+    # diffusers' state dict has the tied embedder under the name of each block; loading the first one fills all.
     copies = {name for name in shapes if ".norm1.emb." in name and not name.startswith(CONDITION_EMBEDDER)}
     missing = sorted(shapes.keys() - renamed.keys() - copies)
     unexpected = [name for name, part in renamed.items() if shapes.get(name) != part.shape]
@@ -281,22 +285,22 @@ def save_pipeline(
 ) -> None:
     """Saves a DiT with its decoder as a pipeline that stock `DiTPipeline.from_pretrained(folder)` loads and runs.
 
-    DiffFit gammas are folded, the embedders untied, and the class table widened to `num_classes` rows with the null
-    class behind them: `DiTPipeline` guides with class 1000 even where the model has ten. `dit` itself is unchanged.
+    DiffFit gammas are folded, the embedders untied, and the class table is widened to `num_classes` rows with the null
+    class behind them: `DiTPipeline` guides with class 1000, even if the model has ten classes. `dit` is not changed.
 
     Args:
         dit: the model.
         vae: decodes its latents.
         folder: where to write.
         id2label: class index → name, for `DiTPipeline.get_label_ids`.
-        num_classes: classes of the saved model. Less than 1,000 saves space; such a model is for fine-tuning, it
-            cannot be guided by `DiTPipeline`.
+        num_classes: classes of the saved model. With less than 1,000 the model is smaller, but `DiTPipeline` cannot
+            guide it: it is for fine-tuning.
     """
-    # save_pretrained refuses tied tensors: a fresh model has a copy for each block.
+    # save_pretrained refuses tied tensors; a new model has a copy for each block.
     config = {name: value for name, value in dit.config.items() if not name.startswith("_")}
     frequencies = config.pop(FREQUENCIES, None)
     stock = DiTTransformer2DModel.from_config({**config, "num_embeds_ada_norm": num_classes})
-    vae.register_to_config(_name_or_path="")  # where this machine keeps it concerns nobody
+    vae.register_to_config(_name_or_path="")  # a path of this machine is private
     state = folded_state_dict(dit)
     classes = null_class(dit)
     for name, table in state.items():
@@ -315,5 +319,5 @@ def save_pipeline(
 
 
 def folded_state_dict(dit: DiTTransformer2DModel) -> dict[str, Tensor]:
-    """The state dict of a DiT with its DiffFit gammas folded into weights and biases; the model is left as it is."""
+    """The state dict of a DiT with its DiffFit gammas folded into weights and biases; the model is not changed."""
     return fold_difffit(copy.deepcopy(dit)).state_dict()

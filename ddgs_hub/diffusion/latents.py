@@ -1,4 +1,4 @@
-"""Latents for training: encoded once, sampled from the autoencoder's posterior at every step."""
+"""Latents for training: images are encoded once, latents are sampled from the posterior at every step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from ddgs_hub.diffusion.ddpm import TRAIN_STEPS, Schedule, diffusion_losses
 from ddgs_hub.diffusion.pixels import center_crop, to_float
 from ddgs_hub.recipe import FinetuneSettings, Pretraining
 
-ENCODED_TOGETHER = 32  # images
+ENCODED_TOGETHER = 32  # images of a batch, and of a part on disk
 POSTERIOR = ("mean", "log_variance")
 
 
 @dataclass(frozen=True)
 class LatentCache:
-    """The posteriors of all images of a dataset; sampling from them is the same in distribution as encoding anew.
+    """The posteriors of all images of a dataset. Samples from them are distributed as if the images were encoded again.
 
     Attributes:
         mean, log_variance: `(F, N, C, h, w)`: F is 2 where the mirrored images are encoded as well, else 1.
@@ -52,18 +52,18 @@ class LatentCache:
         image_size: int,
         flip: bool,
     ) -> "LatentCache":
-        """Encodes a dataset of `image` and `label`, or reads what was encoded before.
+        """Encodes a dataset of `image` and `label`, or reads the posteriors if they were encoded before.
 
-        The posteriors are kept as a dataset in Hub layout (`label`, and `mean` and `log_variance`, each a list of
-        F·C·h·w numbers), `folder/<fingerprint>`: of the images and labels, the crop, the flip and the encoder. The
-        processes of a launch share the work, and a killed call goes on where it was. While another command encodes the
-        same, this one waits for it.
+        The posteriors are stored in `folder/<fingerprint>` as a dataset in Hub layout: `label`, and `mean` and
+        `log_variance`, each a list of F·C·h·w numbers. The fingerprint is that of the images and labels, the crop, the
+        flip and the encoder. The processes of a launch share the work, and a killed call resumes where it was. While
+        another command encodes the same images, this one waits for it.
 
         Args:
             rows: the images.
             codec: its encoder is used, on its own device.
             class_ids: the DiT's class index of each label.
-            folder: where encoded datasets are kept.
+            folder: of the encoded datasets.
             image_size: px, after the center crop.
             flip: whether to encode the mirrored images too.
 
@@ -87,7 +87,7 @@ class LatentCache:
         return cls(mean, log_variance, torch.tensor(class_ids)[torch.tensor(encoded["label"].to_numpy())])
 
     def near(self, device: torch.device) -> "LatentCache":
-        """The same on a GPU, where it takes less than a quarter of its memory; else where it is."""
+        """The same on a GPU if it takes less than a quarter of the memory there; else unchanged."""
         if device.type != "cuda" or 2 * self.mean.nbytes > torch.cuda.mem_get_info(device)[1] / 4:
             return self
         return LatentCache(self.mean.to(device), self.log_variance.to(device), self.labels)
@@ -106,10 +106,10 @@ def _encode(rows: Dataset, codec: Codec, path: Path, key: str, image_size: int, 
     labels, device = np.asarray(rows["label"]), next(codec.encoder.parameters()).device
     crop = partial(_cropped, size=image_size)
     stream = image_batches(rows, crop, [batches[k] for k in mine], description="encode")
-    for k, (chosen, images) in zip(mine, stream, strict=True):
+    for k, (indices, images) in zip(mine, stream, strict=True):
         pixels = to_float(images.to(device))
         views = [codec.encode(pixels.flip(-1) if flipped else pixels) for flipped in mirrored]
-        columns: dict[str, object] = {"label": labels[chosen]}
+        columns: dict[str, object] = {"label": labels[indices]}
         for name, view in zip(POSTERIOR, zip(*views, strict=True), strict=True):
             flat = torch.stack(view, dim=1).float().cpu().numpy().ravel()
             columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
@@ -123,7 +123,7 @@ def _cropped(image: Image, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step draws at random.
+    """The random draws of a training step.
 
     Attributes:
         z: clean latents, `(B, C, h, w)`.
@@ -140,7 +140,7 @@ class Batch:
     conditions: Tensor
 
     def share(self, rank: int, world: int) -> "Batch":
-        """The rows that one of several processes works on."""
+        """The rows for one of several processes."""
         count = len(self.labels)
         mine = slice(rank * count // world, (rank + 1) * count // world)
         return Batch(self.z[mine], self.noise[mine], self.steps[mine], self.labels[mine], self.conditions[mine])
@@ -148,10 +148,10 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSource:
-    """Draws the batches of a training: step t's is decided by (seed, t) alone, so a training can go on anywhere.
+    """Draws the batches of a training. (seed, t) alone decides the batch of step t, so a training can resume anywhere.
 
     Attributes:
-        cache: what to draw from.
+        cache: posteriors and labels of the images.
         batch_size: over all processes.
         label_dropout: share of the labels that become the null class.
         null_class: of the DiT.
@@ -187,25 +187,25 @@ class BatchSource:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in a pass over the data; the images that are left over wait for the next pass."""
+        """Full batches in an epoch; the images of an incomplete batch are left out until the next epoch."""
         return max(len(self.cache) // self.batch_size, 1)
 
     def draw(self, step: int) -> Batch:
         """The batch of step `step`, the same in every process; see `Batch.share`."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.cache))
-        chosen = torch.from_numpy(order[position * self.batch_size : (position + 1) * self.batch_size])
+        indices = torch.from_numpy(order[position * self.batch_size : (position + 1) * self.batch_size])
         state = np.random.SeedSequence([self.seed, 1, step]).generate_state(1)
-        generator, count = torch.Generator().manual_seed(int(state[0])), len(chosen)
+        generator, count = torch.Generator().manual_seed(int(state[0])), len(indices)
         mean, log_variance = self.cache.mean, self.cache.log_variance
-        # On the CPU, whatever the device: a seed gives the same batches everywhere.
+        # Drawn on the CPU, so that a seed gives the same batches on every device.
         flips = torch.randint(mean.shape[0], (count,), generator=generator)
         spread, noise = torch.randn((2, count, *mean.shape[2:]), generator=generator).to(self.device)
         steps = torch.randint(TRAIN_STEPS, (count,), generator=generator)
         dropped = torch.rand(count, generator=generator) < self.label_dropout
-        labels = self.cache.labels[chosen]
+        labels = self.cache.labels[indices]
         conditions = torch.where(dropped, self.null_class, labels)
-        where = flips.to(mean.device), chosen.to(mean.device)
+        where = flips.to(mean.device), indices.to(mean.device)
         mean, log_variance = mean[where].to(self.device), log_variance[where].to(self.device)
         z = mean + (log_variance / 2).exp() * spread
         return Batch(z, noise, steps.to(self.device), labels, conditions.to(self.device))

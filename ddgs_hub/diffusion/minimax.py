@@ -41,7 +41,7 @@ class MinimaxCriterion(nn.Module):
             z_hat: predicted clean latents, `(B, C, h, w)`, with gradient.
             z: real latents, `(B, C, h, w)`.
             labels: `(B,)`, the true classes: a sample whose label was dropped for guidance still counts for its class.
-                On the CPU, so that no device has to be waited for.
+                On the CPU, so that the device is not waited for.
 
         Returns:
             `λ_r · mean(1 − min cos(ẑ, M_r))` and `λ_d · mean(max cos(ẑ, M_d))`, scalars.
@@ -69,13 +69,13 @@ class MinimaxCriterion(nn.Module):
         return {"real": dict(self.real_memory), "generated": dict(self.generated_memory)}
 
     def set_extra_state(self, state: Any) -> None:
-        """Takes over both memories, from `load_state_dict()`."""
+        """Restores both memories, for `load_state_dict()`."""
         self.real_memory, self.generated_memory = dict(state["real"]), dict(state["generated"])
 
     def _remember(self, memory: Memory, c: int, latents: Tensor) -> None:
         latents = latents.detach()
-        known = [memory[c].to(latents)] if c in memory else []
-        memory[c] = torch.cat([*known, latents])[-self.memory_size :]
+        older = [memory[c].to(latents)] if c in memory else []
+        memory[c] = torch.cat([*older, latents])[-self.memory_size :]
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:

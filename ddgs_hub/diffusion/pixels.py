@@ -14,7 +14,8 @@ from ddgs_hub.core.rows import undecoded
 def center_crop(image: PILImage.Image, size: int) -> PILImage.Image:
     """A square of `size` px from the middle of an image, as ADM and DiT crop (Dhariwal & Nichol 2021).
 
-    Halved with a box filter while more than twice too large, then resized bicubically to `size` on the shorter side.
+    The image is halved with a box filter while its shorter side is at least 2 · `size`, then resized bicubically so
+    that the shorter side is `size`. This is not torchvision's resize and center crop, and gives other pixels.
     """
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), PILImage.Resampling.BOX)

@@ -1,4 +1,4 @@
-"""The classes of a pool: what the DiT, the dataset and WordNet call them."""
+"""The classes of a pool: their names, their wnids and their indices in the DiT."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -23,9 +23,9 @@ class PoolClasses:
     """The classes of a pool, in label order.
 
     Attributes:
-        names: for the ClassLabel.
-        wnids: null where a class is no WordNet synset.
-        dit_ids: the class index that the DiT knows.
+        names: of the ClassLabel.
+        wnids: None for a class that is not a WordNet synset.
+        dit_ids: the class indices of the DiT.
     """
 
     names: list[Name]
@@ -34,7 +34,7 @@ class PoolClasses:
 
     @classmethod
     def of(cls, rows: Dataset, label_space: Literal["imagenet", "dataset"]) -> "PoolClasses":
-        """The classes of an original dataset, for a DiT that knows ImageNet-1k's or the dataset's own.
+        """The classes of an original dataset, for a DiT that was trained on ImageNet-1k's classes or on the dataset's.
 
         Raises:
             InputError: the DiT knows ImageNet-1k's classes and a class of the dataset has no wnid.
@@ -51,7 +51,7 @@ class PoolClasses:
 
     @classmethod
     def read(cls, dit: str | Path, revision: str | None = None) -> "PoolClasses":
-        """What `write` left beside a DiT, in its folder or under its Hub id.
+        """Reads the classes that `write` put beside a DiT, in its folder or its Hub repository.
 
         Raises:
             InputError: there is no `classes.json`, or it cannot be used.
@@ -60,8 +60,8 @@ class PoolClasses:
         try:
             path = files.get(CLASSES_FILE)
         except UNREACHABLE as error:
-            there = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
-            if files.on_hub and not there:
+            is_missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+            if files.on_hub and not is_missing:
                 reason = why_no_model(files.name, revision, error)
                 raise InputError(f"cannot read {CLASSES_FILE} of {dit}: {reason}") from error
             raise InputError(
@@ -70,7 +70,7 @@ class PoolClasses:
         return read_json(path, cls, f"{CLASSES_FILE} of {dit}").checked(f"{CLASSES_FILE} of {dit}")
 
     def checked(self, where: str) -> "PoolClasses":
-        """Itself.
+        """These classes, after a check.
 
         Raises:
             InputError: a class lacks one of the three, or two classes share a name or an index.
@@ -85,7 +85,7 @@ class PoolClasses:
         return self
 
     def require_known(self, num_classes: int, where: str) -> None:
-        """Compares the indices with the classes that a DiT has, 0 … `num_classes` − 1.
+        """Checks the indices against the classes of a DiT, 0 … `num_classes` − 1.
 
         Raises:
             InputError: the DiT does not know a class.

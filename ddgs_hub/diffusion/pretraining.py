@@ -1,4 +1,4 @@
-"""Pre-training: a DiT from scratch with the plain diffusion loss, the base for data that is not ImageNet."""
+"""Pre-training of a DiT from scratch with the plain diffusion loss: the base for data that is not ImageNet."""
 
 import torch
 from accelerate import Accelerator

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ddgs_hub.recipe import Protocol
 
 if TYPE_CHECKING:
+    from ddgs_hub.evaluation.augmentation import mix
     from ddgs_hub.evaluation.evaluate import Evaluation
     from ddgs_hub.evaluation.figures import (
         ClassDifficulties,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
     from ddgs_hub.evaluation.networks import build_network
     from ddgs_hub.evaluation.tables import accuracy_table
+    from ddgs_hub.evaluation.tensors import same_classes
     from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
 
 __all__ = [
@@ -38,10 +40,13 @@ __all__ = [
     "build_network",
     "difficulty_figure",
     "image_sheet",
+    "mix",
+    "same_classes",
     "scored_figure",
 ]
 
 _MODULES = {
+    "mix": "augmentation",
     "Evaluation": "evaluate",
     "ClassDifficulties": "figures",
     "Difficulties": "figures",
@@ -51,6 +56,7 @@ _MODULES = {
     "scored_figure": "figures",
     "build_network": "networks",
     "accuracy_table": "tables",
+    "same_classes": "tensors",
     "TrainTransform": "transforms",
     "ValidationTransform": "transforms",
 }

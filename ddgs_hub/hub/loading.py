@@ -18,9 +18,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import dataset_file
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
-from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform
-from ddgs_hub.evaluation.augmentation import mix
-from ddgs_hub.evaluation.tensors import same_classes
+from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform, mix, same_classes
 from ddgs_hub.hub.joining import ScoredSource, join_scores
 from ddgs_hub.hub.layout import PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, read_provenance

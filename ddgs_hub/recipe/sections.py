@@ -1,6 +1,6 @@
 """The sections of a recipe: small frozen dataclasses, each value with its unit and meaning beside it.
 
-Types and ranges are checked when a section is built, by pydantic; what contradicts itself is refused there too.
+pydantic checks types and ranges when a section is built; values that contradict each other are refused as well.
 """
 
 import dataclasses

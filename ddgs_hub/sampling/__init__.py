@@ -1,4 +1,8 @@
-"""Difficulty-guided sampling (Eq. 7–9) with NumPy and SciPy alone: it imports quickly and can be used by itself."""
+"""Difficulty-guided sampling (Eq. 7–9) on arrays, with NumPy and SciPy alone: it imports quickly and works by itself.
+
+Takes the difficulties of a pool and of the original images of one class and gives the rows to select. This room knows
+neither images nor scorers nor files. `sampling.datasets` does the same for datasets, and is not imported here.
+"""
 
 from ddgs_hub.sampling.distributions import DISTRIBUTIONS, PRESETS, preset_counts, scaled_counts
 from ddgs_hub.sampling.selection import Selection, difficulty_guided_sample, select_by_difficulty

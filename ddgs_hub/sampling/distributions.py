@@ -39,7 +39,7 @@ def scaled_counts(difficulty: ArrayLike, ipc: int, bins: int = 10) -> NDArray[np
 
     Args:
         difficulty: of the original dataset, shape (N,), in 0…1; in the paper's method already transformed by
-            `log_transform` with the ranks found on the pool.
+            `log_transform` with the ranks of the pool.
         ipc: images per class, ≥ 1.
         bins: 1…1000.
 

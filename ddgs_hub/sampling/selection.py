@@ -20,7 +20,7 @@ from ddgs_hub.sampling.transform import (
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """What was drawn from the pool of one class, and why. N is the size of the pool.
+    """The selection from the pool of one class, and what led to it. N is the size of the pool.
 
     Attributes:
         indices: rows of the pool that were selected, shape (IPC,), int64, ascending.
@@ -28,8 +28,8 @@ class Selection:
         transformed: difficulty of every pool row after the transformation (Eq. 8), shape (N,), float64 in ε…1.
         thresholds: the ranks of Eq. 9 that transformed the pool and the original, with their objective.
         counts: how many images each bin should give, easy to hard, shape (10,), int64, summing to IPC.
-        available: how many the pool has in each bin, shape (10,), int64, summing to N.
-        shortfall: how many of `counts` each bin lacked, shape (10,), int64; the rest of the pool gave them.
+        available: how many images the pool has in each bin, shape (10,), int64, summing to N.
+        shortfall: how many of `counts` each bin lacked, shape (10,), int64; they are from other bins.
     """
 
     indices: NDArray[np.int64]
@@ -44,13 +44,13 @@ class Selection:
 def select_by_difficulty(pool: ArrayLike, counts: ArrayLike, rng: "np.random.Generator") -> NDArray[np.int64]:
     """Draws images at random within bins of difficulty (Section 2.2).
 
-    A bin that holds fewer than its count gives all it has; what is lacking then is drawn at random from everything
-    that is left of the pool.
+    A bin that holds fewer images than its count gives all of them. The missing ones are then drawn at random from the
+    rest of the pool.
 
     Args:
         pool: transformed difficulties, shape (N,), in 0…1.
         counts: how many to draw from each bin, easy to hard, shape (bins,), whole numbers ≥ 0 summing to at most N.
-        rng: decides the draw, and nothing else does.
+        rng: it alone decides the draw.
 
     Returns:
         Distinct rows of the pool, shape (sum of counts,), int64, ascending.
@@ -81,8 +81,8 @@ def difficulty_guided_sample(
 ) -> Selection:
     """Selects `ipc` images of one class from its pool by difficulty: Eq. 7–9 and the draw.
 
-    The ranks b*, t* are searched on the pool, over IPC // 2 ranks at each end (at least one) as in the published code;
-    they transform the pool and, by count, the original, each with its own floor and ceiling.
+    The ranks b*, t* are searched on the pool, over IPC // 2 ranks at each end (at least one), as in the published code.
+    The same ranks transform the pool and the original, each with its own floor and ceiling.
 
     Args:
         pool: difficulties of the generated images, shape (N,), N ≥ ipc, in 0…1.

@@ -17,7 +17,7 @@ from ddgs_hub.sampling.transform import (
 )
 
 DIVERGENCES = ("paper", "reference")
-TIE = 1e-12  # bits; objectives that are equal on paper differ by rounding, which must not decide between cells
+TIE = 1e-12  # bits; equal objectives may differ by rounding, which must not decide between cells
 _ROWS = 64  # bottom ranks at a time: bounds the memory without slowing the search
 
 
@@ -29,7 +29,7 @@ class Thresholds:
         bottom: b*, rank of the floor from below.
         top: t*, rank of the ceiling from above.
         objective: the value that was minimised, in bits; always finite.
-        smoothed: no pair of ranks had a finite objective, so the histograms were smoothed with ε before comparing.
+        smoothed: whether the histograms were smoothed with ε, because no pair of ranks had a finite objective.
     """
 
     bottom: int
@@ -94,7 +94,7 @@ def objective_grid(
 
 
 class _Search:
-    """The histogram of every cell, from which the objective is read with or without smoothing."""
+    """The histograms of all cells (pairs of ranks), and the objective with or without smoothing."""
 
     def __init__(self, difficulty: ArrayLike, max_rank: int, weight: float, bins: int, divergence: str) -> None:
         raw = as_difficulties(difficulty)
@@ -122,11 +122,11 @@ class _Search:
         return float(tables[0, self.size] + tables[1:, 0].sum())
 
     def _terms(self, smoothing: float) -> NDArray[np.float64]:
-        """What each bin k adds to the objective when f has c values in it: shape (bins, N + 1), by (k, c).
+        """The term of bin k in the objective if f has c values there: shape (bins, N + 1), by (k, c).
 
-        A bin's count is a whole number up to N, so the logarithms are taken once for each and not once for each cell.
+        A count is a whole number up to N, so the logarithms are computed once for each count, not for each cell.
         """
-        from scipy.special import rel_entr  # importing it takes longer than a search, and some callers only transform
+        from scipy.special import rel_entr  # the import takes longer than a search
 
         def smooth(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
             return (histogram + smoothing) / (1 + self.bins * smoothing)
@@ -136,7 +136,7 @@ class _Search:
         uniform = np.full((self.bins, 1), 1 / self.bins)
         terms = np.zeros((self.bins, self.size + 1))
         for share, target in ((self.weight, pool), (1 - self.weight, uniform)):
-            if share > 0:  # a divergence that does not count must not count where it is infinite either
+            if share > 0:  # a divergence of weight 0 must not count where it is infinite: 0 · ∞ is NaN
                 terms += share * (rel_entr(f, target) if self.divergence == "paper" else rel_entr(target, f))
         return terms / np.log(2)
 

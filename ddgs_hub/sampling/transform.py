@@ -18,7 +18,7 @@ def as_difficulties(values: ArrayLike, name: str = "difficulty") -> NDArray[np.f
 
     Args:
         values: shape (N,), N ≥ 1, each in 0…1.
-        name: what the values are, for the message.
+        name: of the values in messages.
 
     Raises:
         InputError: empty, not one-dimensional, not numbers, or a value that is NaN or outside 0…1.
@@ -65,8 +65,8 @@ def inner_edges(bins: int, dtype: np.dtype[Any] | type = np.float64) -> NDArray[
 def difficulty_bins(values: ArrayLike, bins: int = 10) -> NDArray[np.int64]:
     """The bin of each value: half-open bins [k / bins, (k + 1) / bins), the last one closed.
 
-    The edges are rounded to the type of the values, so 0.7 lies in bin 7 as a float32 (where it is below the
-    float64 0.7) as well as as a float64.
+    The edges are rounded to the type of the values. So 0.7 lies in bin 7 both as a float64 and as a float32, which is
+    below the float64 0.7.
 
     Args:
         values: difficulties or transformed difficulties, shape (N,), in 0…1.

@@ -92,7 +92,7 @@ class ScoredConfig(PinnedConfig):
         """See the base class. The source comes first: who may not read it is told so before anything is asked for."""
         source = pin_source(self.source, self.revision)
         self.source, self.revision = source.id, source.commit
-        from ddgs_hub.difficulty.scorer import pin_scorer  # imported here: it brings torch
+        from ddgs_hub.difficulty import pin_scorer  # imported here: it brings torch
 
         scorer = pin_scorer(self.scorer, self.scorer_revision)
         self.scorer, self.scorer_revision = scorer.id, scorer.commit
@@ -188,8 +188,7 @@ class ScoredBuilder(PinnedBuilder):
         return generators
 
     def _generate_tables(self, source: SourceRows) -> Iterator[tuple[int, "Table"]]:
-        from ddgs_hub.difficulty import BatchScorer, Scorer  # imported here: it brings torch
-        from ddgs_hub.difficulty.stream import score_tables
+        from ddgs_hub.difficulty import BatchScorer, Scorer, score_tables  # imported here: it brings torch
 
         features, chunks = original_rows(source, self._subset)
         names, schema = features["label"].names, features.arrow_schema

@@ -192,7 +192,7 @@ def describe_dit(recipe: Recipe, rows: Dataset, base: str | Path, dit: Path, *, 
 
 def _license(recipe: Recipe, base: str | Path) -> dict[str, str]:
     """The terms of the base, which what is fine-tuned of it inherits."""
-    from ddgs_hub.diffusion.bases import base_path
+    from ddgs_hub.diffusion import base_path
 
     if base_id := hub_id(str(base)):
         return license_of(base_id, recipe.model.revision)

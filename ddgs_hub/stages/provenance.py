@@ -38,7 +38,7 @@ def model_identity(name: str | Path, revision: str | None = None) -> str:
         name: a Hub id, the name of a shipped base, a folder or a file.
         revision: of a Hub id; its commit is that which was loaded into the cache.
     """
-    from ddgs_hub.diffusion.bases import base_path  # imported here: it brings torch and diffusers
+    from ddgs_hub.diffusion import base_path  # imported here: it brings torch and diffusers
 
     path = Path(base_path(str(name)))
     if path.exists():

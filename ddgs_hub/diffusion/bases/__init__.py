@@ -1,4 +1,7 @@
-"""Bases that are shipped with the package: small DiTs, each with its autoencoder, that the recipes fine-tune."""
+"""Bases that come with the package: small DiTs with their autoencoders, for the recipes to fine-tune.
+
+This room knows where they are, and does not load them.
+"""
 
 from pathlib import Path
 
