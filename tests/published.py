@@ -63,6 +63,16 @@ RECIPE: dict[str, Any] = {
 MADE_OF = {"pool": "a pool", "dit": "a DiT", "scorer": "org/scorer@1"}
 
 
+def refused_tokens(repo: str) -> list[tuple[str | bool, str]]:
+    """Tokens that may not publish to a repository of acme, and what is said of each."""
+    return [
+        ("hf_read", f"this token may not write to {repo}: take one with the role write of a member of acme"),
+        ("hf_bob", f"this token may not write to {repo}"),
+        ("hf_wrong", "the Hub does not accept this token"),
+        (False, "there is no token to publish with: log in"),
+    ]
+
+
 def png(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     buffer = io.BytesIO()

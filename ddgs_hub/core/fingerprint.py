@@ -10,9 +10,8 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from ddgs_hub.core.decoding import encoded_bytes
+from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.rows import undecoded
-
-BLOCK = 2**20  # bytes of a file that are in memory at once
 
 
 def fingerprint(*parts: nn.Module | Dataset | Tensor | bytes | Any) -> str:
@@ -44,10 +43,9 @@ def fingerprint_folder(folder: str | Path) -> str:
     digest, root = xxhash.xxh3_128(), Path(folder)
     paths = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
     for path in sorted(path for path in paths if not any(part.startswith(".") for part in path.parts)):
-        with (root / path).open("rb") as file:
-            digest.update(json.dumps([path.as_posix(), (root / path).stat().st_size]).encode())
-            while block := file.read(BLOCK):
-                digest.update(block)
+        digest.update(json.dumps([path.as_posix(), (root / path).stat().st_size]).encode())
+        for block in file_blocks(root / path):
+            digest.update(block)
     return digest.hexdigest()
 
 

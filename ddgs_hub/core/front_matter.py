@@ -87,7 +87,7 @@ def _measure(value: Any, depth: int = 0) -> Iterator[tuple[int, int]]:
 def refuse_other_files(metadata: dict[str, Any], where: str) -> None:
     """Refuses a card whose configurations name files that are not of its own repository.
 
-    datasets opens what is named there, with the token of who loads it: other repositories, addresses, local files.
+    datasets opens whatever is named there, with the reader's token: other repositories, addresses, local files.
 
     Raises:
         InputError: a path is absolute, an address, or leads out of the repository.

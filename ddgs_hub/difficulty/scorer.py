@@ -9,6 +9,7 @@ import numpy as np
 import timm
 import torch
 from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import HTTPError
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from pydantic import Field
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import FOLDS_FILE
 from ddgs_hub.core.fingerprint import fingerprint_folder
-from ddgs_hub.core.hub_client import NoAnswer, Pinned, patiently, why_no_model
+from ddgs_hub.core.hub_client import Pinned, patiently, why_no_model
 from ddgs_hub.core.places import expanded
 from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.schema import FOREIGN, read_json
@@ -53,7 +54,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
         return Pinned(repo_id, _fetch(repo_id, revision)[0].name)
     try:
         info = patiently(lambda: HfApi(token=given_token()).model_info(repo_id, revision=revision))
-    except (NoAnswer, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         raise _unavailable(repo_id, revision, error) from error
     return Pinned(info.id, str(info.sha))
 

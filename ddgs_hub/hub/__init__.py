@@ -1,4 +1,8 @@
-"""The Hub: cards, folders that hold exactly the files of a repository, publishing them, and their versions."""
+"""What is published: cards, folders that hold exactly the files of a repository, and how they get to the Hub and back.
+
+Takes what the stages made, gives repositories with versions, and opens those of others: pools (`open_pool`), rows for a
+trainer (`loading.load`, not imported here: it needs PyTorch). Knows nothing of how rows and models are made.
+"""
 
 from ddgs_hub.hub.cards import (
     ClassSelection,
@@ -9,24 +13,38 @@ from ddgs_hub.hub.cards import (
     ScorerCard,
     render_card,
 )
-from ddgs_hub.hub.folders.distilled import export_dataset, write_model_card
-from ddgs_hub.hub.folders.hashes import describe_rows, hash_pool, hash_weights
-from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, SCORED, SCORER, Kind
-from ddgs_hub.hub.folders.models import license_of, write_dit, write_scorer
-from ddgs_hub.hub.folders.pool import add_pool
-from ddgs_hub.hub.folders.scored import is_imagenet, why_withheld, write_scored
+from ddgs_hub.hub.folders import (
+    DISTILLED,
+    DIT,
+    SCORED,
+    SCORER,
+    Kind,
+    add_pool,
+    describe_rows,
+    export_dataset,
+    hash_pool,
+    hash_tables,
+    hash_weights,
+    write_dit,
+    write_model_card,
+    write_scored,
+    write_scorer,
+)
 from ddgs_hub.hub.layout import CONTENT, KIND, PROVENANCE, hub_id, public_values
 from ddgs_hub.hub.pools import OpenedPool, open_pool
-from ddgs_hub.hub.publishing.access import check_push
-from ddgs_hub.hub.publishing.publish import Publication, publish
-from ddgs_hub.hub.publishing.versions import (
+from ddgs_hub.hub.provenance import Provenance, read_provenance
+from ddgs_hub.hub.publishing import (
     ModelDiff,
+    Publication,
     PublishedVersion,
     VersionDiff,
+    check_push,
     diff_versions,
     list_versions,
+    publish,
     versions_table,
 )
+from ddgs_hub.hub.terms import is_imagenet, license_of, why_withheld
 
 __all__ = [
     "CONTENT",
@@ -42,6 +60,7 @@ __all__ = [
     "Kind",
     "ModelDiff",
     "OpenedPool",
+    "Provenance",
     "Publication",
     "PublishedPool",
     "PublishedVersion",
@@ -54,6 +73,7 @@ __all__ = [
     "diff_versions",
     "export_dataset",
     "hash_pool",
+    "hash_tables",
     "hash_weights",
     "hub_id",
     "is_imagenet",
@@ -62,6 +82,7 @@ __all__ = [
     "open_pool",
     "public_values",
     "publish",
+    "read_provenance",
     "render_card",
     "versions_table",
     "why_withheld",

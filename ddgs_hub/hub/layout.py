@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.constants import REPOCARD_NAME
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
+from ddgs_hub.core.hub_client import is_repo_id
 from ddgs_hub.core.places import expanded
 
 CARD = REPOCARD_NAME  # README.md
@@ -58,11 +57,7 @@ def figure_path(name: str) -> str:
 
 def hub_id(name: str | None) -> str | None:
     """`name` where it can be a Hub id (`owner/name`); None where it is a local path, something built in, or nothing."""
-    if name is None or "/" not in name or expanded(name).exists():
-        return None
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
+    if name is None or "/" not in name or expanded(name).exists() or not is_repo_id(name):
         return None
     return name
 

@@ -9,23 +9,13 @@ import pyarrow as pa
 from datasets import Dataset
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.packaged_modules.parquet.parquet import Parquet
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import constants
 
 from ddgs_hub.core.door import COLUMNS, admit, choose_columns
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.hub_client import (
-    Pinned,
-    cached_snapshot,
-    not_cached,
-    patiently,
-    pin_dataset,
-    reading,
-    split_revision,
-)
+from ddgs_hub.core.hub_client import Pinned, dataset_files, patiently, pin_dataset, reading, split_revision
 from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import read_rows, read_tables
-from ddgs_hub.core.tokens import given_token
 from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import Provenance, read_provenance
 from ddgs_hub.original.reading import open_parquet
@@ -119,36 +109,15 @@ def _fetch_set(spec: str) -> tuple[Path, Pinned]:
     """The published pool, its original's difficulties and what made it, in the cache of huggingface_hub."""
     name, revision = split_revision(spec)
     patterns = [config_pattern(POOL), config_pattern(ORIGINAL), PROVENANCE]
-    if constants.HF_HUB_OFFLINE:
-        folder = _cached(name, revision, patterns)
-    else:
+    if not constants.HF_HUB_OFFLINE:
         name = pin_dataset(name, revision).id  # says in one sentence why it cannot be read
-        with reading(spec):
-            folder = patiently(lambda: _download(name, revision, patterns))
+    folder = dataset_files(name, revision, patterns, spec)
     if not config_files(folder, POOL):
         raise InputError(
             f"{spec} was published without its pool: give a revision that has it, or ask its owner for "
             f"`ddgs-hub publish RUN --repo {name} --pool`"
         )
     return folder, Pinned(name, folder.name)
-
-
-def _download(name: str, revision: str | None, patterns: list[str]) -> Path:
-    """By the name of the revision: so the cache remembers what it stood for, and offline finds it by that name."""
-    try:
-        token = given_token()
-        return Path(
-            snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns, token=token)
-        )
-    except LocalEntryNotFoundError as error:  # hides why the Hub gave no answer, and with it whether to ask again
-        raise error.__cause__ or error from None
-
-
-def _cached(name: str, revision: str | None, patterns: list[str]) -> Path:
-    folder = cached_snapshot(name, revision, patterns)
-    if folder is None:
-        raise not_cached(name, revision)
-    return folder
 
 
 def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
@@ -158,7 +127,7 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
     name, revision = split_revision(spec)
     if constants.HF_HUB_OFFLINE:
         patterns = [config_pattern(ORIGINAL), config_pattern(DEFAULT)]
-        folder = _cached(name, revision, patterns)
+        folder = dataset_files(name, revision, patterns, spec)
         return _read_columns(folder, config_files(folder, ORIGINAL) or None), Pinned(name, folder.name)
     pinned = pin_dataset(name, revision)
     try:

@@ -1,4 +1,4 @@
-"""What a `provenance.json` tells, read by a schema: a stranger may have written it."""
+"""What a `provenance.json` says, read by a schema: a stranger may have written it."""
 
 import json
 from collections.abc import Mapping
@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
+from ddgs_hub.core.hub_client import is_repo_id
 from ddgs_hub.core.schema import FOREIGN, Count, Json, Line, Name, read_bytes, read_json, read_values
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.layout import CONTENT, DEFAULT, PROVENANCE, PUBLISHED, config_pattern
@@ -20,51 +19,49 @@ MOST_OF_SETTINGS = 100_000  # characters of JSON; a recipe has two thousand
 MOST_FILES = 100_000  # of a version; in files of 500 MB that is 50 TB
 
 
-def _small(values: dict[str, Any]) -> dict[str, Any]:
+def _require_small(values: dict[str, Any]) -> dict[str, Any]:
     if len(json.dumps(values)) > MOST_OF_SETTINGS:
         raise ValueError("it is larger than any that ddgs-hub writes")
     return values
 
 
-def _hub_id(name: str) -> str:
-    try:
-        validate_repo_id(name)
-    except HFValidationError as error:
-        raise ValueError("it is no id of a repository on the Hub") from error
+def _require_id(name: str) -> str:
+    if not is_repo_id(name):
+        raise ValueError("it is no id of a repository on the Hub")
     return name
 
 
-def _inside(path: str) -> str:
+def _require_inside(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or "\\" in path or parts[0] == "/" or ".." in parts:
         raise ValueError("it names no file of the repository")
     return path
 
 
-Settings = Annotated[Json, AfterValidator(_small)]  # of any keys: a recipe of this or another version
-HubId = Annotated[str, AfterValidator(_hub_id)]
+Settings = Annotated[Json, AfterValidator(_require_small)]  # with any keys: a recipe of this or another version
+HubId = Annotated[str, AfterValidator(_require_id)]
 Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 SplitName = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")]  # it becomes part of a pattern of file names
-Inside = Annotated[str, Field(max_length=1_000), AfterValidator(_inside)]
+RepoPath = Annotated[str, Field(max_length=1_000), AfterValidator(_require_inside)]
 Command = Annotated[str, AfterValidator(lambda text: one_line(text, 20_000))]
 
 
 @dataclass(frozen=True, kw_only=True, config=FOREIGN)
 class Content:
-    """Hashes and numbers that tell one version from another; which of them there are depends on the kind.
+    """Hashes and numbers that tell one version from another; which of them a folder has depends on its kind.
 
     Attributes:
-        rows: SHA-256 of the rows of a dataset.
-        weights: SHA-256 of the weights of a model.
-        num_rows: how many.
-        mean_difficulty: of the rows.
-        pool: what the rows were selected from, by a hash.
-        dit: what generated them.
-        scorer: what scored them.
-        source: what was scored.
-        base: what was fine-tuned.
-        original: what a model was trained on.
+        rows: SHA-256 of the rows of a dataset, see `hashes.hash_rows`.
+        weights: SHA-256 of the weights of a model, see `hashes.hash_weights`.
+        num_rows: number of rows.
+        mean_difficulty: of the rows, 0 … 1.
+        pool: hash of the pool that the rows were selected from.
+        dit: identity of the DiT that generated the pool.
+        scorer: identity of the scorer.
+        source: identity of what was scored.
+        base: identity of the base that was fine-tuned.
+        original: fingerprint of the images that a model was trained on.
     """
 
     rows: Sha256 | None = None
@@ -79,22 +76,22 @@ class Content:
     original: Line | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Those that are there, as JSON values."""
+        """Those that the folder has, as JSON values."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, config=FOREIGN)
 class Published:
-    """What publishing wrote: the version, what differs from the one before, and the files that it brought."""
+    """What publishing adds: the version, what differs from the version before, and the files of the version."""
 
     version: Line | None = None
     changes: Line | None = None
-    files: Annotated[tuple[Inside, ...], Field(max_length=MOST_FILES)] = ()
+    files: Annotated[tuple[RepoPath, ...], Field(max_length=MOST_FILES)] = ()
 
 
 @dataclass(frozen=True, kw_only=True, config=FOREIGN)
 class Source:
-    """Which rows were scored. The id is one of the Hub, never a path of who reads this."""
+    """Which rows were scored. The id is one of the Hub; it is never a path on the reader's machine."""
 
     id: HubId | None = None
     commit: Commit | None = None
@@ -105,7 +102,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, config=FOREIGN)
 class License:
-    """The license of a model, as the front matter of a card has it."""
+    """The license of a model, as in the front matter of a card."""
 
     license: Line
     license_name: Line | None = None
@@ -114,23 +111,23 @@ class License:
 
 @dataclass(frozen=True, kw_only=True, config=FOREIGN)
 class Provenance:
-    """What a `provenance.json` tells; None, or empty, is what it does not.
+    """What a `provenance.json` says; what it does not say is None, or empty.
 
     Attributes:
         kind: a name of `kinds.KINDS`.
-        recipe: what made it; see `recipe.parse_recipe`.
+        recipe: the settings; see `recipe.parse_recipe`.
         versions: library → version.
-        content: what tells it from others.
-        published: what publishing wrote.
-        source: of scored rows.
+        content: what tells this version from others.
+        published: what publishing added.
+        source: of scored rows: which rows of which dataset.
         scorer: of scored rows: `id` and `commit`, or `name` and `weights`.
-        sampled: of rows that were sampled from a published pool: from which, and with which seed.
-        images: whether scored rows have theirs.
+        sampled: of rows that were sampled from a published pool: the pool, and the seed.
+        images: whether scored rows have their images.
         base_model: of a fine-tuned DiT.
         license: of a fine-tuned DiT.
         datasets: what a model was trained on.
         steps: of the training.
-        command: the command line that makes it again.
+        command: the command line that makes the same again.
     """
 
     kind: Line | None = None
@@ -150,28 +147,28 @@ class Provenance:
 
     @property
     def row_pattern(self) -> str:
-        """The pattern of the files that our card's configuration `default` loads: a scored original names its split."""
+        """The pattern of the files that the configuration `default` loads: a scored original keeps its split's name."""
         return config_pattern(DEFAULT, (self.source and self.source.split) or "train")
 
 
 def read_provenance(path: Path, where: str) -> Provenance:
-    """What a `provenance.json` tells; nothing where there is none, or where somebody else's file has that name.
+    """What a `provenance.json` says; an empty one where there is no such file, or where it is not ours.
 
     Args:
         path: the file.
         where: whose it is, for messages.
 
     Raises:
-        InputError: it cannot be read, or tells what none of ours does.
+        InputError: it cannot be read, or says what none of ours says.
     """
     return parse_provenance(provenance_values(path, where) if path.is_file() else {}, where)
 
 
 def provenance_values(path: Path, where: str) -> dict[str, Any]:
-    """The JSON values of a `provenance.json`, to be compared; empty where somebody else's file has that name.
+    """The JSON values of a `provenance.json`; empty where the file is not ours.
 
     Raises:
-        InputError: it cannot be read, or is nested or has numbers as none of ours.
+        InputError: it cannot be read, is nested too deeply, or has numbers that are too large.
     """
     text = read_bytes(path, f"{PROVENANCE} of {where}")
     try:
@@ -187,9 +184,9 @@ def provenance_values(path: Path, where: str) -> dict[str, Any]:
 
 
 def parse_provenance(values: Mapping[str, Any], where: str) -> Provenance:
-    """What the values of a `provenance.json` tell.
+    """What the values of a `provenance.json` say.
 
     Raises:
-        InputError: what none of ours does.
+        InputError: they say what none of ours says.
     """
     return read_values(dict(values), Provenance, f"{PROVENANCE} of {where}")

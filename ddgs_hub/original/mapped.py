@@ -9,11 +9,12 @@ from datasets.packaged_modules.arrow.arrow import Arrow
 from datasets.packaged_modules.parquet.parquet import Parquet
 from filelock import FileLock
 from huggingface_hub import constants
+from huggingface_hub.errors import HTTPError
 
 from ddgs_hub.core.door import admit_rows
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.hub_client import NoAnswer, Pinned, cached_snapshot, patiently
+from ddgs_hub.core.hub_client import Pinned, cached_snapshot, patiently
 from ddgs_hub.core.places import expanded
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.original.reading import require_same_classes
@@ -62,7 +63,7 @@ def load_pinned(pinned: Pinned, split: str, config: str | None = None) -> Datase
     try:
         patiently(builder.download_and_prepare)
         rows = builder.as_dataset(split)
-    except (ValueError, OSError, NoAnswer, DatasetsError) as error:
+    except (ValueError, OSError, HTTPError, DatasetsError) as error:
         raise InputError(f"cannot load split '{split}' of {pinned.id}: {reason_of(error)}") from error
     return admit_rows(rows, where)
 

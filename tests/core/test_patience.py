@@ -1,11 +1,13 @@
-"""What the Hub's failures become for the user."""
+"""What the Hub's failures become for the user, and how often it is asked again."""
 
 import pytest
+from http_library import httpx
 from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError
 from published import REPO, export
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.patience import persist
+from ddgs_hub.core.hub_client import patiently, persist
 from ddgs_hub.hub import list_versions, publish
 
 
@@ -53,3 +55,31 @@ def test_our_own_defects_are_not_taken_for_the_hubs(error):
 
     with pytest.raises(type(error), match="ours"):
         persist(REPO, attempt)
+
+
+def answered(status, **headers):
+    request = httpx.Request("GET", "http://127.0.0.1/api")
+    return HfHubHTTPError("no", response=httpx.Response(status, headers=headers, request=request))
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (answered(503), [1, 2, 4, 8]),
+        (answered(429, **{"Retry-After": "7"}), [7, 7, 7, 7]),
+        (answered(429, **{"Retry-After": "7000"}), [120] * 4),
+        (httpx.ReadError("the connection broke"), [1, 2, 4, 8]),
+        (ConnectionError("of Xet"), [1, 2, 4, 8]),
+        (answered(404), []),
+        (httpx.ConnectError("nobody listens"), []),
+        (ValueError("ours"), []),
+    ],
+)
+def test_what_is_read_is_asked_for_again_where_that_may_help(pauses, error, waits):
+    def ask():
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        patiently(ask)
+    assert raised.value is error
+    assert pauses == waits

@@ -1,4 +1,4 @@
-"""Cards: what is published says what it is, how it was made, and how it is loaded.
+"""Cards: each README.md says what is published, how it was made, and how it is loaded.
 
 A card is a dataclass. `render_card` makes the text of a README.md of it, by a template of `model_cards/`; `merge_cards`
 keeps what people wrote into the one on the Hub. Nothing but templates is read here, and nothing is written.

@@ -19,7 +19,7 @@ class Card(ABC):
 
     Attributes:
         template: the file in `model_cards/` that says it.
-        command: the command line that makes the same again; empty: it is not told.
+        command: the command line that makes the same again; empty: the card names none.
         versions: library → version.
     """
 

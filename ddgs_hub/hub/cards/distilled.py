@@ -60,7 +60,7 @@ class PublishedPool:
 class DistilledCard(RecipeCard):
     """What the card of a distilled dataset says.
 
-    `export_dataset` fills in what it finds in the rows: `info`, `rows_sha256` and `figures`.
+    `export_dataset` fills in `info`, `rows_sha256` and `figures`.
 
     Attributes:
         source_datasets: Hub ids of the original images; see `layout.hub_id`.

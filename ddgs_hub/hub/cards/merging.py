@@ -1,4 +1,4 @@
-"""The card that is published: what was generated, with what people wrote into the one that is there."""
+"""The card that is published: the generated one, with what people wrote into the one on the Hub."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -8,49 +8,54 @@ from ddgs_hub.core.front_matter import join_card, split_card
 from ddgs_hub.hub.cards.rendering import HAND_WRITTEN
 from ddgs_hub.hub.layout import DEFAULT
 
-# A later card that lacks one of these means it so: the old value was generated, too.
+# Keys that only a generated card sets: where a later card lacks one, the old value goes.
 GENERATED = (
     *("license", "pretty_name", "size_categories", "task_categories", "source_datasets"),
     *("base_model", "base_model_relation", "datasets", "library_name", "pipeline_tag"),
 )
-MARK = re.compile(rf"^{re.escape(HAND_WRITTEN)}$", re.MULTILINE)  # a line, which no value of a card is
-LICENSE_DETAILS = ("license_name", "license_link")  # somebody's, as long as the license is the same
+BY_CONFIGURATION = ("configs", "dataset_info")  # keys with an entry for each configuration
+LICENSE_DETAILS = ("license_name", "license_link")  # people add them; they stay as long as the license does
+MARK = re.compile(rf"^{re.escape(HAND_WRITTEN)}$", re.MULTILINE)  # a line of its own, which no value of a card is
 
 
 def merge_cards(generated: str, existing: str, dropped: Collection[str] = ()) -> str:
     """The generated card, with the hand-written parts of the one that is on the Hub.
 
-    Kept are the text below the line `HAND_WRITTEN`, or the whole text of a card without that line, the configurations
-    that the generated card does not have with their `dataset_info`, tags, and keys of the front matter that no
-    generated card has. Merging again changes nothing.
+    Kept are the text below the line `HAND_WRITTEN`, or the whole text of a card without that line; configurations that
+    the generated card does not have, with their `dataset_info`; tags; and keys of the front matter that no generated
+    card has. Merging again changes nothing.
 
     Args:
         generated: a whole README.md.
-        existing: the one that is there; empty: none.
+        existing: the one on the Hub; empty: none.
         dropped: configurations that are not kept.
 
     Raises:
-        InputError: the front matter of one of them is no YAML mapping.
+        InputError: the front matter of one of them cannot be read, see `split_card`.
     """
     metadata, text = split_card(generated, "the generated card")
     old_metadata, old_text = split_card(existing, "the card on the Hub")
-    replaced = {*GENERATED, "configs", "dataset_info"}
-    if metadata.get("license") != old_metadata.get("license"):
+    body, *below = MARK.split(text, maxsplit=1)
+    hand_written = MARK.split(old_text, maxsplit=1)[-1].strip() or "".join(below).strip()
+    end = f"\n{hand_written}\n" if hand_written else ""
+    return join_card(_merged(metadata, old_metadata, dropped), f"\n{body.strip()}\n\n{HAND_WRITTEN}\n{end}")
+
+
+def _merged(new: Mapping[str, Any], old: Mapping[str, Any], dropped: Collection[str]) -> dict[str, Any]:
+    """The front matter: the new one, and what is kept of the old one behind it."""
+    replaced = {*new, *GENERATED, *BY_CONFIGURATION}
+    if new.get("license") != old.get("license"):
         replaced.update(LICENSE_DETAILS)
-    kept = {key: value for key, value in old_metadata.items() if key not in replaced}
-    merged = {**kept, **metadata}
-    merged = {key: merged[key] for key in (*metadata, *(key for key in kept if key not in metadata))}
-    if tags := _tags(metadata, old_metadata):
+    merged = {**new, **{key: value for key, value in old.items() if key not in replaced}}
+    if tags := _tags(new, old):
         merged["tags"] = tags
-    for key in ("configs", "dataset_info"):
-        ours = _named(metadata.get(key))
-        known = [DEFAULT, *dropped, *(entry["config_name"] for entry in ours)]
-        if values := ours + [entry for entry in _named(old_metadata.get(key)) if entry["config_name"] not in known]:
-            merged[key] = values if key == "configs" or len(values) > 1 else metadata.get(key, values)
-    body, *tail = MARK.split(text, maxsplit=1)
-    hand_written = MARK.split(old_text, maxsplit=1)[-1].strip() or "".join(tail).strip()
-    below = f"\n{hand_written}\n" if hand_written else ""
-    return join_card(merged, f"\n{body.strip()}\n\n{HAND_WRITTEN}\n{below}")
+    for key in BY_CONFIGURATION:
+        ours = _named(new.get(key))
+        names = [DEFAULT, *dropped, *(entry["config_name"] for entry in ours)]
+        if entries := ours + [entry for entry in _named(old.get(key)) if entry["config_name"] not in names]:
+            # `dataset_info` of one configuration alone is no list.
+            merged[key] = entries if key == "configs" or len(entries) > 1 else new.get(key, entries)
+    return merged
 
 
 def _tags(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:

@@ -18,9 +18,10 @@ def configuration(config: str, rows: str, split: str = "train") -> dict[str, Any
 
     Args:
         config: its name.
-        rows: a hash of its rows; empty: it is not told. load_dataset keys its cache of a local folder by the front
-            matter and not by the files: without it, rows that were written anew would come back as the old ones.
-        split: what its files are loaded as.
+        rows: a hash of its rows, for the entry's description; empty: without one. load_dataset keys its cache of a
+            local folder by the front matter and not by the files: without the hash, rows that were written anew would
+            come back as the old ones.
+        split: the split that its files are loaded as.
     """
     entry = {"config_name": config, "data_files": [{"split": split, "path": config_pattern(config, split)}]}
     return {**entry, "description": f"rows {rows}"} if rows else entry

@@ -23,7 +23,7 @@ IMAGENET_TERMS = "https://image-net.org/download"
 class ScoredCard(Card):
     """What the card of a scored original says.
 
-    `write_scored` fills in what it finds in the rows: `info`, `rows_hash` and `figures`.
+    `write_scored` fills in `info`, `rows_hash` and `figures`.
 
     Attributes:
         source: Hub id of the images, `digits`, or of a local folder the name.
@@ -33,13 +33,13 @@ class ScoredCard(Card):
         subset: a name of `subsets.SUBSETS` where its classes alone were scored.
         license: of the source, as its card says it.
         imagenet: the images are ImageNet's, or those of a part of it.
-        withheld: why the images are not there, in words; empty where they are.
+        withheld: why the images are not published, in words; empty where they are.
         scorer: Hub id of the classifier, or of a local folder the name.
         scorer_commit: of a classifier of the Hub.
         folds: number of its models; more than one: it was cross-fitted.
         mean_difficulty: of all rows, 0 … 1.
         info: features, sizes and number of rows of the split.
-        rows_hash: by which the rows are known, see `hash_scored`.
+        rows_hash: hash of the rows, see `hash_scored`.
         figures: names of the pictures `figures/<name>.png`.
     """
 

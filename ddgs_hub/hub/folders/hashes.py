@@ -1,4 +1,4 @@
-"""What is published, as hashes: they decide its next version, and are written into `provenance.json`."""
+"""Hashes of what is published. They decide which version comes next, and are written into `provenance.json`."""
 
 import hashlib
 import json
@@ -12,17 +12,19 @@ from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE
+from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.rows import ROWS_PER_GROUP, read_tables
 from ddgs_hub.hub.layout import DEFAULT, parquet_pattern
 
 ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
 SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty")
+POOL_COLUMNS = ("label", "seed")  # a pool stays the same when scoring and sampling add columns to it
+# Patterns of weights: the first that fits a file says which count.
 WEIGHTS = (ADAPTER_FILE, "fold-*/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
-POOL_COLUMNS = ("label", "seed")  # what scoring and sampling add to a pool does not make it another one
 
 
 def describe_rows(rows: Dataset) -> dict[str, Any]:
-    """What `content` says of the distilled rows: their hash, how many there are, and their mean difficulty."""
+    """What `content` says of the distilled rows: `rows` (their hash), `num_rows` and `mean_difficulty`."""
     difficulty = np.asarray(rows["difficulty"], dtype=np.float64) if "difficulty" in rows.column_names else None
     return {
         "rows": hash_rows(rows, ROW_COLUMNS),
@@ -31,18 +33,20 @@ def describe_rows(rows: Dataset) -> dict[str, Any]:
     }
 
 
-def hash_pool(folder: str | Path) -> str:
-    """The hash by which a pool is known: of its images, their labels and seeds; they need not fit into memory."""
-    return hash_tables(read_tables(folder)[1], POOL_COLUMNS)
-
-
 def hash_rows(rows: Dataset, columns: Sequence[str]) -> str:
-    """SHA-256 over the image bytes and those of `columns` that are there; the order of the rows does not matter."""
+    """`hash_tables` of a dataset."""
     return hash_tables(rows.with_format("arrow").iter(ROWS_PER_GROUP), columns)
 
 
 def hash_tables(tables: Iterable[pa.Table], columns: Sequence[str]) -> str:
-    """What `hash_rows` gives for the same rows, which need not fit into memory, and need have no images."""
+    """SHA-256 over the bytes of the images and over `columns`, in hexadecimal digits.
+
+    The order of the rows does not matter, and they need not fit into memory.
+
+    Args:
+        tables: the rows, in parts; `image` may be missing.
+        columns: those that count, as far as the rows have them.
+    """
     hashes = []
     for table in tables:
         names = [name for name in columns if name in table.column_names]
@@ -54,41 +58,58 @@ def hash_tables(tables: Iterable[pa.Table], columns: Sequence[str]) -> str:
     return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
 
 
-def hash_scored(folder: str | Path) -> str:
-    """The hash by which the rows of a scored original are known, whatever its split is called.
+def hash_distilled(folder: str | Path) -> str:
+    """The hash of the rows of a distilled dataset.
 
     Raises:
         InputError: the folder has no rows, or they cannot be read.
     """
-    splits = sorted(
-        {path.name.rsplit("-of-", 1)[0].rsplit("-", 1)[0] for path in Path(folder).glob(parquet_pattern(DEFAULT))}
-    )
+    return hash_tables(read_tables(folder)[1], ROW_COLUMNS)
+
+
+def hash_pool(folder: str | Path) -> str:
+    """The hash of a pool: of its images, their labels and seeds.
+
+    Raises:
+        InputError: the folder has no rows, or they cannot be read.
+    """
+    return hash_tables(read_tables(folder)[1], POOL_COLUMNS)
+
+
+def hash_scored(folder: str | Path) -> str:
+    """The hash of the rows of a scored original, whatever its split is called.
+
+    Raises:
+        InputError: the folder has no rows, or they cannot be read.
+    """
+    files = Path(folder).glob(parquet_pattern(DEFAULT))
+    splits = sorted({path.name.rsplit("-of-", 1)[0].rsplit("-", 1)[0] for path in files})
     if len(splits) != 1:
         raise InputError(f"{folder} has not one split in its data/ ({', '.join(splits) or 'none'}): score it again")
     return hash_tables(read_tables(folder, splits[0])[1], SCORED_COLUMNS)
 
 
 def hash_weights(path: str | Path) -> str:
-    """SHA-256 over the weights in a folder, or over a file.
+    """SHA-256 over the weights of a model, in hexadecimal digits.
 
-    Of a folder an adapter alone counts, which knows its base, or the folds of a cross-fitted scorer, else every
-    safetensors file, or where there is none every file of another format.
+    Args:
+        path: a file; or a folder, of which the adapter alone counts (it says which base it belongs to), or the folds of
+            a cross-fitted scorer, or else every safetensors file, or else every file of another format.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no weights.
     """
     folder = Path(path)
     if folder.is_file():
         folder, files = folder.parent, [folder]
     else:
-        found = (sorted(folder.glob(pattern)) for pattern in WEIGHTS)
-        files = next((paths for paths in found if paths), [])
+        matches = (sorted(folder.glob(pattern)) for pattern in WEIGHTS)
+        files = next((paths for paths in matches if paths), [])
     if not files:
         raise InputError(f"{folder} holds no *.safetensors: nothing tells this model from another; save it again")
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
+    for file in files:
+        digest.update(file.relative_to(folder).as_posix().encode())
+        for block in file_blocks(file):
+            digest.update(block)
     return digest.hexdigest()

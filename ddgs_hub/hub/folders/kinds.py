@@ -1,4 +1,4 @@
-"""What can be published: for each kind of folder the files that go to the Hub, and what its versions tell apart."""
+"""The kinds of folders that can be published: which files go to the Hub, and what tells two versions apart."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,9 +7,8 @@ from typing import Literal
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE, CONFIG_FILE, FOLDS_FILE, PIPELINE_INDEX, WEIGHTS_FILE
-from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.text import quoted
-from ddgs_hub.hub.folders.hashes import describe_rows, hash_scored, hash_weights
+from ddgs_hub.hub.folders.hashes import hash_distilled, hash_scored, hash_weights
 from ddgs_hub.hub.layout import DATA, DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, figure_path, parquet_pattern
 from ddgs_hub.hub.provenance import Provenance
 
@@ -20,14 +19,15 @@ class Kind:
 
     Attributes:
         name: in `provenance.json`.
-        called: for people.
+        called: the name for people.
         repo_type: of its repository on the Hub.
-        made_of: key of `content` → its name; where one of these is another, the version is another MAJOR one.
+        made_of: key of `content` → its name for people; where the value of one of these changes, so does MAJOR.
         files: patterns of the files that are published beside the card and `provenance.json`.
         columns: folder → the columns that its Parquet files may have.
-        identity: the key of `content` that `identify` must find again in the folder.
-        identify: given the folder, the hash of what it holds.
-        other_rows: what it means, in words, that `rows` of `content` alone are others: a MINOR version.
+        identity: the key of `content` that holds the hash of what is in the folder; where it alone changes, so does
+            MINOR.
+        identify: computes this hash from the folder.
+        other_rows: what a change of `identity` alone means, for people.
     """
 
     name: str
@@ -42,31 +42,29 @@ class Kind:
 
     @property
     def keys(self) -> set[str]:
-        """What `content` must have."""
+        """The keys that `content` must have."""
         return {self.identity, *self.made_of}
 
 
 def kind_of(provenance: Provenance, where: str) -> Kind:
-    """The kind that a `provenance.json` names; the distilled sets of earlier versions named none.
+    """The kind that a `provenance.json` names; the first versions of ddgs-hub named none and knew distilled sets alone.
 
     Raises:
-        InputError: it names an unknown one.
+        InputError: it names an unknown kind.
     """
     name = provenance.kind or DISTILLED.name
-    kind = next((kind for kind in KINDS if kind.name == name), None)
-    if kind is None:
-        known = ", ".join(kind.name for kind in KINDS)
-        raise InputError(f"{where} names the unknown kind {quoted(name)}: this version of ddgs-hub knows {known}")
-    return kind
+    kinds = {kind.name: kind for kind in KINDS}
+    if name not in kinds:
+        raise InputError(
+            f"{where} names the unknown kind {quoted(name)}: this version of ddgs-hub knows {', '.join(kinds)}"
+        )
+    return kinds[name]
 
 
+# Columns of generated images.
 GENERATED = ("image", "label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
 PICTURES, ROWS = figure_path("*"), parquet_pattern(DEFAULT)
 OF_A_CLASSIFIER = (CONFIG_FILE, WEIGHTS_FILE)
-
-
-def _hash_train_rows(folder: Path) -> str:
-    return str(describe_rows(read_rows(folder))["rows"])
 
 
 DISTILLED = Kind(
@@ -81,7 +79,7 @@ DISTILLED = Kind(
         ORIGINAL: ("label", "source_index", "difficulty"),
     },
     identity="rows",
-    identify=_hash_train_rows,
+    identify=hash_distilled,
     other_rows="new rows from the same pool",
 )
 SCORED = Kind(

@@ -1,38 +1,39 @@
-"""The folder of a DiT or of a scorer as a repository: a card and `provenance.json`, beside the files that are there."""
+"""Makes the folder of a DiT or of a scorer a repository: adds a card and `provenance.json` to its files."""
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HTTPError
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import CLASSES_FILE, CONFIG_FILE, FOLDS_FILE, WEIGHTS_FILE
-from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
-from ddgs_hub.core.patience import page_of
-from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_bytes, read_json, read_values
-from ddgs_hub.core.tokens import given_token
-from ddgs_hub.hub.cards import DiTCard, ScorerCard
-from ddgs_hub.hub.folders.distilled import write_model_card, write_provenance
+from ddgs_hub.core.file_names import (
+    ADAPTER_FILE,
+    CLASSES_FILE,
+    CONFIG_FILE,
+    FOLDS_FILE,
+    PIPELINE_INDEX,
+    WEIGHTS_FILE,
+)
+from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_json
+from ddgs_hub.hub.cards import DiTCard, ScorerCard, render_card
+from ddgs_hub.hub.folders.repository_files import write_provenance, write_text
 from ddgs_hub.hub.layout import CARD, PROVENANCE
-from ddgs_hub.hub.provenance import License, Provenance, parse_provenance
+from ddgs_hub.hub.provenance import Provenance, parse_provenance
 from ddgs_hub.recipe import parse_recipe
 
-SAID = ("datasets", "steps", "command")  # what the card of a DiT says, beside its recipe and license
+FOR_THE_CARD = ("license", "datasets", "steps", "command")  # what the card of a DiT says beside its recipe
 AT_THE_TOP = (CONFIG_FILE, WEIGHTS_FILE)  # of a scorer: one of its models, where timm looks for it
-
 
 Names = Annotated[list[Name], Field(max_length=MOST_CLASSES)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, config=FOREIGN)
-class Classes:
+class ClassIds:
     """What `classes.json` of a DiT says: the names of the classes, and their numbers in the DiT."""
 
     names: Names
@@ -44,15 +45,15 @@ class Classes:
 
 
 @dataclass(frozen=True, config=FOREIGN)
-class Folds:
-    """What `folds.json` of a scorer says of its accuracies."""
+class FoldAccuracies:
+    """What `folds.json` of a scorer says of its accuracies, 0 … 1."""
 
     fold_accuracies: Annotated[list[Share], Field(max_length=1_000)]
     accuracy: Share
 
 
 @dataclass(frozen=True, config=FOREIGN)
-class Labels:
+class LabelNames:
     """What `config.json` of a classifier says of its classes."""
 
     label_names: Names
@@ -65,42 +66,45 @@ def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
         folder: with the pipeline, the adapter, and `classes.json`.
         provenance: beside what a `Kind` asks for: recipe, versions, base_model, license, datasets, steps and command,
             as in `DiTCard`.
+
+    Raises:
+        InputError: `provenance` or `classes.json` does not say all that the card says.
     """
     folder = Path(folder)
     write_provenance(folder, provenance)
-    write_model_card(folder, dit_card(parse_provenance(provenance, str(folder)), read_classes(folder)))
+    write_model_card(folder, dit_card(parse_provenance(provenance, str(folder)), read_class_ids(folder)))
 
 
-def dit_card(provenance: Provenance, classes: Classes) -> DiTCard:
+def dit_card(provenance: Provenance, classes: ClassIds) -> DiTCard:
     """The card that follows from `provenance.json` and `classes.json` of a DiT.
 
     Raises:
-        InputError: they do not say all that the card says.
+        InputError: `provenance.json` does not say all that the card says.
     """
     recipe = parse_recipe(provenance.recipe or {}, where=f"the recipe in {PROVENANCE}")
-    terms, told = provenance.license, {name: getattr(provenance, name) for name in SAID}
-    for name, value in {"license": terms, **told}.items():
+    values: dict[str, Any] = {name: getattr(provenance, name) for name in FOR_THE_CARD}
+    for name, value in values.items():
         if value is None:
             again = "remove it, and write it again"
             raise InputError(f"{PROVENANCE} of the DiT does not say all that a card says ('{name}'): {again}")
+    values |= asdict(values["license"])
     return DiTCard(
         recipe=recipe,
         name=f"{recipe.name}-ddgs-dit",
         base_model=provenance.base_model,
         class_ids=dict(zip(classes.names, classes.dit_ids, strict=True)),
         versions=provenance.versions,
-        **told,
-        **(asdict(terms) if terms else {}),
+        **values,
     )
 
 
-def read_classes(folder: Path) -> Classes:
+def read_class_ids(folder: Path) -> ClassIds:
     """The classes that a DiT was fine-tuned on.
 
     Raises:
         InputError: there is no such file, or it is damaged.
     """
-    return read_json(folder / CLASSES_FILE, Classes, str(folder / CLASSES_FILE))
+    return read_json(folder / CLASSES_FILE, ClassIds, str(folder / CLASSES_FILE))
 
 
 def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -109,9 +113,12 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     Args:
         folder: with `folds.json` and the folds.
         provenance: beside what a `Kind` asks for: recipe, versions, datasets and command, as in `ScorerCard`.
+
+    Raises:
+        InputError: `folds.json` or the model of fold 0 is missing, or damaged.
     """
     folder = Path(folder)
-    folds = read_json(folder / FOLDS_FILE, Folds, str(folder / FOLDS_FILE))
+    folds = read_json(folder / FOLDS_FILE, FoldAccuracies, str(folder / FOLDS_FILE))
     for name in AT_THE_TOP:
         shutil.copyfile(folder / "fold-0" / name, folder / name)
     write_provenance(folder, provenance)
@@ -120,7 +127,7 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
         recipe=recipe,
         name=f"{recipe.name}-ddgs-scorer",
         datasets=provenance["datasets"],
-        classes=read_json(folder / AT_THE_TOP[0], Labels, str(folder / AT_THE_TOP[0])).label_names,
+        classes=read_json(folder / CONFIG_FILE, LabelNames, str(folder / CONFIG_FILE)).label_names,
         fold_accuracies=folds.fold_accuracies,
         accuracy=folds.accuracy,
         command=provenance["command"],
@@ -129,21 +136,15 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     write_model_card(folder, card)
 
 
-def license_of(base: str, revision: str | None = None) -> dict[str, str]:
-    """The license that the card of a model on the Hub names: `license`, and `license_name` and `license_link`.
+def write_model_card(folder: str | Path, card: DiTCard | ScorerCard) -> Path:
+    """Writes the card of a model into its folder; whether a DiT is a pipeline, an adapter or both is seen there.
 
-    Where the card cannot be read, or names none: "other", with a link to the model.
+    Returns:
+        The path of the card.
     """
-    page = page_of(base, "model")
-    try:
-        file = Path(hf_hub_download(base, CARD, revision=revision, token=given_token()))
-        card = read_bytes(file, CARD, MOST_OF_A_CARD)
-        metadata = read_front_matter(card.decode("utf-8"), f"the card of {base}")
-        told = read_values(metadata, License, f"the license in the card of {base}")
-    except (OSError, ValueError, HTTPError):  # there is none, the Hub cannot be reached, or it is no YAML
-        return {"license": "other", "license_name": f"that of {base}", "license_link": page}
-    found = {key: value for key, value in asdict(told).items() if value}
-    link = found.get("license_link", "")
-    if link and not link.startswith(("https://", "http://")):
-        found["license_link"] = f"{page}/blob/main/{link}"  # a file of that repository
-    return found
+    folder = Path(folder)
+    if isinstance(card, DiTCard):
+        pipeline, adapter = ((folder / name).is_file() for name in (PIPELINE_INDEX, ADAPTER_FILE))
+        card = replace(card, pipeline=pipeline, adapter=adapter)
+    write_text(folder / CARD, render_card(card))
+    return folder / CARD

@@ -1,4 +1,4 @@
-"""The scored pool beside the distilled rows in the folder of a repository, so that anyone samples from it again."""
+"""Adds the scored pool to the folder of a distilled dataset, so that anyone can sample from it again."""
 
 import os
 import shutil
@@ -8,15 +8,14 @@ from datasets import Features
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import staged_folder
+from ddgs_hub.core.hashing import sha256_of
 from ddgs_hub.core.rows import parquet_path, read_tables, row_files, write_tables
 from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
-from ddgs_hub.hub.folders.distilled import measure_files, sha256_of
 from ddgs_hub.hub.folders.hashes import hash_pool
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
-from ddgs_hub.hub.layout import CARD, DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
+from ddgs_hub.hub.folders.repository_files import measure_files
+from ddgs_hub.hub.layout import CARD, DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import read_provenance
-
-SCORES = ("label", "source_index", "difficulty")  # of the original, no images: all that sampling needs, and whose it is
 
 
 def add_pool(repository: Path, output: Path | None = None) -> Path:
@@ -24,7 +23,7 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
 
     Two configurations come to `default`, which `load_dataset` reads from the folder as from the Hub: `pool`, the
     Parquet files of the run's pool, byte for byte (linked, where the disk can), and `original`, the difficulties of the
-    scored original without its images. The card names both. What was so before is done anew.
+    scored original without its images. The card names both. A pool that the folder has is replaced.
 
     Args:
         repository: a folder in the `hub/` of a run folder.
@@ -36,24 +35,10 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
     Raises:
         InputError: the run has no scored pool or original, or its pool is not the one that the rows were selected from.
     """
-    run, output = repository.resolve().parents[1], output or repository
-    told = read_provenance(repository / PROVENANCE, str(repository))
-    kind = kind_of(told, f"{repository / PROVENANCE}")
-    if kind != DISTILLED:
-        raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
-    if not told.content or not told.content.pool:
-        raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
-    if repository.resolve().parent.name != "hub" or not (run / POOL).is_dir():
-        raise InputError(f"{repository} is in no run folder with a {POOL}/: publish it from its run, or without --pool")
-    for name in (POOL, ORIGINAL):
-        _require_scores(run / name)
-    if hash_pool(run / POOL) != told.content.pool:
-        raise InputError(
-            f"{run / POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
-            "or publish without --pool"
-        )
+    output = output or repository
+    run = _run_of(repository)
     with staged_folder(output) as partial:
-        shutil.copytree(repository, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(POOL, ORIGINAL))
+        shutil.copytree(repository, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*POOL_CONFIGS))
         (partial / POOL).mkdir()
         for path in sorted((run / POOL).glob(config_pattern(DEFAULT))):
             _link(path, partial / POOL / path.name)
@@ -62,22 +47,25 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
     return output
 
 
-def _write_scores(original: Path, folder: Path) -> None:
-    schema, tables = read_tables(original)
-    features = Features.from_arrow_schema(schema)
-    kept = Features({name: features[name] for name in SCORES if name in features})
-    write_tables(tables, kept, folder / ORIGINAL / parquet_path(folder).name)
-
-
-def _write_card(folder: Path, repo_id: str) -> None:
-    paths = {name: config_files(folder, name) for name in (POOL, ORIGINAL)}
-    files = {name: ConfigFiles(measure_files(own), sha256_of(own)) for name, own in paths.items()}
-    pool, rows = files[POOL].info, measure_files(row_files(folder))
-    classes = pool.features["label"].num_classes
-    per_class, ipc = (info.splits["train"].num_examples // classes for info in (pool, rows))
-    section = render_pool_section(repo_id, per_class=per_class, ipc=min(2 * ipc, per_class))
-    card = (folder / CARD).read_text(encoding="utf-8")
-    (folder / CARD).write_text(with_pool(card, files, section), encoding="utf-8", newline="\n")
+def _run_of(repository: Path) -> Path:
+    """The run folder whose pool the rows of a distilled set were selected from; see `add_pool` for the errors."""
+    run = repository.resolve().parents[1]
+    provenance = read_provenance(repository / PROVENANCE, str(repository))
+    kind = kind_of(provenance, f"{repository / PROVENANCE}")
+    if kind != DISTILLED:
+        raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
+    if not provenance.content or not provenance.content.pool:
+        raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
+    if repository.resolve().parent.name != "hub" or not (run / POOL).is_dir():
+        raise InputError(f"{repository} is in no run folder with a {POOL}/: publish it from its run, or without --pool")
+    for name in (POOL, ORIGINAL):
+        _require_scores(run / name)
+    if hash_pool(run / POOL) != provenance.content.pool:
+        raise InputError(
+            f"{run / POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
+            "or publish without --pool"
+        )
+    return run
 
 
 def _require_scores(folder: Path) -> None:
@@ -91,3 +79,22 @@ def _link(source: Path, target: Path) -> None:
         os.link(source.resolve(), target)
     except OSError:  # another disk, or one without links
         shutil.copyfile(source, target)
+
+
+def _write_scores(original: Path, folder: Path) -> None:
+    """Writes the columns of the scored original that sampling needs; its images stay with their owner."""
+    schema, tables = read_tables(original)
+    features = Features.from_arrow_schema(schema)
+    scores = Features({name: features[name] for name in DISTILLED.columns[ORIGINAL] if name in features})
+    write_tables(tables, scores, folder / ORIGINAL / parquet_path(folder).name)
+
+
+def _write_card(folder: Path, repo_id: str) -> None:
+    paths = {name: config_files(folder, name) for name in POOL_CONFIGS}
+    files = {name: ConfigFiles(measure_files(part), sha256_of(part)) for name, part in paths.items()}
+    pool, rows = files[POOL].info, measure_files(row_files(folder))
+    classes = pool.features["label"].num_classes
+    per_class, ipc = (info.splits["train"].num_examples // classes for info in (pool, rows))
+    section = render_pool_section(repo_id, per_class=per_class, ipc=min(2 * ipc, per_class))
+    card = (folder / CARD).read_text(encoding="utf-8")
+    (folder / CARD).write_text(with_pool(card, files, section), encoding="utf-8", newline="\n")

@@ -1,6 +1,5 @@
-"""Writes what is published of a scored original: a folder that holds exactly the files of its repository."""
+"""Writes the folder of a scored original: it holds exactly the files of its repository."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,34 +9,16 @@ from datasets import Dataset
 
 from ddgs_hub.core.rows import row_files, write_rows
 from ddgs_hub.hub.cards import ScoredCard, render_card
-from ddgs_hub.hub.folders.distilled import copy_figures, measure_files, write_provenance, write_text
 from ddgs_hub.hub.folders.hashes import hash_scored
 from ddgs_hub.hub.folders.kinds import SCORED
+from ddgs_hub.hub.folders.repository_files import copy_figures, measure_files, write_provenance, write_text
 from ddgs_hub.hub.layout import CARD, CONTENT, KIND
-
-IMAGENET = re.compile(r"imagenet(?!te)", re.IGNORECASE)  # and not ImageNette
-
-
-def is_imagenet(source: str) -> bool:
-    """Whether a Hub id names ImageNet or a part of it: ILSVRC/imagenet-1k, timm's WebDatasets, copies of others."""
-    return IMAGENET.search(source) is not None
-
-
-def why_withheld(source: str, *, gated: bool) -> str:
-    """Why the images of a Hub dataset are not published again unless it is asked for; empty where they are.
-
-    ImageNet gives its images to those who have agreed to its terms, and a gate asks the same of those who pass it:
-    who published copies would let everybody in.
-    """
-    if is_imagenet(source):
-        return "ImageNet's terms do not allow them to be passed on"
-    return f"{source} is gated, and gives them to those who agree to its terms" if gated else ""
 
 
 def write_scored(
     rows: Dataset, folder: Path, card: ScoredCard, *, provenance: Mapping[str, Any], figures: Mapping[str, Path]
 ) -> None:
-    """Writes the repository of a scored original into `folder`, which is there and empty.
+    """Writes the repository of a scored original into an empty folder.
 
     `load_dataset(str(folder))` reads it as it will read the repository. Equal arguments give equal bytes.
 
@@ -49,14 +30,12 @@ def write_scored(
         figures: name → PNG file, copied to `figures/<name>.png`.
     """
     write_rows(rows, folder, card.split)
-    # Of the file and not of the rows, which may name the images of a folder: and so what was written is read once.
-    identity = hash_scored(folder)
-    card = replace(
-        card, info=measure_files(row_files(folder, card.split), card.split), rows_hash=identity, figures=tuple(figures)
-    )
+    # By the files and not by the rows, whose images may still lie in a folder: so what was written is read once.
+    rows_hash, info = hash_scored(folder), measure_files(row_files(folder, card.split), card.split)
+    card = replace(card, info=info, rows_hash=rows_hash, figures=tuple(figures))
     content = {
         **provenance[CONTENT],
-        "rows": identity,
+        "rows": rows_hash,
         "num_rows": len(rows),
         "mean_difficulty": round(card.mean_difficulty, 6),
     }

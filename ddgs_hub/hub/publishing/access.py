@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.patience import make_client, may_not_write, persist, used_token
+from ddgs_hub.core.hub_client import is_repo_id, make_client, may_not_write, persist, used_token
 
 
 def check_push(
@@ -19,34 +18,34 @@ def check_push(
     token: str | None = None,
     api: HfApi | None = None,
 ) -> None:
-    """Refuses a repository that could not be published to; nothing on the Hub is touched.
+    """Refuses a repository that could not be published to; changes nothing on the Hub.
 
-    What only the attempt can show, such as the quota of an organisation, is let pass.
+    What only the attempt can show, such as the quota of an organisation, passes.
 
     Args:
-        repo_id: `owner/name`, there or not.
+        repo_id: `owner/name`; the repository need not exist.
         repo_type: "dataset" or "model".
-        private: it is to be private, or is.
+        private: whether it must be private.
         token: instead of that of the environment or the login.
         api: a client to use instead of a new one.
 
     Raises:
-        InputError: the name is none, there is no token, it may not write there, the repository is public and is to be
-            private, or the Hub does not answer.
+        InputError: the name is not valid, there is no token, it may not write there, the repository is public and must
+            be private, or the Hub does not answer.
     """
     check_name(repo_id)
     api = make_client(api, token)
-    check_token(api)
+    require_token(api)
 
     def ask() -> bool:
         _check_role(api.whoami(), repo_id)
         try:
-            there = api.repo_info(repo_id, repo_type=repo_type)
+            repository = api.repo_info(repo_id, repo_type=repo_type)
         except GatedRepoError:
             raise
         except RepositoryNotFoundError:
             return True
-        check_privacy(repo_id, wanted=private, private=bool(there.private))
+        check_privacy(repo_id, wanted=private, private=bool(repository.private))
         api.auth_check(repo_id, repo_type=repo_type, write=True)
         return True
 
@@ -54,25 +53,21 @@ def check_push(
 
 
 def check_name(repo_id: str) -> None:
-    """Refuses what is not `owner/name`."""
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise InputError(f"'{repo_id}' is no name of a repository: give OWNER/NAME") from error
+    """Raises an InputError where a name is not `owner/name`."""
+    if not is_repo_id(repo_id):
+        raise InputError(f"'{repo_id}' is no name of a repository: give OWNER/NAME")
     if "/" not in repo_id:
         raise InputError(f"'{repo_id}' does not say whose repository it is: give OWNER/NAME")
 
 
-def check_token(api: HfApi) -> str:
-    """The token that a client sends; an InputError where it has none."""
-    token = used_token(api)
-    if token is None:
+def require_token(api: HfApi) -> None:
+    """Raises an InputError where a client sends no token."""
+    if used_token(api) is None:
         raise InputError("there is no token to publish with: log in with `hf auth login`, or set HF_TOKEN")
-    return token
 
 
 def check_privacy(repo_id: str, *, wanted: bool, private: bool) -> None:
-    """Refuses a public repository where a private one is wanted."""
+    """Raises an InputError where a repository is public and a private one is wanted."""
     if wanted and not private:
         raise InputError(f"{repo_id} is there and public: make it private in its settings first")
 

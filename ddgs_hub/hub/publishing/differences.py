@@ -1,116 +1,174 @@
-"""The rows of a published version without their images: what is needed to compare two versions, of any size."""
+"""What differs between two versions of a published dataset or model."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from datasets import ClassLabel, Features
+from huggingface_hub import HfApi
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.patience import persist
-from ddgs_hub.core.rows import read_tables
-from ddgs_hub.hub.publishing.remote import Remote, Snapshot
+from ddgs_hub.core.hub_client import make_client, persist
+from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
+from ddgs_hub.hub.provenance import Content, Provenance
+from ddgs_hub.hub.publishing.remote import Snapshot, Version, find_remote
+from ddgs_hub.hub.publishing.row_lists import BINS, NUMBER, RowList, changed_difficulties, common_key
+from ddgs_hub.recipe import changed_keys
 
-BINS = 10  # of the difficulty, over 0 … 1
-IMAGE, NUMBER = "image_sha256", "source_index"  # what rows are told apart by
-COMPARED = ("image", "label", "source_index", "difficulty")  # columns; no other is read
+MOST_ROWS = 10  # that the text of a difference lists
+MOST_KEYS = 100  # of a recipe, that it lists
 
 
-@dataclass(frozen=True)
-class RowList:
-    """Rows of a version.
+@dataclass(frozen=True, kw_only=True)
+class VersionDiff:
+    """What differs between two versions of a dataset.
 
     Attributes:
-        columns: "label" (the name of the class) and what there is of "difficulty", "image_sha256" and "source_index",
-            each with a value for every row.
+        a: the first version.
+        b: the second.
+        added: rows of `b` whose image is not in `a`: `image_sha256`, or `source_index` where a version has no images,
+            `label` (name of the class), `difficulty`.
+        removed: rows of `a` whose image is not in `b`.
+        common: how many rows are in both.
+        changed: how many `rows` of these have another difficulty, the `mean` and the `largest` of the changes.
+        difficulty: "a" and "b" → `mean`, `std` and `histogram` (counts in ten bins, easy to hard).
+        recipe: key → its values in `a` and in `b`, where they differ; of a scored original of its source and scorer.
     """
 
-    columns: dict[str, list[Any]]
+    a: str
+    b: str
+    added: list[dict[str, Any]]
+    removed: list[dict[str, Any]]
+    common: int
+    changed: dict[str, Any]
+    difficulty: dict[str, dict[str, Any]]
+    recipe: dict[str, list[Any]]
 
-    @classmethod
-    def read(cls, remote: Remote, snapshot: Snapshot) -> "RowList":
-        """The rows of a commit, from the cache of huggingface_hub, a few hundred in memory at a time.
-
-        Raises:
-            InputError: it has none, or the Hub does not answer.
-        """
-        pattern = snapshot.provenance.row_pattern
-        paths = [path for path in snapshot.hashes if fnmatchcase(path, pattern)]
-        if not paths:
-            raise InputError(
-                f"a version of {remote.repo_id} at {snapshot.commit[:8]} has no {pattern}: "
-                "it is no distilled set and no scored original"
-            )
-        files = [persist(remote.repo_id, partial(remote.download, path, snapshot.commit)) for path in paths]
-        where = f"{remote.repo_id} at {snapshot.commit[:8]}"
-        schema, tables = read_tables(where, files=files, names=COMPARED)
-        label = Features.from_arrow_schema(schema).get("label")
-        if not isinstance(label, ClassLabel):
-            raise InputError(f"the rows of {where} have no column 'label' with named classes: they cannot be compared")
-        names = label.names
-        columns: dict[str, list[Any]] = {"label": []}
-        columns |= {name: [] for name in ("difficulty", NUMBER) if name in schema.names}
-        columns |= {IMAGE: []} if "image" in schema.names else {}
-        for table in tables:
-            columns["label"] += [names[label] for label in table.column("label").to_pylist()]
-            for name in columns.keys() & {"difficulty", NUMBER}:
-                columns[name] += table.column(name).to_pylist()
-            if IMAGE in columns:
-                images = table.column("image").to_pylist()
-                columns[IMAGE] += [hashlib.sha256(image["bytes"]).hexdigest() for image in images]
-        return cls(columns)
-
-    def listed(self, wanted: Counter[Any], key: str) -> list[dict[str, Any]]:
-        """The rows with these keys, as often as is wanted."""
-        left, listed = Counter(wanted), []
-        labels = self.columns["label"]
-        for value, label, difficulty in zip(self.columns[key], labels, self.difficulty, strict=True):
-            if left[value] > 0:
-                left[value] -= 1
-                listed.append({key: value, "label": label, "difficulty": difficulty})
-        return listed
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
 
     @property
-    def difficulty(self) -> Sequence[float | None]:
-        """Of every row; None where the version has none."""
-        return self.columns.get("difficulty", [None] * len(self.columns["label"]))
+    def text(self) -> str:
+        """For people."""
+        lines = [f"{self.a} → {self.b}: {len(self.added)} rows added, {len(self.removed)} gone, {self.common} in both"]
+        lines += [*_row_lines("+", self.added), *_row_lines("-", self.removed)]
+        if self.changed["rows"]:
+            mean, largest = (f"{self.changed[name]:+.3f}" for name in ("mean", "largest"))
+            lines.append(f"  {self.changed['rows']} rows have another difficulty: {mean} on average, {largest} at most")
+        sides = [self.difficulty[side] for side in ("a", "b")]
+        lines += ["", f"{'difficulty':<12}{self.a:>10}{self.b:>10}"]
+        for k in range(BINS):
+            counts = "".join(f"{side['histogram'][k]:>10}" for side in sides)
+            lines.append(f"{k / BINS:.1f} … {(k + 1) / BINS:.1f}   {counts}")
+        for name in ("mean", "std"):
+            values = (side[name] for side in sides)
+            lines.append(f"{name:<12}" + "".join(f"{'—':>10}" if v is None else f"{v:>10.3f}" for v in values))
+        return "\n".join([*lines, "", *_recipe_lines(self.recipe)])
 
-    def distribution(self) -> dict[str, Any]:
-        """Mean, standard deviation and histogram of the difficulties; of rows without them None and zeros."""
-        if not self.columns.get("difficulty"):
-            return {"mean": None, "std": None, "histogram": [0] * BINS}
-        difficulty = np.asarray(self.difficulty, dtype=np.float32)
-        edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)  # of the same type, so that 0.7 is in bin 7
-        histogram, _ = np.histogram(difficulty, edges)
-        return {
-            "mean": float(difficulty.mean(dtype=float)),
-            "std": float(difficulty.std(dtype=float)),
-            "histogram": histogram.tolist(),
-        }
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDiff:
+    """What differs between two versions of a model.
+
+    Attributes:
+        a: the first version.
+        b: the second.
+        same_weights: whether their weights are the same.
+        recipe: key → its values in `a` and in `b`, where they differ.
+    """
+
+    a: str
+    b: str
+    same_weights: bool
+    recipe: dict[str, list[Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        weights = "the same weights" if self.same_weights else "other weights"
+        return "\n".join([f"{self.a} → {self.b}: {weights}", "", *_recipe_lines(self.recipe)])
 
 
-def common_key(a: RowList, b: RowList) -> str:
-    """What the rows of both are told apart by: their images, or their numbers in the source where one has no images.
+def diff_versions(
+    repo_id: str, a: str, b: str, *, token: str | None = None, api: HfApi | None = None
+) -> VersionDiff | ModelDiff:
+    """Rows, difficulties and recipe keys in which version `b` of a dataset differs from version `a`.
+
+    Of a model: recipe keys, and whether the weights are others.
+
+    Args:
+        repo_id: `owner/name`.
+        a: a version, as `v1.0.0`.
+        b: another one.
+        token: instead of that of the environment or the login.
+        api: a client to use instead of a new one.
 
     Raises:
-        InputError: they have neither.
+        InputError: there is no such repository or version, the Hub refuses, or it does not answer.
     """
-    for key in (IMAGE, NUMBER):
-        if key in a.columns and key in b.columns:
-            return key
-    raise InputError("the two versions cannot be compared: one has no images, and not both have a source_index")
+    remote = find_remote(make_client(api, token), repo_id)
+    tags = persist(repo_id, remote.versions, repo_type=remote.repo_type)
+    for name in (a, b):
+        if Version.parse(name) not in tags:
+            listed = ", ".join(map(str, tags)) or "none"
+            raise InputError(f"{repo_id} has no version '{name}': its versions are {listed}")
+    first, second = (persist(repo_id, partial(remote.snapshot_of, name), repo_type=remote.repo_type) for name in (a, b))
+    recipe = changed_keys(_settings(first.provenance), _settings(second.provenance))
+    if remote.repo_type == "model":
+        return ModelDiff(a=a, b=b, same_weights=_weights(first) == _weights(second), recipe=recipe)
+    rows = {side: RowList.read(remote, snapshot) for side, snapshot in (("a", first), ("b", second))}
+    key = common_key(rows["a"], rows["b"])
+    counts = {side: Counter(part.columns[key]) for side, part in rows.items()}
+    return VersionDiff(
+        a=a,
+        b=b,
+        added=rows["b"].rows_of(counts["b"] - counts["a"], key),
+        removed=rows["a"].rows_of(counts["a"] - counts["b"], key),
+        common=(counts["a"] & counts["b"]).total(),
+        changed=changed_difficulties(rows["a"], rows["b"], key),
+        difficulty={side: part.distribution() for side, part in rows.items()},
+        recipe=recipe,
+    )
 
 
-def changed_difficulties(a: RowList, b: RowList, key: str) -> dict[str, Any]:
-    """How many of the rows in both have another difficulty, and the average and the largest change."""
-    first = dict(zip(a.columns[key], a.difficulty, strict=True))
-    pairs = [(first.get(value), new) for value, new in zip(b.columns[key], b.difficulty, strict=True)]
-    changes = np.array([new - old for old, new in pairs if old is not None and new is not None and new != old])
-    if not len(changes):
-        return {"rows": 0, "mean": 0.0, "largest": 0.0}
-    return {"rows": len(changes), "mean": float(changes.mean()), "largest": float(changes[np.abs(changes).argmax()])}
+def _weights(snapshot: Snapshot) -> str:
+    """The hash of the weights; where `provenance.json` does not say it the commit, which equals no other."""
+    return (snapshot.provenance.content or Content()).weights or snapshot.commit
+
+
+def _settings(provenance: Provenance) -> Any:
+    """What made a version: the recipe, or of a scored original its source and scorer.
+
+    `sampled.seed` is the seed of the draw. A set that was sampled from a published pool has its own.
+    """
+    recipe = provenance.recipe
+    if recipe is None:
+        source = asdict(provenance.source) if provenance.source else None
+        settings = {"source": source, "scorer": provenance.scorer}
+        return {key: value for key, value in settings.items() if value is not None} or None
+    drawn = provenance.sampled or recipe
+    return {**recipe, "sampled": {"seed": drawn.get("seed")}} if "sample" in recipe else recipe
+
+
+def _row_lines(sign: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for row in rows[:MOST_ROWS]:
+        name = f"row {row[NUMBER]}" if NUMBER in row else str(row["image_sha256"][:12])
+        difficulty = "" if row["difficulty"] is None else f"  {row['difficulty']:.3f}"
+        lines.append(f"  {sign} {name}  {one_line(row['label'], MOST_OF_A_NAME)}{difficulty}")
+    if len(rows) > MOST_ROWS:
+        lines.append(f"  {sign} … {len(rows) - MOST_ROWS} more: see --json")
+    return lines
+
+
+def _recipe_lines(recipe: Mapping[str, list[Any]]) -> list[str]:
+    lines = [f"{one_line(key)}: {one_line(old)} → {one_line(new)}" for key, (old, new) in recipe.items()]
+    if len(lines) > MOST_KEYS:
+        lines[MOST_KEYS:] = [f"… {len(lines) - MOST_KEYS} more: see --json"]
+    return ["recipe:", *(f"  {line}" for line in lines)] if lines else ["recipe: the same"]

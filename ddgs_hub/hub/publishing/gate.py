@@ -1,6 +1,6 @@
-"""The last gate of publishing: what goes up are our columns and texts, with the bytes of every image and no token.
+"""The last gate of publishing: only our columns and texts go up, with the bytes of every image and without a token.
 
-Everything before has seen to that. Here it is proved, of the files as they are sent.
+All code before it writes nothing else. Here it is checked, in the files as they are sent.
 """
 
 import hashlib
@@ -16,36 +16,36 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.hub.folders.kinds import Kind
 
 LOOKS_LIKE_A_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
 TEXTS = (".json", ".md")
-NO_FILE_NAME = r"[/\\:]|^\.{1,2}$"  # of `path` beside the bytes of an image: a folder, an address, a drive
-FEATURES = {"image": Image, "label": ClassLabel}  # every other column is a plain value
-CHUNK = 2**20  # bytes of a file that are in memory at once: weights are gigabytes
+NO_FILE_NAME = r"[/\\:]|^\.{1,2}$"  # a `path` beside the bytes of an image that has a folder, an address or a drive
+FEATURES = {"image": Image, "label": ClassLabel}  # all other columns are plain values
 
 
 class Hashes(NamedTuple):
-    """What the Hub may know a file by: SHA-256, and git's SHA-1 of the blob."""
+    """The hashes by which the Hub may know a file: SHA-256, and git's SHA-1 of the blob."""
 
     sha256: str
     blob: str
 
 
 def check_files(kind: Kind, folder: Path, names: Iterable[str], token: str | None) -> dict[str, Hashes]:
-    """Refuses files that may not be published, and returns what the Hub will know the others by.
+    """Refuses files that may not be published; returns the hashes of each.
 
     Args:
         kind: of the folder.
-        folder: where they are.
+        folder: where the files are.
         names: their paths in it.
-        token: that of the caller, which is nowhere in them.
+        token: that of the caller, which may stand in none of them.
 
     Raises:
-        InputError: one is a link that leads out of the folder, it holds the token or, a text, what looks like one, or
-            rows that this kind does not have: other columns, or an image without bytes or with a path.
+        InputError: a file is a link that leads out of the folder, it holds the token, it is a text with what looks like
+            a token, or its rows are not of this kind: another column, an image without bytes, or one with a path.
     """
     secret, checked = (token or "").encode(), {}
     for name in names:
@@ -59,7 +59,13 @@ def check_files(kind: Kind, folder: Path, names: Iterable[str], token: str | Non
 
 
 def check_rows(path: Path, columns: Iterable[str], secret: bytes = b"") -> None:
-    """Refuses a Parquet file with other columns, an image without bytes, or a secret; see `check_files`."""
+    """Refuses a Parquet file for its columns, its images, or the token; see `check_files`.
+
+    Args:
+        path: the file.
+        columns: those that it may have.
+        secret: the token.
+    """
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(file.schema_arrow, columns, path)
@@ -77,12 +83,12 @@ def check_rows(path: Path, columns: Iterable[str], secret: bytes = b"") -> None:
 
 
 def _check_columns(schema: pa.Schema, columns: Iterable[str], path: Path) -> None:
-    known, features = set(columns), Features.from_arrow_schema(schema)
+    allowed, features = set(columns), Features.from_arrow_schema(schema)
     types = features.arrow_schema
     for name in schema.names:
-        if name not in known or schema.names.count(name) > 1:
+        if name not in allowed or schema.names.count(name) > 1:
             raise InputError(f"{path} has a column {quoted(name)} that is not to be published: write it again")
-        # What its metadata say decides how others read it, and whether they take a text for a path.
+        # The file's metadata decide how others read the column, and whether they take a text for a path.
         wanted = FEATURES.get(name, Value)
         if type(features.get(name)) is not wanted or types.field(name).type != schema.field(name).type:
             raise InputError(f"column '{name}' of {path} is no {wanted.__name__}: write it again")
@@ -97,25 +103,24 @@ def _check_images(images: pa.StructArray, first_row: int, path: Path) -> None:
 
 
 def _check_buffers(buffers: Iterable[pa.Buffer | None], secret: bytes, path: Path) -> None:
-    """As columns are in memory: in the file they are compressed."""
+    """Looks for the token in columns as they are in memory: in the file they are compressed."""
     if secret and any(re.search(re.escape(secret), buffer) for buffer in buffers if buffer):
         raise _has_token(path)
 
 
 def _read(path: Path, secret: bytes) -> Hashes:
-    """Reads a file once, for its hashes and for what may not be in it."""
+    """Reads a file once: for its hashes, and for tokens."""
     sha256, blob = hashlib.sha256(), hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
-    behind = b""
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            sha256.update(chunk)
-            blob.update(chunk)
-            seen = behind + chunk
-            if secret and secret in seen:
-                raise _has_token(path)
-            if path.suffix in TEXTS and LOOKS_LIKE_A_TOKEN.search(seen):
-                raise InputError(f"{path} holds what looks like an access token: take it out, it would be read")
-            behind = seen[-max(len(secret), 100) :]  # of what lies across two chunks the beginning
+    tail = b""  # of the block before: a token may lie across two
+    for block in file_blocks(path):
+        sha256.update(block)
+        blob.update(block)
+        seen = tail + block
+        if secret and secret in seen:
+            raise _has_token(path)
+        if path.suffix in TEXTS and LOOKS_LIKE_A_TOKEN.search(seen):
+            raise InputError(f"{path} holds what looks like an access token: take it out, it would be read")
+        tail = seen[-max(len(secret), 100) :]
     return Hashes(sha256.hexdigest(), blob.hexdigest())
 
 

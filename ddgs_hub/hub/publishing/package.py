@@ -12,7 +12,7 @@ from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
 from ddgs_hub.core.schema import Json, read_bytes, read_json
 from ddgs_hub.hub.cards import merge_cards, pool_section, render_card, with_pool_section, with_repository
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, Kind, kind_of
-from ddgs_hub.hub.folders.models import dit_card, read_classes
+from ddgs_hub.hub.folders.models import dit_card, read_class_ids
 from ddgs_hub.hub.layout import CARD, POOL_CONFIGS, PROVENANCE, PUBLISHED, is_pool_file
 from ddgs_hub.hub.provenance import Content, Provenance, parse_provenance
 from ddgs_hub.hub.publishing.gate import Hashes, check_files
@@ -27,18 +27,18 @@ class Package:
 
     Attributes:
         kind: what the folder holds.
-        repo_id: where they are to go.
+        repo_id: where the files are to go.
         card: the generated README.md, with placeholders for the repository's name and the version.
-        values: of `provenance.json`, without what publishing adds.
-        provenance: what they tell.
-        files: path in the repository → file on disk, of all others.
-        hashes: path → what the Hub will know it by, of those.
+        provenance_values: the JSON values of `provenance.json`, without what publishing adds.
+        provenance: what these say.
+        files: path in the repository → file on disk, of all other files.
+        hashes: path → what the Hub will know it by, of these.
     """
 
     kind: Kind
     repo_id: str
     card: str
-    values: Mapping[str, Any]
+    provenance_values: Mapping[str, Any]
     provenance: Provenance
     files: Mapping[str, Path]
     hashes: Mapping[str, Hashes]
@@ -51,19 +51,19 @@ class Package:
             folder: what to publish.
             repo_id: where.
             adapter: of a DiT the adapter alone, with a card of its own.
-            token: that of the caller, which may be nowhere in it.
+            token: that of the caller, which may stand in no file.
 
         Raises:
-            InputError: it is none, it does not hold what its provenance says, its card's front matter is no YAML, or
-                something in it may not be published, see `check_files`; or there is no adapter.
+            InputError: the folder is of no kind, it does not hold what its provenance says, the front matter of its
+                card is no YAML, a file may not be published (see `check_files`), or there is no adapter.
         """
         for name in (CARD, PROVENANCE):
             if not (folder / name).is_file():
                 raise InputError(f"{folder} has no {name}: give a run folder, one in its hub/, its dit/ or its scorer/")
         values = read_json(folder / PROVENANCE, Json, str(folder / PROVENANCE))
-        told = parse_provenance(values, str(folder))
-        kind = kind_of(told, f"{folder / PROVENANCE}")
-        content = told.content.to_dict() if told.content else {}
+        provenance = parse_provenance(values, str(folder))
+        kind = kind_of(provenance, f"{folder / PROVENANCE}")
+        content = provenance.content.to_dict() if provenance.content else {}
         if not kind.keys <= content.keys():
             raise InputError(f"{folder / PROVENANCE} does not say what the {kind.called} was made of: {AGAIN}")
         paths = sorted(path for pattern in kind.files for path in folder.glob(pattern) if path.is_file())
@@ -77,59 +77,53 @@ class Package:
             if kind != DIT or not {ADAPTER_FILE, CLASSES_FILE} <= files.keys():
                 raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER_FILE} and {CLASSES_FILE} beside it")
             files = {name: files[name] for name in (ADAPTER_FILE, CLASSES_FILE)}
-            alone = replace(dit_card(told, read_classes(folder)), pipeline=False, adapter=True)
-            card = render_card(alone)
-        return cls(kind, repo_id, card, values, told, files, {name: hashes[name] for name in files})
+            card = render_card(replace(dit_card(provenance, read_class_ids(folder)), pipeline=False, adapter=True))
+        return cls(kind, repo_id, card, values, provenance, files, {name: hashes[name] for name in files})
 
     def card_for(self, snapshot: Snapshot, version: Version | None = None) -> str:
         """The card of a version, with what people wrote into that of a commit, and with its pool if that is kept.
 
-        Without a version it is the commit's own: where nothing else differs, nor does the card.
+        Args:
+            snapshot: the commit that the version comes on top of.
+            version: None: that of the commit. Where nothing else differs, the card does not differ either.
         """
         card = with_repository(self.card, self.repo_id, str(version or snapshot.version or ""))
         if self.kept_pool(snapshot):
             return merge_cards(with_pool_section(card, pool_section(snapshot.card)), snapshot.card)
         return merge_cards(card, snapshot.card, dropped=POOL_CONFIGS if snapshot.has_pool else ())
 
+    def provenance_for(self, snapshot: Snapshot, version: Version, changes: str) -> str:
+        """The text of `provenance.json` of a version that comes on top of a commit."""
+        published = {"version": str(version), "changes": changes, "files": [*self.files, *self._other_files(snapshot)]}
+        values = {**self.provenance_values, PUBLISHED: published}
+        return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
     def kept_pool(self, snapshot: Snapshot) -> list[str]:
-        """Files of the pool in a commit, where this comes without its pool and its rows were selected from that one."""
+        """Files of the pool in a commit that stay: this brings none, and its rows were selected from that one."""
         theirs = snapshot.provenance.content
         if self.kind != DISTILLED or self._brings_pool or not theirs or theirs.pool != self._content.pool:
             return []
         return snapshot.pool_files
 
-    def provenance_for(self, snapshot: Snapshot, version: Version, changes: str) -> str:
-        """The text of `provenance.json` of a version that comes on top of a commit."""
-        files = [*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE]
-        values = {**self.values, PUBLISHED: {"version": str(version), "changes": changes, "files": files}}
-        return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
     def stale(self, snapshot: Snapshot) -> list[str]:
-        """Files of an earlier version in a commit that this one does not have."""
-        # What somebody put among the files of a configuration that is ours now would be loaded with them.
-        taken = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
-        kept = {*self.files, *self.kept_pool(snapshot), CARD, PROVENANCE}
-        return sorted((snapshot.own_files(self.provenance.row_pattern) | taken) - kept)
+        """Files of an earlier version in a commit that this version does not have."""
+        # Foreign files among those of a configuration that this version brings would be loaded with them.
+        among_ours = {path for path in snapshot.hashes if self._brings_pool and is_pool_file(path)}
+        kept = {*self.files, *self._other_files(snapshot)}
+        return sorted((snapshot.our_files(self.provenance.row_pattern) | among_ours) - kept)
 
     def changed(self, snapshot: Snapshot) -> list[str]:
-        """Files whose content in a commit is not this one's, those that are to be removed among them."""
+        """Files that differ between a commit and this version, those that it removes included."""
         paths = [path for path, hashes in self.hashes.items() if snapshot.hashes.get(path) not in hashes]
         if self.card_for(snapshot) != snapshot.card:
             paths.append(CARD)
-        if {key: value for key, value in snapshot.values.items() if key != PUBLISHED} != self.values:
+        theirs = {key: value for key, value in snapshot.provenance_values.items() if key != PUBLISHED}
+        if theirs != self.provenance_values:
             paths.append(PROVENANCE)
         return sorted([*paths, *self.stale(snapshot)])
 
-    @property
-    def _content(self) -> Content:
-        return self.provenance.content or Content()
-
-    @property
-    def _brings_pool(self) -> bool:
-        return any(is_pool_file(path) for path in self.files)
-
     def next_version(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
-        """The version that follows the newest one, and in words what has changed.
+        """The version that follows the newest one, and what has changed, in words.
 
         Raises:
             InputError: the newest one is of another kind.
@@ -139,10 +133,10 @@ class Package:
         (major, minor, patch), snapshot = newest
         if snapshot.provenance.content is None:
             return Version(major + 1, 0, 0), f"made by ddgs-hub, which v{major}.{minor}.{patch} was not"
-        there = kind_of(snapshot.provenance, f"{PROVENANCE} of {self.repo_id}")
-        if there != self.kind:
+        their_kind = kind_of(snapshot.provenance, f"{PROVENANCE} of {self.repo_id}")
+        if their_kind != self.kind:
             raise InputError(
-                f"{self.repo_id} holds a {there.called}, this is a {self.kind.called}: give another --repo"
+                f"{self.repo_id} holds a {their_kind.called}, this is a {self.kind.called}: give another --repo"
             )
         ours, theirs = self._content.to_dict(), snapshot.provenance.content.to_dict()
         others = [name for key, name in self.kind.made_of.items() if ours[key] != theirs.get(key)]
@@ -152,3 +146,15 @@ class Package:
             return Version(major, minor + 1, 0), self.kind.other_rows
         same = f"the same {self.kind.identity}"
         return Version(major, minor, patch + 1), f"{same}; changed: {', '.join(self.changed(snapshot))}"
+
+    def _other_files(self, snapshot: Snapshot) -> list[str]:
+        """Files that the version has beside `files`."""
+        return [*self.kept_pool(snapshot), CARD, PROVENANCE]
+
+    @property
+    def _content(self) -> Content:
+        return self.provenance.content or Content()
+
+    @property
+    def _brings_pool(self) -> bool:
+        return any(is_pool_file(path) for path in self.files)

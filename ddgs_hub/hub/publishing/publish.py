@@ -1,70 +1,21 @@
 """Publishes a dataset or a model: one commit, then one tag, and neither twice, whatever happens on the way."""
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Literal
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.folders import is_writable, owned, refuse_unwritable
-from ddgs_hub.core.patience import make_client, page_of, persist, used_token
+from ddgs_hub.core.hub_client import make_client, page_of, persist, used_token
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.layout import CARD, PROVENANCE
-from ddgs_hub.hub.publishing.access import check_name, check_privacy, check_token
+from ddgs_hub.hub.publishing.access import check_name, check_privacy, require_token
 from ddgs_hub.hub.publishing.package import Package
+from ddgs_hub.hub.publishing.publication import Publication
 from ddgs_hub.hub.publishing.remote import Remote, Snapshot, Version
-
-
-@dataclass(frozen=True, kw_only=True)
-class Publication:
-    """What came of publishing.
-
-    Attributes:
-        repo_id: where.
-        version: the version that has this content; of a dry run the one that it would get.
-        commit: its commit; None where there is none yet.
-        url: the page of the version, or of the pull request; empty where there is none yet.
-        action: "published", "proposed" (a pull request), "unchanged" (it was there before) or "planned" (a dry run).
-        changes: in words what differs from the version before.
-        added: files of the repository that are new or have other content.
-        removed: files of an earlier version that go.
-        kept: files that stay as they are: those of others, and those of a pool that is not brought again.
-        card: the text of README.md.
-    """
-
-    repo_id: str
-    version: str
-    commit: str | None
-    url: str
-    action: str
-    changes: str
-    added: list[str]
-    removed: list[str]
-    kept: list[str]
-    card: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    @property
-    def text(self) -> str:
-        """For people."""
-        name = f"{self.repo_id} {self.version}"
-        if self.action == "unchanged":
-            return f"nothing to publish: {name} has this content ({self.url})"
-        if self.action == "published":
-            return f"{name}: {self.changes}\n{self.url}"
-        if self.action == "proposed":
-            return (
-                f"{name} is proposed: {self.changes}\n{self.url}\nonce it is merged, publish again: that sets the tag"
-            )
-        files = [(sign, f) for sign, part in (("+", self.added), ("-", self.removed), ("=", self.kept)) for f in part]
-        listed = "\n".join(f"  {sign} {file}" for sign, file in files)
-        return f"{name} would be published: {self.changes}\n{listed}\n\n{self.card}"
 
 
 def publish(
@@ -82,20 +33,21 @@ def publish(
 ) -> Publication:
     """Publishes a folder of one of `KINDS` as the next version of a repository on the Hub.
 
-    The version follows from the content hashes: MAJOR where what it was made of is another (of a distilled set pool,
-    DiT or scorer; of a model its weights), MINOR where other rows of the same pool were selected, PATCH for everything
-    else. Content that the newest version has is not published again.
-    Interrupted at any point, the same call goes on there. Of the card that is on the Hub the hand-written parts are
-    kept, see `merge_cards`; files that no version of this brought are left alone. So is a pool that was published,
-    as long as the rows are selected from it: with those of another pool it goes.
+    The version follows from the content hashes: MAJOR changes with what the content was made of (of a distilled set
+    pool, DiT or scorer; of a model its weights), MINOR where other rows of the same pool were selected, PATCH with
+    everything else. Content that the newest version has is not published again. After an interruption at any point, the
+    same call goes on there.
+
+    The hand-written parts of the card that is on the Hub are kept, see `merge_cards`. So are files that no version
+    brought, and a published pool, as long as the rows are selected from it; with rows of another pool it is removed.
 
     Args:
         folder: a run folder, whose distilled set is meant, or the folder of a distilled set, a scored original, a DiT
             or a scorer.
-        repo_id: `owner/name`; the repository is made if it is not there.
+        repo_id: `owner/name`; the repository is made if it does not exist.
         pool: of a run, put its pool into the folder first, see `add_pool`.
-        version: instead of the one that follows, a higher one than all there are.
-        private: a new repository is private; one that is there must be.
+        version: instead of the one that follows; it must be above all that exist.
+        private: a new repository is made private; one that exists must be.
         adapter: of a DiT the adapter alone, without the pipeline: it needs its base, and is small.
         create_pr: propose it as a pull request, without a tag; needs no right to write there.
         dry_run: only read, and say what would be done.
@@ -103,24 +55,24 @@ def publish(
         api: a client to use instead of a new one.
 
     Raises:
-        InputError: the folder is none, another command works there, the Hub refuses or does not answer, or `version`
-            cannot be given.
+        InputError: the folder cannot be published, another command works there, the Hub refuses or does not answer, or
+            `version` cannot be given.
     """
     check_name(repo_id)
     wanted = Version.parse(version)
     if version is not None and wanted is None:
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
-    found = find_repository(Path(folder), repo_id)
-    # What may not be written here nobody else writes either.
-    with owned(found) if found.is_dir() and is_writable(found) else nullcontext():
-        package = _read_package(found, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
-        check_token(api)
+    repository = find_folder(Path(folder), repo_id)
+    # Where this command may not write, no other one writes either.
+    with owned(repository) if repository.is_dir() and is_writable(repository) else nullcontext():
+        package = _read_package(repository, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
+        require_token(api)
         publisher = _Publisher(api, package, wanted, private, create_pr)
         return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
 
 
-def find_repository(folder: Path, repo_id: str) -> Path:
+def find_folder(folder: Path, repo_id: str) -> Path:
     """The folder to publish: `folder` itself, or the one in the `hub/` of a run folder.
 
     Raises:
@@ -128,20 +80,20 @@ def find_repository(folder: Path, repo_id: str) -> Path:
     """
     if (folder / CARD).is_file() or not (folder / "hub").is_dir():
         return folder
-    found = {path.name: path for path in sorted((folder / "hub").iterdir()) if path.is_dir()}
+    folders = {path.name: path for path in sorted((folder / "hub").iterdir()) if path.is_dir()}
     name = repo_id.split("/")[-1]
-    if name in found:
-        return found[name]
-    if len(found) != 1:
-        listed = ", ".join(str(path) for path in found.values()) or "none"
+    if name in folders:
+        return folders[name]
+    if len(folders) != 1:
+        listed = ", ".join(str(path) for path in folders.values()) or "none"
         raise InputError(f"{folder} has not one folder to publish ({listed}): give the one that is meant")
-    return next(iter(found.values()))
+    return next(iter(folders.values()))
 
 
 def _read_package(
     repository: Path, repo_id: str, *, pool: bool, adapter: bool, dry_run: bool, token: str | None
 ) -> Package:
-    if pool and dry_run:  # which touches nothing here either; of what was read, only hashes are needed later
+    if pool and dry_run:  # which changes nothing in the folder either; later it needs only the hashes of the files
         refuse_unwritable(repository)
         with TemporaryDirectory(dir=repository.resolve().parent, prefix=".") as folder:
             return Package.read(add_pool(repository, Path(folder) / repository.name), repo_id, token=token)
@@ -155,10 +107,10 @@ class _Publisher:
         self.api, self.package, self.wanted, self.private, self.create_pr = api, package, wanted, private, create_pr
         self.repo_id, self.repo_type = package.repo_id, package.kind.repo_type
         self.remote = Remote(api, self.repo_id, self.repo_type)
-        self.written = False  # whether this call changed anything: else what is found was there before
+        self.written = False  # whether this call changed anything; if not, content that the Hub has was there before
         self.below: Version | None = None  # the newest version when this call first committed
         self.committed = False
-        self.changes = ""  # as the commit said it
+        self.changes = ""  # in the words of the commit
 
     def advance(self) -> Publication | None:
         """Reads the state and takes one step; None: look again."""
@@ -169,20 +121,20 @@ class _Publisher:
         check_privacy(self.repo_id, wanted=self.private, private=head.private)
         tags = self.remote.versions()
         if head.version and head.version not in tags and not self.create_pr:
-            # A commit without its tag: this call's, or that of one which was cut off. Nothing comes before it.
+            # A commit without its tag, by this call or by one that was cut off. The tag is set before anything else.
             self.written = True
             commit = self.remote.publishing_commit(head)
             self.api.create_tag(self.repo_id, tag=str(head.version), revision=commit, repo_type=self.repo_type)
             return None
         newest = self._newest(head, tags)
         if newest and not self.package.changed(newest[1]):
-            return self._found(*newest)
+            return self._has_content(*newest)
         if overtaken := self._overtaken(tags):
             return overtaken
         if self.create_pr and (proposed := self._proposed()):
             return proposed
         version, self.changes = self._next(newest)
-        # Set before: of a lost answer nobody knows whether the commit is there.
+        # Set before: when an answer is lost, the commit may be there all the same.
         self.below = self.below if self.committed else newest and newest[0]
         self.written = self.committed = True
         self.api.create_commit(
@@ -205,7 +157,7 @@ class _Publisher:
             newest = self._newest(head, tags)
             if newest and not self.package.changed(newest[1]):
                 if newest[0] in tags or self.create_pr:
-                    return self._found(*newest)
+                    return self._has_content(*newest)
                 return self._publication(head, newest[0], action="planned", changes="only its tag is missing")
         version, changes = self._next(newest)
         state = head or Snapshot("", self.private, {})
@@ -227,7 +179,7 @@ class _Publisher:
             if self.below is None or version > self.below:
                 snapshot = self.remote.snapshot(str(version))
                 if snapshot and not self.package.changed(snapshot):
-                    return self._found(version, snapshot)
+                    return self._has_content(version, snapshot)
         return None
 
     def _next(self, newest: tuple[Version, Snapshot] | None) -> tuple[Version, str]:
@@ -254,29 +206,34 @@ class _Publisher:
             raise InputError(f"{file} was changed while it was being published: start the same command again")
         return operation
 
-    def _found(self, version: Version, snapshot: Snapshot) -> Publication:
-        """The version that has this content."""
-        action = "published" if self.written else "unchanged"
+    def _has_content(self, version: Version, snapshot: Snapshot, page: str | None = None) -> Publication:
+        """What came of publishing, where a commit has this content; `page` is that of a pull request."""
+        done: Literal["published", "proposed"] = "proposed" if page else "published"
         changes = snapshot.provenance.published.changes or ""
-        return self._publication(snapshot, version, action=action, changes=changes)
+        return self._publication(
+            snapshot, version, action=done if self.written else "unchanged", changes=changes, page=page
+        )
 
     def _proposed(self) -> Publication | None:
         """The pull request that has this content."""
         for reference in self.remote.pull_requests():
             snapshot = self.remote.snapshot(reference)
             if snapshot and snapshot.version and not self.package.changed(snapshot):
-                action = "proposed" if self.written else "unchanged"
                 number = reference.rsplit("/", 1)[1]
-                changes = snapshot.provenance.published.changes or ""
-                page = f"discussions/{number}"
-                return self._publication(snapshot, snapshot.version, action=action, changes=changes, page=page)
+                return self._has_content(snapshot.version, snapshot, page=f"discussions/{number}")
         return None
 
     def _publication(
-        self, state: Snapshot, version: Version, *, action: str, changes: str, page: str | None = None
+        self,
+        state: Snapshot,
+        version: Version,
+        *,
+        action: Literal["published", "proposed", "unchanged", "planned"],
+        changes: str,
+        page: str | None = None,
     ) -> Publication:
         package = self.package
-        own = {*package.files, CARD, PROVENANCE}
+        ours = {*package.files, CARD, PROVENANCE}
         removed = package.stale(state)
         page = page or ("" if action == "planned" else f"tree/{version}")
         return Publication(
@@ -288,6 +245,6 @@ class _Publisher:
             changes=changes,
             added=[path for path in package.changed(state) if path not in removed],
             removed=removed,
-            kept=sorted(set(state.hashes) - own - set(removed)),
+            kept=sorted(set(state.hashes) - ours - set(removed)),
             card=package.card_for(state, version),
         )

@@ -1,25 +1,28 @@
-"""A repository on the Hub as publishing sees it: commits with the hashes of their files, and versions."""
+"""A repository on the Hub as publishing sees it: its commits with the hashes of their files, and its versions."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.front_matter import MOST_OF_A_CARD
+from ddgs_hub.core.hub_client import persist
 from ddgs_hub.core.schema import MOST_BYTES
 from ddgs_hub.hub.layout import CARD, PROVENANCE, is_pool_file
 from ddgs_hub.hub.provenance import Provenance, parse_provenance, provenance_values
+from ddgs_hub.hub.publishing.access import check_name
 
 
 class Version(NamedTuple):
-    """`vMAJOR.MINOR.PATCH`, in its order."""
+    """`vMAJOR.MINOR.PATCH`; versions are ordered as their numbers are."""
 
     major: int
     minor: int
@@ -38,33 +41,28 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One commit.
+    """One commit of a repository.
 
     Attributes:
         commit: its hash.
-        private: whether the repository is.
+        private: whether the repository is private.
         hashes: path → SHA-256 of a file in large storage, git's hash of the blob of any other.
         card: the text of README.md; empty where there is none.
-        values: of `provenance.json`, to be compared; empty where there is none of ours.
-        provenance: what they tell.
+        provenance_values: the JSON values of `provenance.json`, to be compared; empty where there is none of ours.
+        provenance: what these say.
     """
 
     commit: str
     private: bool
     hashes: Mapping[str, str]
     card: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
+    provenance_values: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def version(self) -> Version | None:
         """The version that this commit belongs to."""
         return Version.parse(self.provenance.published.version)
-
-    def own_files(self, rows: str) -> set[str]:
-        """The files that an earlier publication brought here, and all that would be loaded among `rows`, a pattern."""
-        named = {*self.provenance.published.files, *self.pool_files}
-        return {path for path in self.hashes if path in named or fnmatchcase(path, rows)}
 
     @property
     def has_pool(self) -> bool:
@@ -73,14 +71,19 @@ class Snapshot:
 
     @property
     def pool_files(self) -> list[str]:
-        """All that would be loaded as that pool; none where there is none."""
+        """All files that are loaded as that pool; empty where there is none."""
         return sorted(path for path in self.hashes if self.has_pool and is_pool_file(path))
+
+    def our_files(self, row_pattern: str) -> set[str]:
+        """The files that an earlier publication brought here, and all that are loaded as rows by `row_pattern`."""
+        brought = {*self.provenance.published.files, *self.pool_files}
+        return {path for path in self.hashes if path in brought or fnmatchcase(path, row_pattern)}
 
 
 class Remote:
-    """What is read of a repository; nothing is written here.
+    """Reads a repository; writes nothing.
 
-    All methods raise what huggingface_hub raises: see `patience.persist`.
+    Its methods raise what huggingface_hub raises: call them by `persist`.
     """
 
     def __init__(self, api: HfApi, repo_id: str, repo_type: str = "dataset") -> None:
@@ -108,23 +111,37 @@ class Remote:
             values = provenance_values(self.download(PROVENANCE, commit), where)
         return Snapshot(commit, bool(info.private), hashes, card, values, parse_provenance(values, where))
 
+    def snapshot_of(self, version: str) -> Snapshot:
+        """The commit of a version.
+
+        Raises:
+            InputError: the tag points to no commit, or the repository is no longer there.
+        """
+        try:
+            snapshot = self.snapshot(version)
+        except RevisionNotFoundError as error:
+            raise InputError(f"the tag {version} of {self.repo_id} points to no commit: remove it there") from error
+        if snapshot is None:
+            raise InputError(f"{self.repo_id} was removed meanwhile: check the name")
+        return snapshot
+
     def download(self, path: str, commit: str) -> Path:
         """A file of a commit, in the cache of huggingface_hub."""
         return Path(self.api.hf_hub_download(self.repo_id, path, repo_type=self.repo_type, revision=commit))
 
     def versions(self) -> dict[Version, str]:
-        """Version → what its tag points to, oldest version first; other tags are not versions."""
+        """Version → what its tag points to, oldest version first; tags that name no version are left out."""
         refs = self.api.list_repo_refs(self.repo_id, repo_type=self.repo_type)
-        found = {Version.parse(tag.name): tag.target_commit for tag in refs.tags}
-        return dict(sorted((version, commit) for version, commit in found.items() if version))
+        commits = {Version.parse(tag.name): tag.target_commit for tag in refs.tags}
+        return dict(sorted((version, commit) for version, commit in commits.items() if version))
 
     def pull_requests(self) -> list[str]:
         """References of the pull requests that are neither merged nor closed, newest first."""
-        found = self.api.get_repo_discussions(
+        discussions = self.api.get_repo_discussions(
             self.repo_id, repo_type=self.repo_type, discussion_type="pull_request", discussion_status="all"
         )
-        waiting = [one.num for one in found if one.status in ("open", "draft")]
-        return [f"refs/pr/{number}" for number in sorted(waiting, reverse=True)]
+        numbers = [discussion.num for discussion in discussions if discussion.status in ("open", "draft")]
+        return [f"refs/pr/{number}" for number in sorted(numbers, reverse=True)]
 
     def publishing_commit(self, head: Snapshot) -> str:
         """The commit that brought `head` its `provenance.json`: others may have come on top of it."""
@@ -133,3 +150,19 @@ class Remote:
             if isinstance(entry, RepoFile) and entry.path == PROVENANCE and entry.last_commit:
                 return entry.last_commit.oid
         return head.commit
+
+
+def find_remote(api: HfApi, repo_id: str) -> Remote:
+    """The dataset of a name, or else the model.
+
+    Raises:
+        InputError: there is neither, the Hub refuses, or it does not answer.
+    """
+    check_name(repo_id)
+    for repo_type in ("dataset", "model"):
+        exists = partial(api.repo_exists, repo_id, repo_type=repo_type)
+        if persist(repo_id, exists, repo_type=repo_type):
+            return Remote(api, repo_id, repo_type)
+    raise InputError(
+        f"there is no dataset or model {repo_id} on the Hub, or this token may not see it: check the name and the token"
+    )

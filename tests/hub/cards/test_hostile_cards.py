@@ -12,16 +12,8 @@ from markdown_it import MarkdownIt
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.core.text import printable
-from ddgs_hub.hub import (
-    ClassSelection,
-    DistilledCard,
-    DiTCard,
-    PublishedPool,
-    ScoredCard,
-    ScorerCard,
-    render_card,
-)
-from ddgs_hub.hub.cards import HAND_WRITTEN, merge_cards, render_pool_section, with_pool_section
+from ddgs_hub.hub import ClassSelection, DistilledCard, DiTCard, PublishedPool, ScoredCard, ScorerCard
+from ddgs_hub.hub.cards import HAND_WRITTEN, merge_cards, render_card, render_pool_section, with_pool_section
 from ddgs_hub.hub.cards.merging import MARK
 from ddgs_hub.recipe import Recipe
 

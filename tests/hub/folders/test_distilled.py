@@ -11,28 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from clients import environment, run
-from datasets import ClassLabel, Dataset, Features, Image, Value, load_dataset
+from datasets import ClassLabel, Dataset, Features, Image, load_dataset
 from diffusers import AutoencoderKL
 from huggingface_hub import DatasetCard as HubDatasetCard
 from PIL import Image as PILImage
 
+from ddgs_hub.core.door import COLUMNS
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.diffusion import add_difffit, save_adapter
 from ddgs_hub.diffusion.dit import load_dit, new_dit, save_pipeline
-from ddgs_hub.hub import DistilledCard, DiTCard, export_dataset, hub_id, render_card, write_model_card
+from ddgs_hub.hub import DISTILLED, DistilledCard, DiTCard, export_dataset, render_card, write_model_card
 from ddgs_hub.recipe import Recipe, parse_recipe
 
 NAMES = ["zero", "one"]
-FEATURES = Features(
-    image=Image(),
-    label=ClassLabel(names=NAMES),
-    wnid=Value("string"),
-    pool_index=Value("int64"),
-    seed=Value("int64"),
-    difficulty=Value("float32"),
-    difficulty_log=Value("float32"),
-    difficulty_bin=Value("int64"),
-)
+COLUMNS_OF_ROWS = {name: COLUMNS[name] for name in DISTILLED.columns["data"]}
+FEATURES = Features({**COLUMNS_OF_ROWS, "label": ClassLabel(names=NAMES)})
 PROVENANCE = {"recipe": {"seed": 0, "name": "tiny"}, "commits": {"λ": "49e2ee2"}}
 LOAD = """
 import json, sys
@@ -281,26 +274,3 @@ def test_model_card_says_what_the_folder_holds(dit_folders: tuple[Path, Path], t
     alone = write_model_card(tmp_path, card).read_text(encoding="utf-8")
     assert "DiTPipeline" not in alone
     assert "base_model_relation: adapter\n" in alone
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("ILSVRC/imagenet-1k", "ILSVRC/imagenet-1k"),
-        ("timm/resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
-        ("digits", None),
-        ("../shared/data", None),
-        ("./here", None),
-        ("/absolute/folder", None),
-        ("~/folder", None),
-        (None, None),
-    ],
-)
-def test_hub_id(name: str | None, expected: str | None) -> None:
-    assert hub_id(name) == expected
-
-
-def test_a_folder_that_looks_like_a_hub_id_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "runs" / "dit").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    assert hub_id("runs/dit") is None

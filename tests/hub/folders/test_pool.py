@@ -19,9 +19,9 @@ from published import (
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.front_matter import split_card
+from ddgs_hub.core.hashing import sha256_of
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.hub import add_pool, hash_pool, publish
-from ddgs_hub.hub.folders.distilled import sha256_of
 from ddgs_hub.hub.folders.hashes import POOL_COLUMNS, hash_rows
 
 SHARD = "train-00000-of-00001.parquet"

@@ -17,6 +17,7 @@ from published import (
     png,
     provenance,
     published,
+    refused_tokens,
     the_repository,
 )
 
@@ -139,10 +140,7 @@ def test_a_broken_card_there_is_left_alone(hub, api, run):
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        ("hf_read", f"this token may not write to {REPO}: take one with the role write of a member of acme"),
-        ("hf_bob", f"this token may not write to {REPO}"),
-        ("hf_wrong", "the Hub does not accept this token"),
-        (False, "there is no token to publish with: log in"),
+        *refused_tokens(REPO),
         ("hf_two words", "the token has blanks or characters that no token has"),
     ],
 )
@@ -228,15 +226,14 @@ def test_a_dry_run_touches_nothing(hub, api, tmp_path):
 
 def test_folders_that_cannot_be_published(api, tmp_path):
     folder = export(tmp_path) / "hub" / "tiny-ddgs-ipc2"
-    publish = {"api": api}
     with pytest.raises(InputError, match=r"has no README\.md: give a run folder"):
-        publish(tmp_path / "nothing", REPO, **publish)
+        publish(tmp_path / "nothing", REPO, api=api)
     for name in ("no-owner", "acme/a b", "acme/a/b"):
         with pytest.raises(InputError, match="give OWNER/NAME"):
-            publish(folder, name, **publish)
+            publish(folder, name, api=api)
     (tmp_path / "hub" / "another").mkdir()
     with pytest.raises(InputError, match="has not one folder to publish"):
-        publish(tmp_path, "acme/other", **publish)
+        publish(tmp_path, "acme/other", api=api)
     values = json.loads((folder / "provenance.json").read_text())
     for text, message in [
         ("{", "Invalid JSON"),
@@ -246,7 +243,7 @@ def test_folders_that_cannot_be_published(api, tmp_path):
     ]:
         (folder / "provenance.json").write_text(text)
         with pytest.raises(InputError, match=message):
-            publish(folder, REPO, **publish)
+            publish(folder, REPO, api=api)
 
 
 def test_the_token_is_told_to_nobody(hub, api, run, caplog, capsys, monkeypatch):

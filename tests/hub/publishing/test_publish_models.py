@@ -8,7 +8,7 @@ import traceback
 import pytest
 import torch
 from huggingface_hub import HfApi
-from published import FAULTS, NTHS, READS, TOKEN, assert_whole, operations, published
+from published import FAULTS, NTHS, READS, TOKEN, assert_whole, operations, published, refused_tokens
 from published_models import BASE, CLASSES, RECIPE, describe, read_provenance, save_base, save_dit
 from safetensors.torch import save_file
 
@@ -172,15 +172,7 @@ def test_two_publishers_at_once(hub, api, dits):
 # Who may
 
 
-@pytest.mark.parametrize(
-    ("token", "message"),
-    [
-        ("hf_read", f"this token may not write to {REPO}: take one with the role write of a member of acme"),
-        ("hf_bob", f"this token may not write to {REPO}"),
-        ("hf_wrong", "the Hub does not accept this token"),
-        (False, "there is no token to publish with: log in"),
-    ],
-)
+@pytest.mark.parametrize(("token", "message"), refused_tokens(REPO))
 @pytest.mark.parametrize("there", [None, "public", "private"])
 def test_who_may_not(hub, api, dits, token, message, there):
     if there:

@@ -1,0 +1,53 @@
+"""Repositories by their names: what an id is, and one at one commit."""
+
+from dataclasses import dataclass
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from ddgs_hub.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A dataset or a model at one state.
+
+    Attributes:
+        id: as the Hub spells it: `imagenet-1k` is ILSVRC/imagenet-1k.
+        commit: 40 hexadecimal digits; of a local folder, where one is pinned, the fingerprint of its files.
+        gated: whether readers must agree to terms; False where the Hub was not asked.
+        license: what its card says; None where it says nothing, or the Hub was not asked.
+    """
+
+    id: str
+    commit: str
+    gated: bool = False
+    license: str | None = None
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether the Hub could have a repository of that name: `owner/name`, or one of its first, as `squad`."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def require_id(name: str, repo_type: str) -> None:
+    """Raises an InputError where a name can be no id, whether or not the Hub can be asked."""
+    if not is_repo_id(name):
+        expected = f"neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}"
+        raise InputError(f"'{name}' is {expected}")
+
+
+def split_revision(spec: str) -> tuple[str, str | None]:
+    """The id and the revision of `owner/name@revision`; without an `@` the revision is None, the newest commit.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    name, at, revision = spec.partition("@")
+    if name.count("/") != 1 or name[0] in "/.~" or bool(at) != bool(revision):
+        raise InputError(f"'{spec}' is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION of a Hub dataset")
+    return name, revision or None

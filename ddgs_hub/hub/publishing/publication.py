@@ -1,0 +1,54 @@
+"""What came of publishing, for people and as JSON."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What came of publishing.
+
+    Attributes:
+        repo_id: the repository.
+        version: the version that has this content; of a dry run the one that it would get.
+        commit: its commit; None where there is none yet.
+        url: the page of the version, or of the pull request; empty where there is none yet.
+        action: "published", "proposed" (as a pull request), "unchanged" (the Hub had this content) or "planned" (a dry
+            run).
+        changes: what differs from the version before, in words.
+        added: files of the repository that are new or have other content.
+        removed: files of an earlier version that go.
+        kept: files that stay as they are: those of others, and those of a pool that is not brought again.
+        card: the text of README.md.
+    """
+
+    repo_id: str
+    version: str
+    commit: str | None
+    url: str
+    action: Literal["published", "proposed", "unchanged", "planned"]
+    changes: str
+    added: list[str]
+    removed: list[str]
+    kept: list[str]
+    card: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        name = f"{self.repo_id} {self.version}"
+        if self.action == "unchanged":
+            return f"nothing to publish: {name} has this content ({self.url})"
+        if self.action == "published":
+            return f"{name}: {self.changes}\n{self.url}"
+        if self.action == "proposed":
+            return (
+                f"{name} is proposed: {self.changes}\n{self.url}\nonce it is merged, publish again: that sets the tag"
+            )
+        parts = (("+", self.added), ("-", self.removed), ("=", self.kept))
+        files = "\n".join(f"  {sign} {file}" for sign, part in parts for file in part)
+        return f"{name} would be published: {self.changes}\n{files}\n\n{self.card}"
