@@ -78,8 +78,7 @@ def generate_pool(
         The number of images.
     """
     features = pool_features(classes.names, scored=score is not None)
-    jobs = [(label, index) for index in range(per_class) for label in range(len(classes.names))]
-    batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
+    batches = _batches(len(classes.names), per_class, batch_size)
     settings = [asdict(classes), per_class, seed, num_steps, guidance_scale, guidance_channels, batch_size]
     settings += [str(dit.transformer_blocks[0].attn1.to_q.weight.dtype), list(features)]
     parts = Parts(Path(output), fingerprint(dit, codec.decoder, settings), len(batches))
@@ -98,24 +97,30 @@ def generate_pool(
             images = codec.decode(sample([classes.dit_ids[label] for label, _ in batches[k]], seeds))
             writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score))
     parts.finish(features)
-    return len(jobs)
+    return len(classes.names) * per_class
+
+
+def _batches(num_classes: int, per_class: int, size: int) -> list[list[tuple[int, int]]]:
+    """Label and `pool_index` of every image, ordered by `pool_index`, then by class, `size` at a time."""
+    images = [(label, index) for index in range(per_class) for label in range(num_classes)]
+    return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 def _rows(
     images: NDArray[np.uint8],
-    jobs: list[tuple[int, int]],
+    batch: list[tuple[int, int]],
     seeds: list[int],
     classes: PoolClasses,
     features: Features,
     score: ScoreImages | None,
 ) -> pa.Table:
-    """The rows of a batch of decoded images `(B, H, W, 3)`."""
-    encoded, labels = [_png(image) for image in images], [label for label, _ in jobs]
+    """The rows of a batch of decoded images `(B, H, W, 3)`, with their labels and numbers in the pool."""
+    encoded, labels = [_png(image) for image in images], [label for label, _ in batch]
     columns = {
         "image": [{"bytes": png, "path": None} for png in encoded],
         "label": labels,
         "wnid": [classes.wnids[label] for label in labels],
-        "pool_index": [index for _, index in jobs],
+        "pool_index": [index for _, index in batch],
         "seed": seeds,
     }
     if score is not None:

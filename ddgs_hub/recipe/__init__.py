@@ -5,7 +5,7 @@ the paper's value. This room loads neither torch nor datasets. It does not know 
 nothing of the Hub: the names of models and datasets are only text here.
 """
 
-from ddgs_hub.recipe.protocol import NETWORK_FAMILIES, Protocol, parse_network_name
+from ddgs_hub.recipe.protocol import Protocol, parse_network_name
 from ddgs_hub.recipe.reading import (
     changed_keys,
     load_recipe,
@@ -31,7 +31,6 @@ from ddgs_hub.recipe.sections import (
 )
 
 __all__ = [
-    "NETWORK_FAMILIES",
     "AutoencoderTraining",
     "CodecSettings",
     "DataSettings",

@@ -6,7 +6,7 @@ import torch
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.networks import RESNETS, build_network, convnet_depth
-from ddgs_hub.recipe import NETWORK_FAMILIES
+from ddgs_hub.recipe.protocol import NETWORK_FAMILIES
 
 GOLDEN = {"convnet6": "ConvNet-6", "resnetap10": "ResNetAP-10"}
 
