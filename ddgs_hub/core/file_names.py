@@ -7,4 +7,5 @@ WEIGHTS_FILE = constants.SAFETENSORS_SINGLE_FILE  # model.safetensors, of a clas
 PIPELINE_INDEX = "model_index.json"  # which library each part of a pipeline is from
 ADAPTER_FILE = "adapter.safetensors"  # what fine-tuning trained, and nothing else
 CLASSES_FILE = "classes.json"  # the classes that a DiT was fine-tuned on
+WEIGHTS_INDEX = constants.SAFETENSORS_INDEX_FILE  # of weights in several files
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …

@@ -13,6 +13,7 @@ from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX
 from ddgs_hub.core.model_files import refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json, read_values
 from ddgs_hub.core.text import one_line, quoted
@@ -27,7 +28,7 @@ from ddgs_hub.core.weights import (
 )
 from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 
-CONFIG, SAFE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+CONFIG, SAFE, INDEX = CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX
 PICKLES = ("*.bin", "*.pth", "*.pt")
 LARGEST_SIDE = 4096  # px, of an image after any step of the preprocessing
 # Arguments that timm's functions take to find weights, not arguments of a model: refused in `model_args`.

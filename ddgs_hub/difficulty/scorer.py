@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import timm
 import torch
-from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HTTPError
 from numpy.typing import NDArray
 from PIL import Image as PILImage
@@ -17,10 +17,10 @@ from pydantic.dataclasses import dataclass as schema
 from torch import Tensor, nn
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import FOLDS_FILE
+from ddgs_hub.core.file_names import CONFIG_FILE, FOLDS_FILE, WEIGHTS_INDEX
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint_folder
-from ddgs_hub.core.hub_client import Pinned, patiently, why_no_model
+from ddgs_hub.core.hub_client import Pinned, make_client, patiently, why_no_model
 from ddgs_hub.core.processes import get_state
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.text import one_line
@@ -28,7 +28,7 @@ from ddgs_hub.core.tokens import given_token
 from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Transform, load_classifier
 from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 
-_OF_A_MODEL = ("config.json", "*processor_config.json", "model*.safetensors", "model.safetensors.index.json")
+_OF_A_MODEL = (CONFIG_FILE, "*processor_config.json", "model*.safetensors", WEIGHTS_INDEX)
 FILES = [FOLDS_FILE, *_OF_A_MODEL, *(f"fold-*/{pattern}" for pattern in _OF_A_MODEL)]
 MOST_FOLDS = 100
 
@@ -53,7 +53,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
     if constants.HF_HUB_OFFLINE:
         return Pinned(repo_id, _fetch(repo_id, revision)[0].name)
     try:
-        info = patiently(lambda: HfApi(token=given_token()).model_info(repo_id, revision=revision))
+        info = patiently(lambda: make_client().model_info(repo_id, revision=revision))
     except (HTTPError, OSError, ValueError) as error:
         raise _unavailable(repo_id, revision, error) from error
     return Pinned(info.id, str(info.sha))

@@ -8,7 +8,7 @@ function. It does not know which images are selected from a pool, and it publish
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config, save_adapter
 from ddgs_hub.diffusion.autoencoder import load_autoencoder, train_autoencoder
 from ddgs_hub.diffusion.bases import base_path
-from ddgs_hub.diffusion.codec import Codec
+from ddgs_hub.diffusion.codec import Codec, load_codec
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses, sample_latents
 from ddgs_hub.diffusion.denoiser import cast_frozen, denoise, embed_conditions
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
@@ -51,6 +51,7 @@ __all__ = [
     "image_seed",
     "load_adapter",
     "load_autoencoder",
+    "load_codec",
     "load_dit",
     "loaded_commit",
     "null_class",

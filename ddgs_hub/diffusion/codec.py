@@ -8,6 +8,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from ddgs_hub.diffusion.autoencoder import load_autoencoder
+from ddgs_hub.diffusion.dit import base_of
+from ddgs_hub.recipe import CodecSettings
 
 LATENT_PIXELS_TOGETHER = 2**13  # decoded at once: 8 images of 256 px, whose activations take gigabytes
 
@@ -80,3 +82,20 @@ class Codec:
         together = max(LATENT_PIXELS_TOGETHER // latents[0, 0].numel(), 1)
         images = torch.cat([self.decoder.decode(part).sample for part in latents.split(together)])
         return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def load_codec(settings: CodecSettings, dit: str | Path, revision: str | None = None) -> Codec:
+    """The autoencoders that the settings name, or that of the DiT's own pipeline, or that of an adapter's base.
+
+    Args:
+        settings: the recipe's section.
+        dit: a Hub id, a folder, or an adapter's file; see `find_dit`.
+        revision: of a DiT on the Hub.
+
+    Raises:
+        InputError: there is no autoencoder where one is named.
+    """
+    if settings.encoder:
+        return Codec.from_pretrained(settings.encoder, settings.decoder)
+    adapters, base, base_revision = base_of(dit)
+    return Codec.from_pretrained(base, revision=base_revision if adapters else revision)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import ADAPTER_FILE, PIPELINE_INDEX
+from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, PIPELINE_INDEX
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import HUB_PREFIX, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
@@ -112,7 +112,7 @@ def find_dit(name_or_path: str | Path, revision: str | None = None) -> str:
         return name
     files = ModelFiles.of(name, revision)
     try:
-        if files.find(TRANSFORMER_CONFIG) or (not files.on_hub and files.find("config.json")):
+        if files.find(TRANSFORMER_CONFIG) or (not files.on_hub and files.find(CONFIG_FILE)):
             return name
         return str(files.find(ADAPTER_FILE) or name)
     except UNREACHABLE:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub import HfFileSystem
 from huggingface_hub.hf_api import RepoFile
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.hub_client import Pinned, patiently
+from ddgs_hub.core.hub_client import Pinned, make_client, patiently
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
 
@@ -115,7 +115,7 @@ class HubTree:
     def __init__(self, pinned: Pinned) -> None:
         self.name, self._pinned, self._hub = pinned.id, pinned, HfFileSystem(token=given_token())
         self._entries: dict[str, Entries] = {"": Entries()}
-        api = HfApi(token=given_token())
+        api = make_client()
         listed = patiently(
             lambda: list(api.list_repo_tree(pinned.id, recursive=True, repo_type="dataset", revision=pinned.commit))
         )

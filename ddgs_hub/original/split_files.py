@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datasets import ClassLabel, DatasetBuilder, load_dataset_builder
+from datasets.config import REPOCARD_FILENAME, REPOYAML_FILENAME
 from datasets.exceptions import DatasetGenerationError
 from datasets.packaged_modules.arrow.arrow import Arrow
 from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
@@ -24,7 +25,7 @@ from ddgs_hub.core.tokens import given_token
 
 # Other formats run code, open what a row names, or hold no bytes.
 FORMATS = (Parquet, WebDataset, ImageFolder, Arrow)
-CARDS = ("README.md", ".huggingface.yaml")  # where datasets looks for configurations
+CARDS = (REPOCARD_FILENAME, REPOYAML_FILENAME)  # where datasets looks for configurations
 
 
 @dataclass(frozen=True)

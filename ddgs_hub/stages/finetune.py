@@ -98,14 +98,14 @@ def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, 
     Raises:
         InputError: the base cannot be loaded or does not know the classes, or an image cannot be decoded.
     """
-    from ddgs_hub.diffusion import LatentCache, PoolClasses, find_dit, finetune, load_dit
+    from ddgs_hub.diffusion import LatentCache, PoolClasses, find_dit, finetune, load_codec, load_dit
 
     accelerator, output, revision = get_accelerator(), output.resolve(), recipe.model.revision
     rows, data = read_rows(original), recipe.data
     classes = PoolClasses.of(rows, recipe.model.label_space)
     folder = find_dit(base, revision)
     dit = load_dit(folder, revision=revision).to(accelerator.device)
-    codec = load_codec(recipe, folder, revision).to(accelerator.device)
+    codec = load_codec(recipe.codec, folder, revision).to(accelerator.device)
     latents = shared_sibling(output, LATENTS)
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
     codec.to("cpu")  # it is needed once more, to be saved
@@ -153,16 +153,6 @@ def _save(
     tuned = load_adapter(fold_difffit(load_dit(base_folder, revision=revision)), adapter)
     save_pipeline(tuned, codec.decoder, folder, id2label=dict(zip(classes.dit_ids, classes.names, strict=True)))
     classes.write(folder)
-
-
-def load_codec(recipe: Recipe, dit: str | Path, revision: str | None = None) -> "Codec":
-    """The recipe's pretrained autoencoders, or the one of the DiT's own pipeline, or that of an adapter's base."""
-    from ddgs_hub.diffusion import Codec, base_of
-
-    if recipe.codec.encoder:
-        return Codec.from_pretrained(recipe.codec.encoder, recipe.codec.decoder)
-    adapters, base, base_revision = base_of(dit)
-    return Codec.from_pretrained(base, revision=base_revision if adapters else revision)
 
 
 def describe_dit(recipe: Recipe, rows: Dataset, base: str | Path, dit: Path, *, command: str) -> None:

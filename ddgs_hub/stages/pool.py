@@ -7,7 +7,6 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import get_accelerator
 from ddgs_hub.original import SUBSETS
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.stages.finetune import load_codec
 
 if TYPE_CHECKING:
     from ddgs_hub.difficulty import BatchScorer
@@ -41,13 +40,21 @@ def make_pool(
     """
     import torch
 
-    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_dit, null_class
+    from ddgs_hub.diffusion import (
+        cast_frozen,
+        find_dit,
+        fold_difffit,
+        generate_pool,
+        load_codec,
+        load_dit,
+        null_class,
+    )
 
     accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
     classes = _pool_classes(recipe, folder, revision)
     model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)
     classes.require_known(null_class(model), f"what {dit} is to generate")
-    codec = load_codec(recipe, folder, revision).to(accelerator.device)
+    codec = load_codec(recipe.codec, folder, revision).to(accelerator.device)
     if accelerator.mixed_precision == "bf16":
         cast_frozen(model, torch.bfloat16)
         codec.lower_decoder(torch.bfloat16)

@@ -133,7 +133,7 @@ class Run:
             done[stage.name] = Finished(made, round(time.perf_counter() - start, 1))
             self._say(f"{stage.name:<22}{made}  ({done[stage.name].seconds} s)")
             if self.main:
-                write_json(self.folder / FINISHED, {name: asdict(one) for name, one in done.items()})
+                write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
 
     def _claim(self) -> None:
         """Makes the folder, or sees that it was made with this recipe."""

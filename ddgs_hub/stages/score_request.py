@@ -45,5 +45,5 @@ class ScoreRequest:
 
     def spool(self, folder: Path) -> Spool:
         """The rows that are to be scored, to be fetched into `folder`."""
-        chosen = {"subset": self.subset, "config": self.config, "revision": self.revision}
-        return Spool(self.source, self.split, folder, **chosen)
+        part = {"subset": self.subset, "config": self.config, "revision": self.revision}
+        return Spool(self.source, self.split, folder, **part)
