@@ -48,15 +48,19 @@ def test_a_room_has_all_that_it_says(path: Path) -> None:
         assert getattr(room, public) is not None
 
 
-def test_modules_of_before_the_rooms_can_still_be_imported() -> None:
-    from ddgs_hub.builder import ScoredBuilder
-    from ddgs_hub.codec import load_autoencoder
-
-    from ddgs_hub.diffusion import codec
-    from ddgs_hub.stages import builders
-
-    assert ScoredBuilder is builders.ScoredBuilder
-    assert load_autoencoder is codec.load_autoencoder
+@pytest.mark.parametrize(
+    ("module", "name", "home"),
+    [
+        ("builder", "ScoredBuilder", "stages.builders"),
+        ("codec", "load_autoencoder", "diffusion"),
+        ("distill", "distill", "sampling.datasets"),
+        ("sources", "write_original", "original"),
+    ],
+)
+def test_modules_of_before_the_rooms_can_still_be_imported(module: str, name: str, home: str) -> None:
+    before, now = (importlib.import_module(f"ddgs_hub.{place}") for place in (module, home))
+    assert getattr(before, name) is getattr(now, name)
+    assert {path.stem for path in PACKAGE.glob("moved/*.py")} == {"builder", "codec", "distill", "sources"}
 
 
 @pytest.mark.parametrize("module", ["ddgs_hub", "ddgs_hub.sampling", "ddgs_hub.recipe", "ddgs_hub.cli.main"])
