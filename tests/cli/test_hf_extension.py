@@ -49,7 +49,7 @@ def hf(tmp_path_factory: pytest.TempPathFactory) -> Hf:
     folder = home / ".local/share/hf/extensions/hf-ddgs"
     (packages,) = folder.glob("venv/lib/python*/site-packages")
     (packages / "libraries.pth").write_text("\n".join(sorted(libraries)))
-    assert (packages / "ddgs_hub/model_cards").is_dir()
+    assert (packages / "ddgs_hub/hub/cards/model_cards").is_dir()
     return hf
 
 

@@ -19,7 +19,8 @@ from ddgs_hub.hub.layout import public_name
 from ddgs_hub.original import BUILT_IN
 
 # A wheel has the templates inside the package, a source checkout beside it.
-TEMPLATES = tuple(Path(__file__).resolve().parents[level] / "model_cards" for level in (2, 3))
+HERE = Path(__file__).resolve()
+TEMPLATES = (HERE.parent / "model_cards", HERE.parents[3] / "model_cards")
 VERSION = "VERSION"  # stands for the version until the card is published
 OWNER_NOTE = f"`{OWNER}` stands for the account that publishes it, `{VERSION}` for a version such as `v1.0.0`.\n"
 WIDTH = 88  # characters of code that the Hub shows without a scroll bar

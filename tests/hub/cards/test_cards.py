@@ -133,7 +133,7 @@ def test_size_categories_are_those_of_datasets() -> None:
 
 def test_templates_are_found_in_a_wheel_and_in_a_source_checkout() -> None:
     package = Path(__file__).parents[3] / "ddgs_hub"
-    assert (package / "model_cards", package.parent / "model_cards") == TEMPLATES
+    assert (package / "hub/cards/model_cards", package.parent / "model_cards") == TEMPLATES
 
 
 def test_adapter_of_a_shipped_base_names_where_the_base_is() -> None:
