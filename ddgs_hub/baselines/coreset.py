@@ -19,7 +19,7 @@ def random_selection(
     Args:
         labels: `(N,)`, the class of each image, 0 … C − 1.
         ipc: images per class.
-        seed: the draw.
+        seed: of the draw.
         class_names: names of all C classes, for messages, and to notice a class without images.
 
     Returns:

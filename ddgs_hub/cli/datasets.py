@@ -27,7 +27,7 @@ from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import SampleSettings, ScoreSettings
 
-SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # whose values are the defaults here, too
+SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # the commands' defaults are the recipe's
 
 
 def prepare(
@@ -56,7 +56,7 @@ def generate(
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
     scorer: Annotated[
-        str | None, typer.Option(help="Score the images on the way, with a Hub id or folder: saves `score`.")
+        str | None, typer.Option(help="Hub id or folder: score the images while they are generated.")
     ] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
@@ -82,18 +82,18 @@ def score(
         SCORE.scorer
     ),
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write, new or empty; with --push runs/NAME where none is given.")
+        Path | None, typer.Option(help="Folder to write, new or empty; default with --push: runs/NAME.")
     ] = None,
-    subset: Annotated[str | None, typer.Option(help="imagewoof, imagenette or imageidc, out of 1,000 classes.")] = None,
+    subset: Annotated[str | None, typer.Option(help="Only the classes of imagewoof, imagenette or imageidc.")] = None,
     split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
     config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset that has several.")] = None,
     revision: RevisionOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = SCORE.batch_size,
     images: Annotated[
         bool | None,
-        typer.Option(help="Write the images, too; default: yes, but not those of ImageNet or of a gated dataset."),
+        typer.Option(help="Also write the images; default: yes, except those of ImageNet or of a gated dataset."),
     ] = None,
-    push: Annotated[str | None, typer.Option(help="Publish it: a dataset on the Hub, OWNER/NAME.")] = None,
+    push: Annotated[str | None, typer.Option(help="Publish the result as this dataset on the Hub, OWNER/NAME.")] = None,
     private: PrivateOption = False,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -150,12 +150,12 @@ def sample(
         ),
     ] = SAMPLE.pool_size,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the draw; default: of the recipe of a published pool, else 0.")
+        int | None, typer.Option(min=0, help="Seed of the draw; default: that of a published pool's recipe, else 0.")
     ] = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); `publish` takes what a published one gave.
+    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); a published pool gives a set to `publish`.
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
 
@@ -171,12 +171,12 @@ def sample(
 
 
 def baseline(
-    method: Annotated[Literal["random", "herding", "k-center"], typer.Argument(help="How to select.")],
+    method: Annotated[Literal["random", "herding", "k-center"], typer.Argument(help="Selection method.")],
     original: OriginalOption,
     output: OutputOption,
     ipc: IpcOption = SAMPLE.ipc,
-    scorer: Annotated[str | None, typer.Option(help="Whose features herding and k-center use.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random selection.")] = 0,
+    scorer: Annotated[str | None, typer.Option(help="Classifier whose features herding and k-center use.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random selection.")] = 0,
     token: TokenOption = None,
 ) -> None:
     """Select real images by a method that difficulty-guided sampling is compared with.

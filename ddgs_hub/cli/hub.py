@@ -14,16 +14,14 @@ RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset
 
 def publish(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/.")],
-    repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; made if it is not there.")],
+    repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; created if it does not exist.")],
     pool: Annotated[
-        bool, typer.Option("--pool", help="With the run's scored pool, from which anyone samples another IPC.")
+        bool, typer.Option("--pool", help="Also publish the run's scored pool, so that others can sample another IPC.")
     ] = False,
-    version: Annotated[
-        str | None, typer.Option(help="As v2.0.0, instead of the one that follows from what changed.")
-    ] = None,
+    version: Annotated[str | None, typer.Option(help="Such as v2.0.0; default: it follows from what changed.")] = None,
     private: PrivateOption = False,
     adapter: Annotated[
-        bool, typer.Option("--adapter", help="Of a DiT its adapter alone, without the pipeline.")
+        bool, typer.Option("--adapter", help="Publish only the adapter of a DiT, not the pipeline.")
     ] = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files, version and card; touch nothing.")] = False,
@@ -68,8 +66,8 @@ def versions(
 
 def diff(
     repo: RepositoryArgument,
-    a: Annotated[str, typer.Argument(help="A version, as v1.0.0.")],
-    b: Annotated[str, typer.Argument(help="Another one.")],
+    a: Annotated[str, typer.Argument(help="A version, such as v1.0.0.")],
+    b: Annotated[str, typer.Argument(help="The version to compare with.")],
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:

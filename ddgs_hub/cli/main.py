@@ -81,7 +81,7 @@ for name, command in COMMANDS.items():
 
 
 def _commands(program: str) -> Any:
-    """All commands, with the examples in their help as they are to be typed."""
+    """All commands; the examples in their help begin with the name of the program."""
     group: Any = typer.main.get_command(app)
     for command in group.commands.values():
         command.help = command.help.replace("Example: ddgs-hub ", f"Example: {program} ")

@@ -15,7 +15,7 @@ from ddgs_hub.recipe import Recipe, load_recipe
 
 
 def new_folder(path: Path | None) -> Path | None:
-    """The folder, if it is new or empty: a single stage replaces nothing; `run` knows which folders are its own."""
+    """Refuses a folder that is not empty, because a single stage replaces nothing. `run` replaces its own folders."""
     if path is not None:
         refuse_existing(path)
     return path
@@ -29,12 +29,12 @@ def _use(context: typer.Context, token: str | None) -> str | None:
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
 OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
 ContinuedOption = Annotated[
-    Path, typer.Option("--output", help="Folder to write, new or empty; or with --push what the same command wrote.")
+    Path, typer.Option("--output", help="Folder to write, new or empty; with --push it may hold an earlier result.")
 ]
 OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
 SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
 IpcOption = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed, instead of the recipe's.")]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
@@ -43,31 +43,31 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 PushOption = Annotated[
     str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there; it must be writable.")
 ]
-PrivateOption = Annotated[bool, typer.Option("--private", help="Only where nobody else sees it.")]
+PrivateOption = Annotated[bool, typer.Option("--private", help="Publish to a private repository only.")]
 TokenOption = Annotated[
     str | None,
     typer.Option(
         "--token",
         callback=_use,
-        help="For all that is on the Hub, instead of HF_TOKEN's or the login's, which no list of processes shows.",
+        help="Token for the Hub. Lists of processes show it; HF_TOKEN and `hf auth login` stay hidden.",
     ),
 ]
 
 
 def read_recipe(name: str, values: list[str] | None, seed: int | None = None, original: str | None = None) -> Recipe:
-    """The recipe with what the command line gives in place of its values.
+    """The recipe, with the values that the command line sets.
 
     Args:
         name: of a recipe of the package, or a .yaml file.
         values: of `--set`.
         seed: of `--seed`.
-        original: the source that is named instead of the recipe's.
+        original: of `--original`: the source, instead of the recipe's.
     """
     overrides = list(values or [])
     if seed is not None:
         overrides.append(f"seed={seed}")
     if original is not None:
-        # Configuration and revision are those of the recipe's own source; `--set`, which comes after, can give others.
+        # The recipe's configuration and revision belong to its own source. `--set` comes later and can give others.
         source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
         overrides = [*source, *overrides]
     return load_recipe(name, overrides)
@@ -82,12 +82,12 @@ def base_name(recipe: Recipe, given: str | None) -> str:
 
 
 def say(text: str) -> None:
-    """Prints lines, once where there are several processes; nothing that they quote acts on the terminal."""
+    """Prints text, in the main process only; terminal escapes in it are made harmless."""
     if is_main():
         print(printable(text))
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:
-    """A result as JSON, in ASCII, or its text."""
+    """Prints a result as JSON (ASCII), or its text."""
     text = result.pop("text")
     say(json.dumps(result, indent=1) if as_json else text)

@@ -1,4 +1,4 @@
-"""How a program of ours runs its commands: what is printed can be printed anywhere, and what is wrong is one line."""
+"""Runs the commands of a program: output works in every terminal, and a user's mistake is one line."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ def run_commands(commands: Any, program: str) -> None:
     except BrokenPipeError:
         if not _stdout_is_closed():
             raise
-        sys.exit(1)  # who read it has seen enough
+        sys.exit(1)  # the reader, such as `head`, has closed the pipe
     except Exception as error:
         code, message = _explain(error)
         if message is None:
@@ -47,14 +47,14 @@ def run_commands(commands: Any, program: str) -> None:
 
 
 def _explain(error: Exception) -> tuple[int, str | None]:
-    """Exit code, and in one line what is wrong; None where the error is a defect of ours or of a library."""
+    """Exit code and a message of one line; the message is None for a defect of ours or of a library."""
     if isinstance(error, InputError):
         return 2, str(error)
     if isinstance(error, UsageError):
         return 2, one_line(error.format_message())
     if isinstance(error, RuntimeError) and lost_a_process(error):
         return 1, "another process of this launch has ended: start the same command again, it goes on where it was"
-    if isinstance(error, UnicodeEncodeError):  # of a file: stdout takes all, and texts are written in UTF-8
+    if isinstance(error, UnicodeEncodeError):  # of a file name: stdout replaces characters, texts are UTF-8
         return 2, f"{quoted(error.object)} is no name in the encoding of the locale: rename it, or set PYTHONUTF8=1"
     if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
         return 2, f"{quoted(error.filename)} is no place ({os.strerror(error.errno)}): give another name"
@@ -64,7 +64,7 @@ def _explain(error: Exception) -> tuple[int, str | None]:
 
 
 def _stdout_is_closed() -> bool:
-    """Whether nobody reads what is printed, as behind `| head`; what is left to print is then dropped."""
+    """Whether the reader of stdout has gone, as behind `| head`; the rest of the output is then dropped."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""The command lines of `builder_scripts/`: each script gives the recipe of one dataset, and these options run it."""
+"""The command line that all `builder_scripts/` share; each script gives the settings of one dataset."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ def scored_dataset(description: str | None, *, source: str, revision: str | None
     Args:
         description: for `--help`; the script's own docstring.
         source: of `ScoredConfig`.
-        revision: of this source; another one that is given has its own.
+        revision: of this source. A source that `--source` gives has its own.
         **settings: the other fields of `ScoredConfig`.
     """
 
@@ -62,7 +62,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
     Args:
         description: for `--help`; the script's own docstring.
         seed: of the draw.
-        **sampling: the fields of `Sample` but `ipc`.
+        **sampling: the fields of `SampleSettings`, without `ipc`.
     """
 
     def build(

@@ -20,7 +20,7 @@ from ddgs_hub.core.files import LFS_POINTER
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "TGA")
 BACKGROUND = (255, 255, 255)  # behind transparent pixels
 MOST_PIXELS = 178_956_970  # from here on Pillow, too, takes an image for a decompression bomb; 0.7 GB in its memory
-MOST_TIMES_AS_LONG = 300  # one side, of the other: with 512 px on the shorter side these are 79 million pixels
+MOST_TIMES_AS_LONG = 300  # the longer side, of the shorter: at 512 px that is 79 million pixels
 MOST_TILES = 2**18  # of a TIFF: each takes microseconds, whatever is in it
 
 TURNS = {  # EXIF orientation → what makes the image upright, as in `ImageOps.exif_transpose`

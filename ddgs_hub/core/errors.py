@@ -1,4 +1,4 @@
-"""The exception for a user's mistake, and its kind that another try may mend."""
+"""The exceptions for a user's mistake, and for a lost connection."""
 
 from collections.abc import Iterator
 

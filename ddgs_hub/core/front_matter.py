@@ -15,7 +15,7 @@ from ddgs_hub.core.text import one_line, quoted
 MOST_OF_A_CARD = 2**23  # characters; the names of ImageNet-21k's classes take a million for each configuration
 MOST_VALUES = 1_000_000  # of a front matter, each counted as often as it is referred to
 DEEPEST = 50  # levels of a front matter; `dataset_info` has six
-EMPTY_BLOCK = re.compile(r"(\s*---\n)()---[ \t]*(\n|$)")  # which is none for the Hub, and no text either
+EMPTY_BLOCK = re.compile(r"(\s*---\n)()---[ \t]*(\n|$)")  # empty front matter: the Hub ignores it, and it is no text
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, and bounds its own depth
 
 
@@ -31,14 +31,14 @@ def split_card(card: str, where: str) -> tuple[dict[str, Any], str]:
     """
     _refuse_large(card, where)
     card = card.replace("\r\n", "\n").removeprefix("\ufeff")
-    match = REGEX_YAML_BLOCK.search(card) or EMPTY_BLOCK.match(card)  # what the Hub and its libraries take for it
+    match = REGEX_YAML_BLOCK.search(card) or EMPTY_BLOCK.match(card)  # as the Hub and its libraries find it
     if match is None:
         return {}, card
     return read_mapping(match[2], f"the front matter of {where}"), card[match.end() :]
 
 
 def join_card(metadata: Mapping[str, Any], text: str) -> str:
-    """The card that `split_card` splits into these."""
+    """The inverse of `split_card`."""
     return f"---\n{yaml_dump(dict(metadata), sort_keys=False).strip()}\n---\n{text}"
 
 
@@ -57,7 +57,7 @@ def read_mapping(text: str, where: str) -> dict[str, Any]:
     _refuse_large(text, where)
     try:
         values = yaml.load(text, Loader) or {}
-    except Exception as error:  # of dates, numbers and tags that are none, PyYAML raises whatever Python raises
+    except Exception as error:  # for invalid dates, numbers and tags, PyYAML can raise anything
         raise InputError(f"{where} is not valid YAML ({one_line(error, 300)}): mend it there first") from error
     if not isinstance(values, dict):
         raise InputError(f"{where} is no mapping: mend it there first")

@@ -1,4 +1,4 @@
-"""What this machine says of itself: a full or read-only disk, and the peak memory of this process."""
+"""The state of this machine: a full or read-only disk, and the peak memory of this process."""
 
 import errno
 import os

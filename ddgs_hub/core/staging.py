@@ -43,7 +43,7 @@ def refuse_unwritable(folder: str | Path) -> None:
 
 
 def refuse_existing(folder: str | Path) -> None:
-    """Refuses a folder that cannot be made, or that is not empty: what is in it belongs to somebody.
+    """Refuses a folder that cannot be made, or that is not empty: its content is not ours.
 
     Raises:
         InputError: it is not empty; or as `refuse_unwritable`.

@@ -1,14 +1,14 @@
-"""The token that a command was given for the Hub: all that read from there ask for it here."""
+"""The token that a command was given for the Hub; all code that reads from the Hub gets it here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_given: str | None = None  # of the whole process, not of a thread: what fetches in the background needs it, too
+_given: str | None = None  # of the process, not of a thread: threads that fetch need it, too
 
 
 @contextmanager
 def using_token(token: str | None) -> Iterator[None]:
-    """Has everything within the block ask the Hub with `token`; None: with that of the environment or the login.
+    """In the block, the Hub is asked with `token`; None: with the token of the environment or the login.
 
     It is handed to the clients call by call. In the environment every child process would have it.
     """
@@ -21,5 +21,5 @@ def using_token(token: str | None) -> Iterator[None]:
 
 
 def given_token() -> str | None:
-    """What the clients of the Hub take as `token`; None: they look for one as they always do."""
+    """The `token` for clients of the Hub; None: they use that of the environment or the login."""
     return _given

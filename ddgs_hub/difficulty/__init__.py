@@ -1,7 +1,7 @@
 """How difficult an image is: 1 − p(true class) under a classifier (Eq. 6), public or trained here.
 
 Takes rows (`image`, `label`) and a scorer and gives the column `difficulty`. This room does not know where rows come
-from nor what is made of the difficulties, and writes no cards. Of the Hub it knows only how to fetch a scorer.
+from or how difficulties are used, and writes no cards. Of the Hub it knows only how to fetch a scorer.
 """
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer

@@ -1,4 +1,4 @@
-"""Scoring of encoded images without a dataset, as `generate_pool` makes them or a builder streams them."""
+"""Scoring of encoded images without a dataset: for images that are generated or streamed."""
 
 from collections.abc import Sequence
 

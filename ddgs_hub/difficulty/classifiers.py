@@ -91,14 +91,14 @@ class Classifier:
 def load_classifier(folder: Path, name: str) -> Classifier:
     """Loads a classifier from safetensors weights and the config beside them, in timm's or in transformers' layout.
 
-    Nothing but the files of the folder is opened, and no code is run that came with them.
+    Only files of the folder are opened, and no code in them is run.
 
     Args:
         folder: where they are.
         name: of the scorer, for messages.
 
     Raises:
-        InputError: it is no classifier, its files do not fit each other, or ask for what lies elsewhere.
+        InputError: it is no classifier, or its files contradict each other or refer to other places.
     """
     try:
         config = read_json(folder / CONFIG, Json, "it")
@@ -115,7 +115,7 @@ def load_classifier(folder: Path, name: str) -> Classifier:
             return _load_transformers(folder, config)
         if "architecture" in config:
             return _load_timm(folder, config)
-    except Exception as error:  # whatever foreign files make the libraries do
+    except Exception as error:  # foreign files can make the libraries raise anything
         raise InputError(f"cannot load the scorer {name}: {one_line(error, 500)}") from error
     raise InputError(f"the config.json of the scorer {name} is neither timm's nor transformers'")
 

@@ -112,8 +112,8 @@ class Scorer:
             device: see the class.
 
         Raises:
-            InputError: there is no such model, the Hub cannot be reached, or its files are no classifier of one class
-                among several that runs.
+            InputError: there is no such model, the Hub cannot be reached, or its files are not a working
+                classifier that chooses one of several classes.
         """
         folder, name, commit = _fetch(str(name_or_path), revision)
         if (folder / FOLDS_FILE).is_file():
@@ -192,7 +192,7 @@ class Scorer:
         for fold in range(self.folds):
             try:
                 logits = self.logits(self.transform(image)[None], fold)
-            except Exception as error:  # whatever a foreign model makes of an image
+            except Exception as error:  # a foreign model can raise anything
                 reason = one_line(error, 300)
                 raise InputError(f"the scorer {self.name} cannot classify images ({reason}): take another") from error
             if logits.shape != (1, self.classes.num_classes):

@@ -1,4 +1,4 @@
-"""The classes of a scorer, and which of them each class of a dataset is."""
+"""The classes of a scorer, and how the classes of a dataset map to them."""
 
 import re
 from collections.abc import Mapping, Sequence

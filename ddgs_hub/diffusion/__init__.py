@@ -1,7 +1,7 @@
 """Diffusion: a DiT behind its autoencoders, fine-tuned with DiffFit and the Minimax losses, and the pool it generates.
 
 Takes original images as rows (`image`, `label`) and gives a fine-tuned DiT, as an adapter or a pipeline, and a pool of
-generated rows. This room does not know how difficult an image is: whoever wants the pool scored on the way passes a
+generated rows. This room does not know how difficult an image is: to score the pool on the way, a caller passes a
 function. It does not know which images are selected from a pool, and it publishes nothing.
 """
 

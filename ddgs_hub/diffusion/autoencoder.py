@@ -1,4 +1,4 @@
-"""The autoencoders that the DiT works behind: loaded, or trained on images that no published one fits."""
+"""The autoencoders that the DiT works behind: loaded, or trained for images that no published one fits."""
 
 from pathlib import Path
 from typing import Annotated, Literal

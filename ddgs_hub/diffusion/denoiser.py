@@ -104,9 +104,8 @@ def _block(block: BasicTransformerBlock, x: Tensor, conditions: Tensor, rows: Te
     """One transformer block (adaLN-Zero): tokens `(B, T, D)` → `(B, T, D)`."""
     modulation = _share(block.norm1.linear(conditions), rows)
     shift_attention, scale_attention, gate_attention, shift_mlp, scale_mlp, gate_mlp = modulation.chunk(6, dim=2)
-    normed = block.norm1.norm(x).to(
-        modulation
-    )  # under autocast of fewer bits than x, since it is kept for the backward pass
+    # Under autocast this has fewer bits than x: it is kept for the backward pass.
+    normed = block.norm1.norm(x).to(modulation)
     x = x + gate_attention * block.attn1(shift_attention + normed * (1 + scale_attention))
     normed = block.norm3(x).to(modulation)
     return x + gate_mlp * block.ff(shift_mlp + normed * (1 + scale_mlp))

@@ -37,9 +37,8 @@ class ScaledLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """`gamma * (x W^T + b)`, shape `(…, out_features)`."""
         output = super().forward(x)
-        return output * self.scale().to(
-            output
-        )  # under autocast in the type of the output, since it is kept for the backward pass
+        # Under autocast the scale has the type of the output: it is kept for the backward pass.
+        return output * self.scale().to(output)
 
     def folded(self) -> nn.Linear:
         """A plain linear layer that computes the same."""

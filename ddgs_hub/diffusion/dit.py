@@ -170,7 +170,7 @@ def _load_file(path: Path) -> DiTTransformer2DModel:
         require_finite(dit.named_parameters())
         return nn.Module.to(dit, torch.float32).eval()
     dit = load_dit(base, revision=revision)
-    for adapter in adapters:  # of one that is upon another, the other's gammas come first
+    for adapter in adapters:  # the gammas of the lower adapter are folded first
         dit = load_adapter(fold_difffit(dit), adapter)
     return dit.eval()
 

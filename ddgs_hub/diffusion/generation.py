@@ -62,7 +62,7 @@ def generate_pool(
     their number, so the images do not either.
 
     Args:
-        dit: the model, on its device, in the precision in which it is to work.
+        dit: the model, on its device, in its working precision.
         codec: its decoder makes the images.
         output: the folder to write.
         classes: names, wnids and DiT class indices.

@@ -3,7 +3,7 @@
 Takes rows (`image`, `label`) and a `Protocol` and gives accuracies over repeats. This room does not know how a dataset
 was selected, nor what a run folder looks like: figures get arrays of difficulties, tables get evaluations.
 
-The names below are imported on first use, so that `Protocol` loads without torch and matplotlib. The function
+The names below are imported on first use, so that a look at the room loads neither torch nor matplotlib. The function
 `evaluate` is in the module of its name: `from ddgs_hub.evaluation.evaluate import evaluate`.
 """
 

@@ -41,8 +41,8 @@ class ScoredSource:
             instead: where to read the images, if not where they were scored.
 
         Raises:
-            InputError: it names no source, or the images were on the machine of whoever scored them and `instead` is
-                not given; or a file or folder here has the name of the dataset, so that either may be meant.
+            InputError: it names no source; or the images are not on the Hub, and `instead` is not given; or a file or
+                folder here has the name of the dataset.
         """
         source = provenance.source
         if source is None:
@@ -65,11 +65,11 @@ class ScoredSource:
     def images(self) -> Dataset:
         """All rows of the source, or of the subset in it, mapped from files in the cache of datasets.
 
-        A Hub dataset is fetched once; a call that goes on where another was cut off fetches what is missing. A local
-        source is copied at every call, for it may have changed.
+        A Hub dataset is fetched once; after an interruption, the next call fetches only what is missing. A local source
+        is copied by every call, because it may have changed.
 
         Raises:
-            InputError: the source cannot be read, or not any more, or the subset is not in it.
+            InputError: the source cannot be read, or no longer, or the subset is not in it.
             ConnectionLostError: the Hub does not answer.
         """
         return cached_rows(self.id, self.split, config=self.config, commit=self.commit, subset=self.subset)
@@ -82,7 +82,7 @@ def join_scores(scores: Dataset, images: Dataset, where: str, source: str) -> Da
 
     Args:
         scores: `label` (ClassLabel), `source_index` and what else was published; no `image`.
-        images: rows of the source: `image`, `label`, and `source_index` unless their number is it.
+        images: rows of the source: `image`, `label` and `source_index`; without it, the row numbers count.
         where: what the scores are, for messages.
         source: what the images are.
 

@@ -20,7 +20,7 @@ KIND = "kind"  # the name of one of `kinds.KINDS`
 CONTENT = "content"  # hashes and numbers, see `provenance.Content`
 PUBLISHED = "published"  # what publishing adds, see `provenance.Published`
 
-# Configurations of a dataset. The folder of each is called like it, but for that of `default`.
+# Configurations of a dataset. Each has a folder of the same name, except `default`.
 DEFAULT, POOL, ORIGINAL = "default", "pool", "original"
 POOL_CONFIGS = (ORIGINAL, POOL)  # what publishing a set with its pool adds
 DATA = "data"  # the folder of `default`
@@ -56,14 +56,14 @@ def figure_path(name: str) -> str:
 
 
 def hub_id(name: str | None) -> str | None:
-    """`name` where it can be a Hub id (`owner/name`); None where it is a local path, something built in, or nothing."""
+    """`name` if it can be a Hub id (`owner/name`); None if it is a local path, a built-in name, or None."""
     if name is None or "/" not in name or expanded(name).exists() or not is_repo_id(name):
         return None
     return name
 
 
 def public_name(name: str) -> str:
-    """A Hub id as it is, and of a local path its last part: where an author keeps files is not published."""
+    """A name as it is published: of a path that begins with `/`, `.` or `~` only the last part."""
     return Path(name).name if name.startswith(("/", ".", "~")) else name
 
 

@@ -26,7 +26,7 @@ from ddgs_hub.hub.publishing.remote import Version
 from ddgs_hub.original import find_dataset, load_pinned, load_rows
 from ddgs_hub.recipe import parse_section
 
-NUMBER = "number"  # a column that the transforms see: of a row, for messages
+NUMBER = "number"  # a column for the transforms: the number of a row, for messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ class LoadedDataset:
     """The rows of a published dataset, and how networks are trained on them.
 
     Attributes:
-        rows: with all columns that were published, and `image` where it was not. An `image` that is taken out of these
-            is what datasets decodes it to; `training_rows` and `validation_rows` see what all of ddgs-hub sees.
+        rows: with all columns that were published, and with `image` in any case. Here datasets decodes the images;
+            `training_rows` and `validation_rows` decode them as all of ddgs-hub does.
         repo_id: as the Hub spells it, or the folder.
-        commit: what the revision stood for, 40 hexadecimal digits; None for a folder.
+        commit: of the revision, 40 hexadecimal digits; None for a folder.
         version: `vMAJOR.MINOR.PATCH` that this commit belongs to; None where it was not published by ddgs-hub.
         protocol: of the recipe that made the rows; the paper's where no recipe is known.
     """
@@ -66,7 +66,7 @@ class LoadedDataset:
     def training_rows(self) -> Dataset:
         """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`.
 
-        To take one out raises an InputError where its image cannot be decoded; the message names its row here.
+        Access to a row raises an InputError if its image cannot be decoded; the message names the row.
         """
         return _transformed(self.rows, self.train_transform.batch)
 
@@ -161,7 +161,7 @@ def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Ten
 
 
 def _numbered(rows: Dataset) -> Dataset:
-    """The rows with their numbers, which they keep wherever they are put; no image is copied, as `add_column` would."""
+    """The rows with a column of their numbers. Unlike `add_column`, this copies no image."""
     places = rows._indices  # of each row its place in the table behind them; None: they are all of the table
     numbers = np.zeros(len(rows.data), dtype=np.int64)
     numbers[slice(None) if places is None else places.column(0).to_numpy()] = np.arange(len(rows))
@@ -171,6 +171,6 @@ def _numbered(rows: Dataset) -> Dataset:
 
 
 def _apply(transform: Callable[[Sequence[Image]], torch.Tensor], batch: dict[str, Any]) -> dict[str, Any]:
-    """A function of the module: workers of a data loader may have to unpickle it."""
+    """At module level, so that workers of a data loader can unpickle it."""
     images = [decode_image(cell, row) for cell, row in zip(batch["image"], batch[NUMBER], strict=True)]
     return {"image": transform(images), "label": batch["label"]}

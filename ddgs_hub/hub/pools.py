@@ -1,4 +1,4 @@
-"""Scored pools to sample from: a folder of one's own, or one that was published beside the rows selected from it."""
+"""Scored pools to sample from: local folders, or pools that were published beside their distilled sets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class OpenedPool:
         original: `label`, `difficulty` of the scored original; no images.
         pool_source: the dataset on the Hub where the pool is; None: it is local.
         original_source: the same of the original.
-        provenance: what made a published pool, and the rows that were selected from it; empty where it does not say.
+        provenance: of the published set; empty for a local pool, and where a set has none.
     """
 
     folder: Path
@@ -63,8 +63,8 @@ class OpenedPool:
 def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPool:
     """Opens a scored pool, and the difficulties of the original that its own are to match.
 
-    Of a published set the files of one commit are fetched into the cache of huggingface_hub, from which
-    HF_HUB_OFFLINE reads them again.
+    The files of a published set are fetched at one commit, into the cache of huggingface_hub; with HF_HUB_OFFLINE they
+    are read from there.
 
     Args:
         pool: a folder: of a scored pool, or of a set with its pool; or `owner/name` or `owner/name@revision` of a set
@@ -111,7 +111,7 @@ def _fetch_set(spec: str) -> tuple[Path, Pinned]:
     name, revision = split_revision(spec)
     patterns = [config_pattern(POOL), config_pattern(ORIGINAL), PROVENANCE]
     if not constants.HF_HUB_OFFLINE:
-        name = pin_dataset(name, revision).id  # says in one sentence why it cannot be read
+        name = pin_dataset(name, revision).id  # raises an InputError if it cannot be read
     folder = dataset_files(name, revision, patterns, spec)
     if not config_files(folder, POOL):
         raise InputError(
@@ -134,13 +134,13 @@ def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
     try:
         with reading(spec):
             return patiently(lambda: _fetch_scores(pinned)), pinned
-    except ValueError as error:  # of datasets, too: which configurations there are to choose from
+    except ValueError as error:  # datasets' own, too: its message lists the configurations
         reason = " ".join(str(error).split())
         raise InputError(f"cannot read the difficulties of {spec}: {reason}; give a scored dataset") from error
 
 
 def _fetch_scores(pinned: Pinned) -> Dataset:
-    """Of a scored dataset in Parquet files the two columns alone: its images stay where they are."""
+    """Reads only the two columns of a scored dataset in Parquet files; its images are not fetched."""
     split = resolve_split(None, pinned, "train")
     if ORIGINAL in split.builder.builder_configs:
         split = resolve_split(None, pinned, "train", ORIGINAL)

@@ -14,7 +14,7 @@ from ddgs_hub.core.schema import FOREIGN, Json, Line, Name, NonNegativeInt, read
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.layout import CONTENT, DEFAULT, PROVENANCE, PUBLISHED, config_pattern
 
-SECTIONS = ("recipe", CONTENT, PUBLISHED, "source")  # a file in which none of these is an object is not ours
+SECTIONS = ("recipe", CONTENT, PUBLISHED, "source")  # a file is ours if one of these is an object
 MOST_OF_SETTINGS = 100_000  # characters of JSON; a recipe has two thousand
 MOST_FILES = 100_000  # of a version; in files of 500 MB that is 50 TB
 
@@ -152,14 +152,14 @@ class Provenance:
 
 
 def read_provenance(path: Path, where: str) -> Provenance:
-    """What a `provenance.json` says; an empty one where there is no such file, or where it is not ours.
+    """Reads a `provenance.json`; gives an empty one if there is no such file, or if it is not ours.
 
     Args:
         path: the file.
-        where: whose it is, for messages.
+        where: the folder or repository, for messages.
 
     Raises:
-        InputError: it cannot be read, or says what none of ours says.
+        InputError: it cannot be read, or does not fit the schema.
     """
     return parse_provenance(provenance_values(path, where) if path.is_file() else {}, where)
 
@@ -187,6 +187,6 @@ def parse_provenance(values: Mapping[str, Any], where: str) -> Provenance:
     """What the values of a `provenance.json` say.
 
     Raises:
-        InputError: they say what none of ours says.
+        InputError: they do not fit the schema.
     """
     return read_values(dict(values), Provenance, f"{PROVENANCE} of {where}")

@@ -1,4 +1,4 @@
-"""Whose terms apply to what is published: those of ImageNet, of a gated source, or of the base that was fine-tuned."""
+"""Terms of published data and models: those of ImageNet, of a gated source, or of the fine-tuned base."""
 
 import re
 from dataclasses import asdict
@@ -23,14 +23,14 @@ def is_imagenet(source: str) -> bool:
 
 
 def why_withheld(source: str, *, gated: bool) -> str:
-    """Why the images of a Hub dataset are not published again unless the user asks for it; empty where they are.
+    """Why the images of a Hub dataset are not published unless the user asks for it; empty if they are.
 
     ImageNet gives its images to those who agree to its terms, and so does every gated dataset. A published copy would
     be open to everybody.
 
     Args:
         source: the Hub id.
-        gated: whether the dataset is.
+        gated: whether the dataset is gated.
     """
     if is_imagenet(source):
         return "ImageNet's terms do not allow them to be passed on"
@@ -40,7 +40,7 @@ def why_withheld(source: str, *, gated: bool) -> str:
 def license_of(base: str, revision: str | None = None) -> dict[str, str]:
     """The license that the card of a model on the Hub names: `license`, and `license_name` and `license_link`.
 
-    Where the card cannot be read, or names none: "other", with a link to the model.
+    If the card cannot be read or names none: "other", with a link to the model.
     """
     page = page_of(base, "model")
     try:

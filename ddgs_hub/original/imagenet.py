@@ -66,8 +66,8 @@ def in_imagenets_order(names: Sequence[str]) -> bool:
 def wnids_by_order(names: Sequence[str]) -> list[str | None] | None:
     """The wnid of each of these classes, if they are in ImageNet's order; None if they are not.
 
-    A class whose name is that of another class gets the wnid of its name, unless the list has that other class in its
-    own place, too: by order alone, images would get the wnid of what they do not show. In the list, None stands for a
+    A class may have the name of another class of ImageNet. It then gets the wnid of that name, unless the other class
+    is in its own place, too. By order alone, its images would get a wrong wnid. In the list, None stands for a
     class whose name fits several others, and for the background, the first of 1,001 classes.
     """
     if len(names) == IMAGENET_SIZE + 1:

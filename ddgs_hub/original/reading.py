@@ -21,7 +21,7 @@ from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import quoted
 from ddgs_hub.original.split_files import SplitFiles
 
-CLASS_COLUMNS = ("label", "wnid")  # what tells the classes of rows apart: all that a row filter sees
+CLASS_COLUMNS = ("label", "wnid")  # the columns that tell classes apart; a row filter sees only these
 ReadPosition = dict[str, Any]  # plain JSON values; each kind of source has its own
 # Takes the class columns of some rows and the number of the first one; returns which of these rows to keep, ascending.
 RowFilter = Callable[[pa.Table, int], Sequence[int]]
@@ -47,7 +47,7 @@ RowBatches = Generator[RowBatch, None, int]  # returns the number of rows of the
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """What the user says that the source calls its columns.
+    """Names of columns in the source, as the user gives them.
 
     Attributes:
         image: the column of images; None: see `choose_columns`.

@@ -1,6 +1,6 @@
 """The rows of a source on this machine's disk, in parts: after a kill, what is already there is not fetched again.
 
-Used by `stages.score`, which scores each part while the next one is fetched, and by `whole_splits.cached_rows`.
+A caller can use each part while the next one is fetched, see `BackgroundFetch`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Where the classes of a subset are among those of a source, of which only the names are known."""
+"""Finds the classes of a subset among the classes of a source, by their names."""
 
 import re
 from collections.abc import Sequence

@@ -157,7 +157,7 @@ class ShardRows(SourceRows):
             yield RowBatch(table.take(kept).select(names), row + kept, behind)
 
     def _samples(self, shard: str, image: str | None, label: str | None) -> Iterator[Sample]:
-        """The samples of one shard; an error says which of them it is in.
+        """The samples of one shard; errors name the sample.
 
         Args:
             shard: path or address.

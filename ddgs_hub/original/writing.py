@@ -144,7 +144,7 @@ def _write_source_file(folder: str | Path, pinned: Pinned | None, config: str | 
 def write_splits(splits: Mapping[str, Split], folder: str | Path) -> dict[str, int]:
     """Writes splits under their names, in Hub layout; returns the number of rows of each.
 
-    Warns of validation images that are training images, too: a classifier is right on images it was trained on.
+    Warns of validation images that are also training images: a classifier recognises what it was trained on.
 
     Raises:
         InputError: a split has other classes, or another order of them, than the first; or a class has no image.

@@ -1,6 +1,6 @@
 """How a distilled dataset is validated: the reference protocol as defaults, shorter ones by recipe.
 
-A recipe reads this section before anything heavy is loaded, so no torch here.
+Recipes are read before heavy libraries are loaded, so this module does not import torch.
 """
 
 import math

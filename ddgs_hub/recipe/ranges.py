@@ -1,4 +1,4 @@
-"""The numbers that a recipe is made of, each with its range: no section takes an infinite one, or none."""
+"""Types of the numbers in a recipe, each with its range; infinite numbers and NaN are refused."""
 
 from typing import Annotated
 

@@ -63,7 +63,7 @@ def parse_section(section: type[T], values: dict[str, Any], where: str) -> T:
 
     Args:
         section: the dataclass of the section.
-        values: its keys and values; what is left out has the default.
+        values: its keys and values; missing keys have their defaults.
         where: the name of the dictionary in messages.
 
     Raises:

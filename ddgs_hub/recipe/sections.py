@@ -39,7 +39,7 @@ class DataSettings:
 class AutoencoderTraining:
     """Training of an autoencoder, for data that Stable Diffusion's does not fit: squared error and a small KL term."""
 
-    block_out_channels: Annotated[list[Count], Field(min_length=1)]  # widths; each after the first halves
+    block_out_channels: Annotated[list[Count], Field(min_length=1)]  # widths; each after the first halves the size
     layers_per_block: Count = 1
     latent_channels: Count = 4
     norm_groups: Count = 8
@@ -192,7 +192,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.evaluate.flip and not self.data.flip:
-            raise ValueError("evaluate.flip is true and data.flip false: a mirrored image is as good, or it is not")
+            raise ValueError("evaluate.flip is true and data.flip false: set both alike")
         training, pretraining = self.codec.training, self.model.pretraining
         if training and not self.codec.encoder:
             patch = pretraining.patch_size if pretraining else 1

@@ -38,7 +38,7 @@ def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: i
     """Samples `sample.ipc` images a class from the pool so that their difficulties follow the target (Eq. 7–9).
 
     Args:
-        pool: columns `image`, `label`, `difficulty`, and whatever else; nothing is generated, decoded or re-encoded.
+        pool: columns `image`, `label`, `difficulty` and any others; images are neither decoded nor re-encoded.
         original: columns `label`, `difficulty`, with the same classes.
         sample: IPC, distribution, divergence and λ.
         seed: of the draw; class k draws from (seed, k).
@@ -63,7 +63,7 @@ def distill_columns(pool: Dataset, original: Dataset, sample: SampleSettings, *,
     original_labels = checked_labels(original, "the original dataset")
     original_difficulty = _difficulties(original, "the original dataset")
     selected = np.zeros(len(pool), bool)
-    transformed = np.full(len(pool), np.nan)  # stays so of images that are no candidates
+    transformed = np.full(len(pool), np.nan)  # remains NaN for images that are no candidates
     bins = np.full(len(pool), -1)
     classes = []
     for k, name in enumerate(names):
@@ -143,7 +143,7 @@ def _candidates(pool: Dataset, sample: SampleSettings) -> NDArray[np.bool_]:
 
 
 def _difficulties(rows: Dataset, where: str) -> NDArray[np.float32]:
-    """The column `difficulty`, `(N,)`, checked here: the array of a class does not know the numbers of its rows."""
+    """The column `difficulty`, `(N,)`, checked here, so that messages can name the row."""
     cells = list(rows.with_format(None)["difficulty"])
     for row, value in enumerate(cells):
         if not isinstance(value, int | float) or not 0 <= value <= 1:

@@ -29,7 +29,7 @@ class Selection:
         thresholds: the ranks of Eq. 9 that transformed the pool and the original, with their objective.
         counts: how many images each bin should give, easy to hard, shape (10,), int64, summing to IPC.
         available: how many images the pool has in each bin, shape (10,), int64, summing to N.
-        shortfall: how many of `counts` each bin lacked, shape (10,), int64; they are from other bins.
+        shortfall: how many of `counts` each bin lacked, shape (10,), int64; the missing images come from other bins.
     """
 
     indices: NDArray[np.int64]

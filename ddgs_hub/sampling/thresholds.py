@@ -117,7 +117,7 @@ class _Search:
         return np.where(self.candidate, grid, np.nan)
 
     def unspread_objective(self, smoothing: float) -> float:
-        """Of the set that `log_transform` makes of a constant one: every value ε, in the first bin."""
+        """The objective of a constant pool, which `log_transform` turns into ε everywhere: all in the first bin."""
         tables = self._terms(smoothing)
         return float(tables[0, self.size] + tables[1:, 0].sum())
 

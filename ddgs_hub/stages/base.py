@@ -23,7 +23,7 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     """Trains the DiT, and its autoencoder unless a pretrained one is named; returns a line for people.
 
     Raises:
-        InputError: the recipe has no `model.pretraining`, or neither an encoder nor how to train one.
+        InputError: the recipe has no `model.pretraining`, or neither `codec.encoder` nor `codec.training`.
     """
     import torch
 
@@ -42,7 +42,7 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
     dit, losses = pretrain(cache, len(classes.names), training, seed=recipe.seed, accelerator=accelerator)
     if accelerator.is_main_process:
         with staged_folder(output) as folder:
-            # Small: in half precision, and with as many classes as there are; `finetune` writes the one to publish.
+            # Small: half precision, and only the classes of the data. `finetune` writes the pipeline that is published.
             id2label, half = dict(enumerate(classes.names)), torch.float16
             dit, vae = torch.nn.Module.to(dit, "cpu", half), torch.nn.Module.to(codec.decoder, "cpu", half)
             save_pipeline(dit, vae, folder, id2label=id2label, num_classes=len(classes.names))

@@ -1,17 +1,16 @@
 """Builders of `datasets` for what is published: originals with their difficulties, and sets distilled from a pool.
 
-Each gives its rows both ways:
+Each builder works both ways:
 
     builder = ScoredBuilder(source="ILSVRC/imagenet-1k", subset="imagewoof", scorer="timm/resnet50.tv_in1k")
     stream = builder.as_streaming_dataset(split="train")    # rows as they are made; nothing is written
     builder.download_and_prepare()                          # all of them, in the cache of `datasets`
     rows = builder.as_dataset(split="train")
 
-The cache is that of `datasets` (`HF_DATASETS_CACHE`, or below `HF_HOME`) unless `cache_dir` names another. The folder
-of a configuration there is named by a hash of all that decides its rows, each revision resolved to its commit and local
-files taken by their content: what is there is found again and not made anew, and another configuration, a branch that
-has moved or a file that has changed is another folder. Preparation leaves all rows or none; one that was killed begins
-anew.
+The cache is that of `datasets` (`HF_DATASETS_CACHE`, or below `HF_HOME`) unless `cache_dir` names another. There, the
+folder of a configuration is named by a hash of everything that decides its rows: revisions count by commit, local files
+by content. So a finished dataset is found again, and a moved branch or a changed file gets a new folder.
+Preparation writes all rows or none; after a kill it starts anew.
 """
 
 import json
@@ -50,7 +49,7 @@ class PinnedConfig(BuilderConfig, ABC):
 
     @abstractmethod
     def pin(self) -> None:
-        """Puts a commit in the place of every revision; of what is local, the fingerprint of its files."""
+        """Replaces every revision by its commit, or by the fingerprint of local files."""
 
     def hash(self) -> str:
         """A hash of all that decides the rows, when it is pinned: these settings and the version of this package."""
@@ -65,7 +64,7 @@ class ScoredConfig(PinnedConfig):
         source: a Hub dataset id, a folder in Hub layout, images in `<split>/<class>/`, or `digits`.
         source_config: the configuration of a Hub dataset that has several.
         revision: of a Hub dataset; the builder's own configuration has the commit here, or the files' fingerprint.
-        splits: of the source; so they are called here, too.
+        splits: names of splits of the source; the builder's splits have the same names.
         subset: a name of `subsets.SUBSETS`: its classes, in its order, become labels 0 … 9. None keeps all classes.
         scorer: a timm or transformers Hub id, a timm model name, or a local folder.
         scorer_revision: of a scorer on the Hub; resolved like `revision`.
@@ -89,7 +88,7 @@ class ScoredConfig(PinnedConfig):
             raise InputError(f"batch_size is {self.batch_size}: give at least 1")
 
     def pin(self) -> None:
-        """See the base class. The source comes first: who may not read it is told so before anything is asked for."""
+        """See the base class. The source comes first, so that missing access is reported before anything else."""
         source = pin_source(self.source, self.revision)
         self.source, self.revision = source.id, source.commit
         from ddgs_hub.difficulty import pin_scorer  # imported here: it brings torch
@@ -124,7 +123,7 @@ class DistilledConfig(PinnedConfig):
 class PinnedBuilder(ArrowBasedBuilder):
     """What both builders share: a cache by the configuration's hash, and a user's mistakes in one sentence.
 
-    The rows are made in one process, whatever `num_proc` says: `datasets` shares out files, and these are one stream.
+    The rows are made in one process, whatever `num_proc` is: `datasets` divides files, and these rows are one stream.
 
     Args:
         cache_dir: instead of the cache of `datasets`.
@@ -139,7 +138,7 @@ class PinnedBuilder(ArrowBasedBuilder):
     def __init__(self, cache_dir: str | None = None, **settings: Any) -> None:
         config = self.BUILDER_CONFIG_CLASS(**settings)
         config.pin()
-        # datasets would name the folder by how the settings were spelt, and take what is there whoever made it.
+        # datasets would name the folder by the settings as given, and reuse whatever lies in it.
         super().__init__(
             cache_dir=cache_dir,
             dataset_name=self.DATASET_NAME,
@@ -149,7 +148,7 @@ class PinnedBuilder(ArrowBasedBuilder):
         )
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """As that of `datasets`, of which it raises our own errors as they are."""
+        """As in `datasets`, but an InputError is raised as it is, not wrapped."""
         try:
             super().download_and_prepare(*args, **kwargs)
         except DatasetGenerationError as error:
@@ -158,7 +157,7 @@ class PinnedBuilder(ArrowBasedBuilder):
             raise
 
     def _info(self) -> DatasetInfo:
-        """The features are filled in by `_split_generators`: to know them takes a look at the source."""
+        """`_split_generators` fills in the features: they are known only when the source is opened."""
         return DatasetInfo()
 
 

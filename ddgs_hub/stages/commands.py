@@ -8,7 +8,7 @@ from dataclasses import asdict
 from ddgs_hub.hub import OpenedPool, public_values
 from ddgs_hub.recipe import Recipe, SampleSettings, changed_keys, load_recipe, recipe_names, recipe_to_dict
 
-Option = tuple[str, object]  # name and value; None: it is not given
+Option = tuple[str, object]  # name and value; an option whose value is None is left out
 
 
 def command_line(
@@ -19,7 +19,7 @@ def command_line(
     values: Sequence[str] | None = None,
     seed: int | None = None,
 ) -> str:
-    """A command line of ddgs-hub as text for a shell; of each path on this machine only the last part is left.
+    """A command line of ddgs-hub, quoted for a shell; see `public_values` for what is cut from paths.
 
     Args:
         command: its name.
@@ -50,7 +50,7 @@ def run_command(recipe: Recipe) -> str:
 
 
 def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int) -> str:
-    """The command that samples the same rows again; empty where it would have to name a folder of this machine."""
+    """The command that samples the same rows again; empty if the pool or the original is not on the Hub."""
     pool, original = opened.pool_source, opened.original_source
     if pool is None or original is None:
         return ""

@@ -19,7 +19,7 @@ from ddgs_hub.stages.folders import RESULTS, RunFolder, write_json
 if TYPE_CHECKING:
     from ddgs_hub.evaluation import Evaluation
 
-METHODS = (  # what the rows of the table of a run are, see `make_evaluation`
+METHODS = (  # explains the rows of a run's table, see `make_evaluation`
     "*Random* are real images, *DiT* images of the base as it was, *Minimax* the first images of the fine-tuned DiT's "
     "pool, and *Ours* the images of this dataset, selected from that pool."
 )
@@ -75,7 +75,7 @@ def make_evaluation(recipe: Recipe, run: RunFolder) -> str:
 def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> str:
     """Trains the networks on each method's images, all under the same budget and seeds; writes `results.json`.
 
-    Each method's result is a file of its own as soon as it is there, so a killed evaluation goes on with the next.
+    Each method's result is written to its own file at once, so a killed evaluation resumes with the next one.
 
     Args:
         recipe: `evaluate` is the protocol, `sample.ipc` decides its number of epochs.
@@ -107,7 +107,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
 
 
 def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
-    """The result in a file, if it is that of these rows; None where the file is damaged: then it is made again."""
+    """The result in a file, if it belongs to these rows; None if it does not, or if the file is damaged."""
     from ddgs_hub.evaluation import Evaluation
 
     try:

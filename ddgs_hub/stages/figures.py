@@ -40,7 +40,7 @@ def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> s
     raw = {name: np.asarray(part["difficulty"]) for name, part in rows.items()}
     log = {name: np.asarray(rows[name]["difficulty_log"]) for name in ("pool", "distilled")}
     selections = read_selections(distilled)
-    # The two classes whose originals are easiest and hardest on average: what lies between looks like one of them.
+    # The two classes whose originals are easiest and hardest on average; all others lie between them.
     means = [raw["original"][labels["original"] == k].mean() for k in range(len(selections))]
     panels = []
     for k in sorted({int(np.argmin(means)), int(np.argmax(means))}):

@@ -36,7 +36,7 @@ from ddgs_hub.stages.provenance import made_with, model_identity, original_ids
 if TYPE_CHECKING:
     from ddgs_hub.diffusion import Codec, PoolClasses
 
-SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the bases that come with the package: its own
+SHIPPED_LICENSE = {"license": "apache-2.0"}  # of the shipped bases: the license of the package
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def finetune_and_publish(
 ) -> str:
     """Fine-tunes the recipe's base into a new folder, and publishes it where `push` names a repository.
 
-    What cannot be published is refused before the training. When this was done before and the publishing was cut off,
-    the same call goes on with that.
+    A repository that cannot be written is refused before the training. If the training is finished and publishing was
+    interrupted, the same call only publishes.
 
     Args:
         recipe: its `model.base` is fine-tuned.
@@ -108,7 +108,7 @@ def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, 
     codec = load_codec(recipe.codec, folder, revision).to(accelerator.device)
     latents = shared_sibling(output, LATENTS)
     cache = LatentCache.encode(rows, codec, classes.dit_ids, latents, image_size=data.image_size, flip=data.flip)
-    codec.to("cpu")  # it is needed once more, to be saved
+    codec.to("cpu")  # needed again only when it is saved
     checkpoints = hidden_sibling(output, "checkpoints")
     dit, log = finetune(dit, cache, recipe.finetune, seed=recipe.seed, accelerator=accelerator, checkpoints=checkpoints)
     trained = sum(p.numel() for p in dit.parameters() if p.requires_grad)
@@ -181,7 +181,7 @@ def describe_dit(recipe: Recipe, rows: Dataset, base: str | Path, dit: Path, *, 
 
 
 def _license(recipe: Recipe, base: str | Path) -> dict[str, str]:
-    """The terms of the base, which what is fine-tuned of it inherits."""
+    """The license of the base, which the fine-tuned DiT inherits."""
     from ddgs_hub.diffusion import base_path
 
     if base_id := hub_id(str(base)):
@@ -193,10 +193,10 @@ def _license(recipe: Recipe, base: str | Path) -> dict[str, str]:
 
 
 def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bool:
-    """Whether `output` holds the whole of what fine-tuning would make: by recipe, base and images."""
+    """Whether `output` holds a finished DiT of the same recipe, base and images."""
     try:
         provenance = read_provenance(output / PROVENANCE, str(output))
-    except InputError:  # damaged: it is not the whole
+    except InputError:  # damaged, so it is not finished
         return False
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
     if provenance.recipe != wanted or provenance.content is None:

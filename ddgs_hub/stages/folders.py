@@ -13,7 +13,7 @@ SAMPLING = "sampling.json"  # of a distilled set: settings, seed, and the commit
 LOSSES = "losses.json"  # of a trained DiT: every loss at every step
 BASE_RECIPE = "recipe.json"  # of a base: how it was trained
 RESULTS = "results.json"  # of an evaluation: the accuracies of every method
-LATENTS = "latents"  # beside what is trained on them: encoded images, used again by the next training
+LATENTS = "latents"  # beside the trained model: the encoded images, which the next training reuses
 DIFFICULTY_FIGURE, SHEET = "difficulty.png", "sheet.png"  # the paper's Figures 2 and 3
 
 

@@ -22,7 +22,7 @@ def make_pool(
     revision: str | None = None,
     scorer: str | None = None,
 ) -> str:
-    """Generates images; with a scorer, scores each batch as soon as it is there.
+    """Generates images; with a scorer, scores each batch as soon as it is decoded.
 
     Args:
         recipe: `pool` says how, `data.subset` which classes.

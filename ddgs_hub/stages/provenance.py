@@ -11,7 +11,7 @@ from ddgs_hub.hub import hash_weights, hub_id
 from ddgs_hub.recipe import Recipe, recipe_to_dict
 
 LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
-# One of these is in the cache, once a model of the Hub was loaded: a classifier's, a pipeline's, an adapter's.
+# Files that loading a model leaves in the Hub's cache: of a classifier, of a pipeline, of an adapter.
 LOADED = (CONFIG_FILE, f"transformer/{CONFIG_FILE}", ADAPTER_FILE)
 
 
@@ -32,11 +32,11 @@ def original_ids(recipe: Recipe) -> list[str]:
 
 
 def model_identity(name: str | Path, revision: str | None = None) -> str:
-    """What tells a model from others: of a folder or file the hash of its weights, of a Hub id that and its commit.
+    """What identifies a model: the hash of its weights if it is local, or else its Hub id and commit.
 
     Args:
         name: a Hub id, the name of a shipped base, a folder or a file.
-        revision: of a Hub id; its commit is that which was loaded into the cache.
+        revision: of a Hub id. The commit is the one that was loaded into the cache.
     """
     from ddgs_hub.diffusion import base_path  # imported here: it brings torch and diffusers
 

@@ -71,7 +71,7 @@ def write_sampled_repository(
     """Writes the repository of rows that were sampled from a published pool into the `hub/` of a folder.
 
     Args:
-        recipe: that made the pool; None: it is not known.
+        recipe: that of the pool; None if it is not known.
         sample: the settings by which the rows were sampled.
         opened: the pool.
         rows: the distilled rows.
@@ -80,7 +80,7 @@ def write_sampled_repository(
         seed: of the draw.
 
     Returns:
-        The repository's folder; None where the pool is not on the Hub, or nobody knows what it was made of.
+        The repository's folder; None if the pool is not on the Hub, or its recipe or content is not known.
     """
     source, content, versions = opened.pool_source, opened.provenance.content, opened.provenance.versions
     if source is None or recipe is None or content is None:
@@ -112,10 +112,10 @@ def write_sampled_repository(
 
 
 def recipe_of(provenance: Provenance) -> Recipe | None:
-    """The recipe in a published `provenance.json`; None where there is none, or one of another ddgs-hub."""
+    """The recipe in a published `provenance.json`; None if there is none, or if this version cannot read it."""
     try:
         return parse_recipe(provenance.recipe) if provenance.recipe is not None else None
-    except InputError:  # the rows are good all the same
+    except InputError:  # the rows can be used without it
         return None
 
 

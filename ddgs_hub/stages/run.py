@@ -56,7 +56,7 @@ class Finished:
 
 
 def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
-    """The stages of a recipe, in order: Figure 1 of the paper, and what is compared and published behind it."""
+    """The stages of a recipe, in order: Figure 1 of the paper, then the comparison and the repository."""
     ipc, command = recipe.sample.ipc, run_command(recipe)
     base = recipe.model.base or run.base
     scorer, scorer_revision = recipe.score.scorer or run.scorer, recipe.score.revision
@@ -109,7 +109,7 @@ class Run:
         self.main = is_main()
 
     def __call__(self) -> None:
-        """Carries out what is not finished, printing a line for each stage, and then what came of it."""
+        """Runs the stages that are not finished, prints a line for each, and then the results."""
         with locked_for_launch(self.folder):
             run_on_main(self._claim)
             self._carry_out()
@@ -119,7 +119,7 @@ class Run:
     def _carry_out(self) -> None:
         finished = self._finished()
         done: dict[str, Finished] = {}
-        unbroken = True  # what follows a stage that runs again was made of something else, and runs again too
+        unbroken = True  # after a stage that runs again, all later ones run again, too
         for stage in list_stages(self.recipe, self.folders):
             if unbroken and stage.name in finished and stage.output.exists():
                 done[stage.name] = finished[stage.name]
@@ -136,9 +136,9 @@ class Run:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
 
     def _claim(self) -> None:
-        """Makes the folder, or sees that it was made with this recipe."""
+        """Makes the folder, or checks that it belongs to this recipe."""
         path = self.folder / RECIPE
-        if path.is_file() and self._finished():  # a folder in which nothing was finished is nobody's
+        if path.is_file() and self._finished():  # a folder without a finished stage may be taken
             changed = changed_keys(self._begun_with(path), recipe_to_dict(self.recipe))
             if changed:
                 key, (old, new) = next(iter(changed.items()))
@@ -150,10 +150,10 @@ class Run:
         if not path.is_file() and any(not entry.name.startswith(".") for entry in _entries(self.folder)):
             raise InputError(f"{self.folder} holds what no run has made: choose another --output, or empty it")
         if path.is_file():
-            self._begun_with(path)  # says so where it is somebody else's
+            self._begun_with(path)  # raises an error if it is not one of ours
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".partial")  # in the place of a link, not through it
+            beside = path.with_suffix(".partial")  # replaces a link instead of writing through it
             beside.write_text(
                 yaml.safe_dump(made_with(self.recipe), sort_keys=False, allow_unicode=True), encoding="utf-8"
             )
@@ -174,7 +174,7 @@ class Run:
         path = self.folder / FINISHED
         if not path.is_file():
             return {}
-        # Not as if there were none: the work of hours would be done again, or be replaced by that of another recipe.
+        # A damaged file is an error: treated as missing, it would cost hours of work, or let another recipe replace it.
         return read_json(path, dict[str, Finished], f"{path}, which says what is finished,")
 
     def _say(self, line: str) -> None:

@@ -1,7 +1,7 @@
 """From a scored pool and a scored original to the distilled set (Eq. 7–9): the stage `sample`.
 
-There is one way for the pool of a run, a folder of one's own and a published pool: the rows are chosen by their labels
-and difficulties, and then the pool is read once, a few hundred images at a time, for the images that were chosen.
+The pool of a run, a local folder and a published pool are treated alike. The rows are chosen by their labels and
+difficulties. Then the pool is read once, a few hundred images at a time, for the chosen images.
 """
 
 from collections.abc import Iterator
@@ -34,15 +34,15 @@ def make_distilled(
 ) -> dict[str, Any]:
     """Samples a distilled dataset from a scored pool, see `open_pool`.
 
-    Of a published pool whose `provenance.json` says what made it, `output` also has a repository in its `hub/`, as a
-    run folder has, without an evaluation: `publish` takes it.
+    If the pool is published and its `provenance.json` holds its recipe, `output` gets a repository in its `hub/`, as a
+    run folder has, but without an evaluation; `publish` takes it.
 
     Args:
         sample: the settings.
         pool: a folder, or `owner/name[@revision]`.
-        original: the same of the scored original; None: what was published with the pool.
+        original: the scored original, likewise; None: the one that was published with the pool.
         output: where to write.
-        seed: of the draw; None: that of the recipe which made the pool, or 0 where none is known.
+        seed: of the draw; None: the seed of the pool's recipe, or 0 if that is not known.
         mark_pool: whether the folder of the pool gains columns that say what was selected.
 
     Returns:

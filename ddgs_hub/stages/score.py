@@ -1,6 +1,6 @@
 """From images to images with difficulties (Eq. 6): the stage `score`, alone, in a run, and with publishing behind it.
 
-There is one way: rows are fetched into parts on the disk (`Spool`), each part is scored while those behind it are
+Rows are fetched into parts on the disk (`Spool`), each part is scored while those behind it are
 fetched, and the rows are written from the parts, so that memory does not grow with the dataset.
 """
 
@@ -30,7 +30,7 @@ from ddgs_hub.sampling import difficulty_histogram
 from ddgs_hub.stages.score_request import ScoreRequest
 from ddgs_hub.stages.scored_repository import write_scored_repository
 
-REQUEST_FILE = ".request"  # in a finished folder what was asked for, as a fingerprint; it is not published
+REQUEST_FILE = ".request"  # in a finished folder: the fingerprint of its request; not published
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Scored:
 def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
     """Scores a dataset and writes it as it is published; the result has counts, a histogram, speed and memory.
 
-    A call that was killed, or lost its connection, is gone on with by the next one; see `_scoring`. Where `output` is
-    finished for the same request, nothing is scored.
+    After a kill or a lost connection, the next call resumes; see `_scoring`. If `output` holds the result of the same
+    request, nothing is scored.
 
     Raises:
         InputError: the source cannot be read, the scorer does not know its classes, an image is broken, or `output`
@@ -88,10 +88,10 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
 
 
 def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, private: bool = False) -> dict[str, Any]:
-    """`score_source`, and then `hub.publish`; whether that may be done is asked before anything is read.
+    """`score_source`, then `hub.publish`; the right to publish is checked before anything is read.
 
     Raises:
-        InputError: as both do.
+        InputError: see both.
     """
     if is_main() and not is_finished(request, output):
         check_push(repo_id, "dataset", private=private)
@@ -137,15 +137,15 @@ def score_in_place(
 
 @contextmanager
 def _scoring(spool: Spool, request: ScoreRequest, output: Path) -> Iterator[Scored]:
-    """Scores all rows; they are there until the block ends.
+    """Scores all rows. The spool keeps them until the block ends.
 
     Two hidden siblings of `output` are there while it works: `.<output>.rows`, see `Spool`, and `.<output>.scores`.
-    Both stay where the connection was lost, the disk is full, or the process was killed, and the next call goes on with
-    them; a user's mistake clears them away.
+    Both stay after a lost connection, a full disk or a kill, and the next call resumes from them. A user's mistake
+    removes them.
     """
     scores = _places(output)[1]
     try:
-        # Before the scorer: who may not read the source is told so before anything is downloaded.
+        # Before the scorer, so that missing access is reported before anything is downloaded.
         run_on_main(spool.open)
         scorer = Scorer.from_pretrained(request.scorer, revision=request.scorer_revision)
         start = time.perf_counter()
@@ -163,13 +163,13 @@ def _scoring(spool: Spool, request: ScoreRequest, output: Path) -> Iterator[Scor
 
 
 def is_finished(request: ScoreRequest, output: Path) -> bool:
-    """Whether a folder holds what is requested."""
+    """Whether a folder holds the finished result of a request."""
     mark = output / REQUEST_FILE
     return mark.is_file() and mark.read_text(encoding="utf-8") == request.key
 
 
 def read_difficulty(folder: Path, split: str) -> NDArray[np.float32]:
-    """The column `difficulty` of a folder, `(N,)`, whatever the size of its images."""
+    """The column `difficulty` of a folder, `(N,)`; its images are not read."""
     tables = (table.column("difficulty").to_numpy() for table in read_tables(folder, split, names=["difficulty"])[1])
     return np.concatenate(list(tables))
 
@@ -202,7 +202,7 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, sc
 
 
 def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool) -> Scoring | None:
-    """Scoring, as soon as the scorer's class of each label is known; where rows have wnids that takes all rows."""
+    """The scoring, or None while the class of each label is unknown: with the column `wnid`, all rows are needed."""
     require_columns(rows, "image", "label")
     names = class_names(rows)
     wnids: Sequence[str | None] | None = get_subset(request.subset).wnids if request.subset else None
@@ -211,7 +211,7 @@ def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool)
             return None
         wnids = class_wnids(rows, checked_labels(rows))
     if whole and not len(rows):
-        checked_labels(rows)  # says so
+        checked_labels(rows)  # raises an error: there are no rows
     return Scoring(scorer, scorer.class_indices(names, wnids), batch_size=request.batch_size)
 
 
@@ -222,7 +222,7 @@ def describe_difficulty(difficulty: NDArray[np.float32]) -> str:
 
 
 def _places(output: Path) -> tuple[Path, Path]:
-    """Where rows and scores are kept meanwhile."""
+    """The hidden folders of rows and difficulties while scoring runs."""
     return hidden_sibling(output, "rows"), hidden_sibling(output, "scores")
 
 

@@ -1,4 +1,4 @@
-"""What the stage `score` is asked for."""
+"""The request that the stage `score` carries out."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class ScoreRequest:
         subset: a name of `subsets.SUBSETS`: its classes alone.
         config: the configuration of a Hub dataset that has several.
         revision: the revision of a Hub dataset.
-        with_images: whether they are written beside the scores; None: where `why_withheld` does not say no.
+        with_images: whether to write the images, too; None: unless `why_withheld` gives a reason not to.
         batch_size: images that are scored together.
     """
 
@@ -37,7 +37,7 @@ class ScoreRequest:
 
     @property
     def key(self) -> str:
-        """A fingerprint; it is another one where local files have changed since."""
+        """A fingerprint of the request; it changes when local files change."""
         local = (expanded(name) for name in (self.source, self.scorer))
         files = [file for folder in local if folder.is_dir() for file in sorted(folder.rglob("*")) if file.is_file()]
         states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

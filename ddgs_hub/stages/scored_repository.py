@@ -23,7 +23,7 @@ from ddgs_hub.stages.provenance import library_versions
 from ddgs_hub.stages.score_request import ScoreRequest
 
 LIBRARIES = ("datasets", "huggingface_hub", "timm", "torch", "transformers")
-# What is published where the images are not.
+# The columns that are published if the images are not.
 SCORE_COLUMNS = ("label", "wnid", "source_index", "pool_index", "seed", "difficulty")
 
 
@@ -34,10 +34,10 @@ def write_scored_repository(
 
     Args:
         request: what was scored, and by what.
-        spool: the rows, which need not fit into memory; its folder takes the picture that is drawn meanwhile.
+        spool: the rows, which need not fit into memory; the figure is drawn in its folder first.
         difficulty: of every row, `(N,)`.
         scorer: the classifier.
-        folder: where to write: there, and empty.
+        folder: an empty folder to write into.
 
     Returns:
         Why the images are not among the files; empty where they are.
@@ -87,7 +87,7 @@ def _provenance(
         "command": _command(request, pinned),
         "versions": library_versions(*LIBRARIES),
         CONTENT: {
-            # What is not on the Hub is known by its images and their labels.
+            # A source that is not on the Hub is identified by its images and labels.
             "source": _source_identity(pinned, *part.values()) if pinned else _hash_images(rows),
             "scorer": weights or f"{scorer.name}@{scorer.revision}",
         },
@@ -95,7 +95,7 @@ def _provenance(
 
 
 def _command(request: ScoreRequest, pinned: Pinned | None) -> str:
-    """The command line that makes the same again, without folder names of this machine."""
+    """The command line that makes the same result again, without local folders."""
     usual = ScoreSettings()
     images = {None: (), True: ("--images",), False: ("--no-images",)}[request.with_images]
     return command_line(
@@ -115,11 +115,11 @@ def _command(request: ScoreRequest, pinned: Pinned | None) -> str:
 
 
 def _with_origin(rows: Dataset) -> Dataset:
-    """The rows with `wnid`, null where none is known, and with their number in the source, where they lack them."""
+    """The rows with `wnid` (null if unknown) and `source_index`, each added if it is missing."""
     if "wnid" not in rows.column_names:
         names = class_names(rows)
         wnid_of = wnids_by_order(names) or [None] * len(names)
-        # A label outside the classes is for scoring to complain about.
+        # Scoring refuses labels outside the classes.
         labels = _column(rows, "label").to_pylist()
         wnids = [wnid_of[k] if k is not None and 0 <= k < len(wnid_of) else None for k in labels]
         rows = rows.add_column("wnid", wnids, feature=Value("string"))
@@ -139,7 +139,7 @@ def _public_name(name: str) -> str:
 
 
 def _source_identity(pinned: Pinned, *part: str | None) -> str:
-    """What tells a source on the Hub from others: its commit, and which part of it was scored."""
+    """What identifies a source on the Hub: its commit, and the part of it that was scored."""
     return f"{pinned.id}@{pinned.commit} ({', '.join(filter(None, part))})"
 
 

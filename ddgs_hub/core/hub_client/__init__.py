@@ -1,6 +1,6 @@
-"""The one client of the Hub: finds a repository, asks whether it may be read, pins it to a commit, or says why not.
+"""The one client of the Hub: finds repositories, checks access, pins them to commits, and explains refusals.
 
-Takes names and revisions, gives `Pinned` and files in the cache of huggingface_hub. Where the Hub is busy or the
+Takes names and revisions, gives `Pinned` and files in the cache of huggingface_hub. If the Hub is busy or the
 connection breaks, it is asked again. Knows nothing of what the files hold.
 """
 

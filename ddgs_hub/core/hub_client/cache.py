@@ -31,7 +31,7 @@ def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path
     Args:
         pinned: where it is read.
         path: in the repository.
-        revision: what was found to be at that commit; the cache keeps it in mind for `cached_commit`.
+        revision: that is at this commit; the cache notes it for `cached_commit`.
 
     Raises:
         InputError: the Hub refuses the file, or HF_HUB_OFFLINE is set and the cache does not say whether there is one.
@@ -59,8 +59,8 @@ def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path
 def dataset_files(source: str, revision: str | None, patterns: Sequence[str], where: str) -> Path:
     """The folder in the cache of huggingface_hub with the files of a dataset that fit one of `patterns`.
 
-    They are fetched by the name of the revision: so the cache keeps in mind what it stood for, and HF_HUB_OFFLINE finds
-    them by that name.
+    They are fetched by the name of the revision, so that the cache notes its commit, and HF_HUB_OFFLINE finds them by
+    that name.
 
     Args:
         source: the Hub id.
@@ -112,12 +112,12 @@ def cached_snapshot(source: str, revision: str | None = None, patterns: Sequence
         )
     except (OSError, HFValidationError):  # LocalEntryNotFoundError, IncompleteSnapshotError
         return None
-    # Without the list of all files, which a whole download leaves, the folder is what someone happened to look at.
+    # Only a whole download leaves a list of all files; without it, the folder may lack some.
     return folder if (folder.parents[1] / "trees" / f"{folder.name}.json").is_file() else None
 
 
 def not_cached(source: str, revision: str | None, repo_type: str = "dataset") -> InputError:
-    """What to say where HF_HUB_OFFLINE is set and a dataset or a model is not in the caches."""
+    """The error if HF_HUB_OFFLINE is set and a dataset or a model is not in the caches."""
     at, option = (f" at revision '{revision}'", f" --revision {revision}") if revision else ("", "")
     advice = f"unset it, or fetch it before with `hf download --repo-type {repo_type} {source}{option}`"
     return InputError(f"HF_HUB_OFFLINE is set and {source}{at} is not in the cache: {advice}")

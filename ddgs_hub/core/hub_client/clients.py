@@ -1,4 +1,4 @@
-"""Who asks the Hub, and where: the client with its token, and the addresses of pages."""
+"""The Hub's client with its token, and the addresses of pages."""
 
 from huggingface_hub import HfApi, constants, get_token
 
@@ -15,7 +15,7 @@ def make_client(api: HfApi | None = None, token: str | None = None, *, odd_token
     Args:
         api: a client that the caller has.
         token: instead of that of the command, see `using_token`.
-        odd_token: what is said of a token that can be none.
+        odd_token: the message for a token that cannot be valid.
 
     Raises:
         InputError: the token has characters that no token has. An HTTP client would show it in its error.
@@ -35,5 +35,5 @@ def used_token(api: HfApi) -> str | None:
 
 
 def page_of(repo_id: str, repo_type: str, endpoint: str | None = None) -> str:
-    """The address of a repository's page; without an endpoint on the Hub that is asked by default."""
+    """The address of a repository's page; without an endpoint, on the default Hub."""
     return f"{endpoint or constants.ENDPOINT}/{constants.REPO_TYPES_URL_PREFIXES.get(repo_type, '')}{repo_id}"

@@ -1,4 +1,4 @@
-"""Asks the Hub again where it did not answer as it should: `patiently` to read, `persist` to change something there."""
+"""Repeats requests that failed for a passing reason: `patiently` to read, `persist` to change a repository."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ from ddgs_hub.core.hub_client.refusals import (
 
 READ_TRIES = 5  # of one request; quarter of a minute of waiting, where the Hub does not ask for more
 FAILURES = 6  # of one command that changes something: half a minute of waiting
-LOOKS = 20  # at a repository; others may write in between, but not for ever
+LOOKS = 20  # how often a repository is looked at: others may write in between, but not for ever
 LONGEST_WAIT = 120.0  # seconds, whatever the Hub asks for
 # httpx's and requests' errors, Xet's ConnectionError, and what a page of HTML in the place of an answer raises. The
 # client wraps what went wrong with an upload into a RuntimeError, so the causes of an error count, too.
@@ -46,11 +46,11 @@ def try_again(
     Args:
         ask: one request, or several.
         tries: how often it is asked at most.
-        passes: whether another try may do better than one that ended with this error.
+        passes: whether another try may succeed after this error.
         announce: called with each such error and the seconds until the next try.
 
     Raises:
-        Exception: what `ask` raised the last time, or what does not pass.
+        Exception: the last error of `ask`, or one that `passes` refuses.
     """
     for failures in range(1, tries):
         try:

@@ -1,4 +1,4 @@
-"""Repositories by their names: what an id is, and one at one commit."""
+"""Names of repositories, and a repository at one commit."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Pinned:
 
 
 def is_repo_id(name: str) -> bool:
-    """Whether the Hub could have a repository of that name: `owner/name`, or one of its first, as `squad`."""
+    """Whether the Hub could have a repository of that name: `owner/name`, or a name without owner, such as `squad`."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -35,7 +35,7 @@ def is_repo_id(name: str) -> bool:
 
 
 def require_id(name: str, repo_type: str) -> None:
-    """Raises an InputError where a name can be no id, whether or not the Hub can be asked."""
+    """Raises an InputError if a name cannot be an id; the Hub is not asked."""
     if not is_repo_id(name):
         expected = f"neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}"
         raise InputError(f"'{name}' is {expected}")

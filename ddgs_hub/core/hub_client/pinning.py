@@ -24,9 +24,9 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
 
 
 def why_no_model(name: str, revision: str | None, error: Exception) -> str:
-    """Why a model could not be had: what the Hub says of it, asked after the attempt, or else the error's first line.
+    """Why a model could not be loaded: the Hub's reason, or else the first line of the error.
 
-    Not asked before: where the Hub cannot be reached, its clients take what is in their cache.
+    The Hub is asked only after the attempt: if it cannot be reached, its clients use their cache.
     """
     if not Path(name).exists():
         try:

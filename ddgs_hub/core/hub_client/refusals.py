@@ -1,4 +1,4 @@
-"""What the Hub's errors become for the user: one place for all sentences, and for what another try may mend.
+"""Turns the Hub's errors into sentences for the user, and tells which ones another try may mend.
 
 Three things are done on the Hub, each with words of its own: a repository is opened (`why_not_opened`), the files in it
 are read (`why_not_read`), or something is published (`why_not_served`).
@@ -47,7 +47,7 @@ def status_of(error: BaseException) -> int | None:
 
 
 def may_pass(status: int | None) -> bool:
-    """Whether another try may do better than one that was answered so; None: there was no answer."""
+    """Whether another try may succeed after this status; None: there was no answer."""
     return status is None or status in PASSING or status >= 500
 
 
@@ -107,7 +107,7 @@ def why_not_read(error: Exception, where: str) -> InputError:
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Says in one sentence why the rows of `where` cannot be read to their end.
+    """Turns errors in the block into one sentence: why the rows of `where` cannot be read.
 
     Raises:
         ConnectionLostError: the Hub no longer answers.
@@ -147,7 +147,7 @@ def why_not_served(error: BaseException, repo_id: str, repo_type: str = "dataset
 
 
 def may_not_write(repo_id: str) -> str:
-    """What to say of a token that may not write to a repository."""
+    """The sentence for a token that may not write to a repository."""
     return f"this token may not write to {repo_id}: take one with the role write of a member of {repo_id.split('/')[0]}"
 
 

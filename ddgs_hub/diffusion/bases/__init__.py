@@ -1,6 +1,6 @@
 """Bases that come with the package: small DiTs with their autoencoders, for the recipes to fine-tune.
 
-This room knows where they are, and does not load them.
+This room knows only where they lie; it does not load them.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Cards: each README.md says what is published, how it was made, and how it is loaded.
 
-A card is a dataclass. `render_card` makes the text of a README.md of it, by a template of `model_cards/`; `merge_cards`
-keeps what people wrote into the one on the Hub. Nothing but templates is read here, and nothing is written.
+A card is a dataclass. `render_card` turns it into the text of a README.md, with a template of `model_cards/`.
+`merge_cards` keeps what people wrote into the card on the Hub. Only templates are read here, and nothing is written.
 """
 
 from ddgs_hub.hub.cards.card import OWNER, Card

@@ -18,7 +18,7 @@ class Card(ABC):
     """What every card says.
 
     Attributes:
-        template: the file in `model_cards/` that says it.
+        template: its file in `model_cards/`.
         command: the command line that makes the same again; empty: the card names none.
         versions: library → version.
     """
@@ -43,13 +43,13 @@ class Card(ABC):
         """The front matter."""
 
     def template_values(self) -> dict[str, Any]:
-        """What the template shows beside the card."""
+        """Values for the template beside the card."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeCard(Card):
-    """What the card of something says that a recipe made.
+    """What the card of a recipe's result says.
 
     Attributes:
         recipe: what made it.
@@ -65,7 +65,7 @@ class RecipeCard(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeModelCard(RecipeCard):
-    """What the card of a model says that a recipe made.
+    """What the card of a recipe's model says.
 
     Attributes:
         name: of the repository.

@@ -71,7 +71,7 @@ class DistilledCard(RecipeCard):
             difficulties.
         evaluation: the table of accuracies, Markdown.
         reported: which accuracy that table puts first.
-        published_pool: where the pool was taken from; None: it was generated for these rows, `recipe.pool.size` × IPC.
+        published_pool: the source of the pool; None: it was generated for these rows, `recipe.pool.size` × IPC.
     """
 
     template = "distilled_dataset.md.jinja"

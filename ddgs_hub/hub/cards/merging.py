@@ -8,14 +8,14 @@ from ddgs_hub.core.front_matter import join_card, split_card
 from ddgs_hub.hub.cards.rendering import HAND_WRITTEN
 from ddgs_hub.hub.layout import DEFAULT
 
-# Keys that only a generated card sets: where a later card lacks one, the old value goes.
+# Keys that only a generated card sets: if a later card lacks one, its old value is dropped.
 GENERATED = (
     *("license", "pretty_name", "size_categories", "task_categories", "source_datasets"),
     *("base_model", "base_model_relation", "datasets", "library_name", "pipeline_tag"),
 )
 BY_CONFIGURATION = ("configs", "dataset_info")  # keys with an entry for each configuration
 LICENSE_DETAILS = ("license_name", "license_link")  # people add them; they stay as long as the license does
-MARK = re.compile(rf"^{re.escape(HAND_WRITTEN)}$", re.MULTILINE)  # a line of its own, which no value of a card is
+MARK = re.compile(rf"^{re.escape(HAND_WRITTEN)}$", re.MULTILINE)  # on a line of its own, which no value of a card has
 
 
 def merge_cards(generated: str, existing: str, dropped: Collection[str] = ()) -> str:
@@ -53,7 +53,7 @@ def _merged(new: Mapping[str, Any], old: Mapping[str, Any], dropped: Collection[
         ours = _named(new.get(key))
         names = [DEFAULT, *dropped, *(entry["config_name"] for entry in ours)]
         if entries := ours + [entry for entry in _named(old.get(key)) if entry["config_name"] not in names]:
-            # `dataset_info` of one configuration alone is no list.
+            # `dataset_info` of a single configuration is not a list.
             merged[key] = entries if key == "configs" or len(entries) > 1 else new.get(key, entries)
     return merged
 

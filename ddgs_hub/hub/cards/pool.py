@@ -13,7 +13,7 @@ from ddgs_hub.hub.cards.metadata import configuration
 from ddgs_hub.hub.cards.rendering import render_template
 from ddgs_hub.hub.layout import POOL_CONFIGS
 
-# The section stands before this heading; in a card without a pool there is nothing.
+# The section on the pool, before the next heading; empty in a card without a pool.
 _PLACE = re.compile(r"(^## The pool\n.*?)?(?=^## How it was made\n)", re.DOTALL | re.MULTILINE)
 
 

@@ -1,6 +1,6 @@
 """From a card to the text of its README.md: the templates of `model_cards/`, and the filters that every value passes.
 
-Knows no kind of card: each names its template, its front matter, and what the template shows beside it.
+Knows no kind of card: a card gives its template, its front matter, and the values for the template.
 """
 
 import re
@@ -88,7 +88,7 @@ def _environment() -> Environment:
 
 
 def _counts(values: Sequence[int]) -> str:
-    """The counts of ten bins, which a narrow table breaks in the middle or not at all."""
+    """The counts of ten bins; a narrow table can break them only in the middle."""
     halves = values[: len(values) // 2], values[len(values) // 2 :]
     return " ".join("\N{NO-BREAK SPACE}".join(map(str, half)) for half in halves)
 

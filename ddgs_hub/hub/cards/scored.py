@@ -25,7 +25,7 @@ class ScoredCard(Card):
     `write_scored` fills in `info`, `rows_hash` and `figures`.
 
     Attributes:
-        source: Hub id of the images, `digits`, or of a local folder the name.
+        source: Hub id of the images, `digits`, or the name of a local folder.
         commit: of the Hub dataset; None: the source is not on the Hub.
         split: of the source.
         config: of a Hub dataset that has several.
@@ -33,9 +33,9 @@ class ScoredCard(Card):
         license: of the source, as its card says it.
         imagenet: the images are ImageNet's, or those of a part of it.
         withheld: why the images are not published, in words; empty where they are.
-        scorer: Hub id of the classifier, or of a local folder the name.
+        scorer: Hub id of the classifier, or the name of a local folder.
         scorer_commit: of a classifier of the Hub.
-        folds: number of its models; more than one: it was cross-fitted.
+        folds: number of its models; above 1, the scorer is cross-fitted.
         mean_difficulty: of all rows, 0 … 1.
         info: features, sizes and number of rows of the split.
         rows_hash: hash of the rows, see `hash_scored`.

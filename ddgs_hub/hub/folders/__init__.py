@@ -1,7 +1,6 @@
 """Folders that hold exactly the files of a repository: the kinds, a writer for each, and hashes of what they hold.
 
-Takes rows or models that a stage made, with what it knows of them; writes cards and `provenance.json`. Knows nothing of
-the Hub.
+Takes rows or models from a stage, with their provenance; writes cards and `provenance.json`. Knows nothing of the Hub.
 """
 
 from ddgs_hub.hub.folders.distilled import export_dataset

@@ -30,7 +30,7 @@ def export_dataset(
     Args:
         rows: the distilled images with their columns.
         folder: where to write; what it holds is replaced.
-        card: what is known beside the rows; features, sizes, checksum and figures are filled in here.
+        card: without features, sizes, checksum and figures, which are filled in here.
         provenance: what made the rows (recipe, versions, commits), as JSON values.
         figures: name → PNG file, copied to `figures/<name>.png`.
 

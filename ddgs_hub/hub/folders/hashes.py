@@ -19,7 +19,7 @@ from ddgs_hub.hub.layout import DEFAULT, parquet_pattern
 ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
 SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty")
 POOL_COLUMNS = ("label", "seed")  # a pool stays the same when scoring and sampling add columns to it
-# Patterns of weights: the first that fits a file says which count.
+# Patterns of weights: the first one that matches a file decides which files count.
 WEIGHTS = (ADAPTER_FILE, "fold-*/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
 
 
@@ -45,7 +45,7 @@ def hash_tables(tables: Iterable[pa.Table], columns: Sequence[str]) -> str:
 
     Args:
         tables: the rows, in parts; `image` may be missing.
-        columns: those that count, as far as the rows have them.
+        columns: those that count; columns that the rows lack are ignored.
     """
     hashes = []
     for table in tables:

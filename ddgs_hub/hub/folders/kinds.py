@@ -21,11 +21,11 @@ class Kind:
         name: in `provenance.json`.
         called: the name for people.
         repo_type: of its repository on the Hub.
-        made_of: key of `content` → its name for people; where the value of one of these changes, so does MAJOR.
+        made_of: key of `content` → its name for people; a change of one of these values raises MAJOR.
         files: patterns of the files that are published beside the card and `provenance.json`.
         columns: folder → the columns that its Parquet files may have.
-        identity: the key of `content` that holds the hash of what is in the folder; where it alone changes, so does
-            MINOR.
+        identity: the key of `content` that holds the hash of what is in the folder; if it alone changes, MINOR is
+            raised.
         identify: computes this hash from the folder.
         other_rows: what a change of `identity` alone means, for people.
     """
@@ -47,7 +47,7 @@ class Kind:
 
 
 def kind_of(provenance: Provenance, where: str) -> Kind:
-    """The kind that a `provenance.json` names; the first versions of ddgs-hub named none and knew distilled sets alone.
+    """The kind that a `provenance.json` names; without a name it is a distilled set, as in early versions.
 
     Raises:
         InputError: it names an unknown kind.

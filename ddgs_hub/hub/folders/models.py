@@ -137,7 +137,7 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
 
 
 def write_model_card(folder: str | Path, card: DiTCard | ScorerCard) -> Path:
-    """Writes the card of a model into its folder; whether a DiT is a pipeline, an adapter or both is seen there.
+    """Writes the card of a model into its folder; for a DiT, the files there decide: pipeline, adapter or both.
 
     Returns:
         The path of the card.

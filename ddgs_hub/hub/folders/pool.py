@@ -21,13 +21,13 @@ from ddgs_hub.hub.provenance import read_provenance
 def add_pool(repository: Path, output: Path | None = None) -> Path:
     """Writes the folder of a distilled set with the pool of its run, whole or not at all.
 
-    Two configurations come to `default`, which `load_dataset` reads from the folder as from the Hub: `pool`, the
-    Parquet files of the run's pool, byte for byte (linked, where the disk can), and `original`, the difficulties of the
-    scored original without its images. The card names both. A pool that the folder has is replaced.
+    Two configurations are added to `default`, which `load_dataset` reads from the folder as from the Hub: `pool`, the
+    Parquet files of the run's pool, byte for byte (hard links if possible), and `original`, the difficulties of the
+    scored original without its images. The card names both. A pool that is already there is replaced.
 
     Args:
         repository: a folder in the `hub/` of a run folder.
-        output: where to write; None: in its place.
+        output: where to write; None: `repository` is replaced.
 
     Returns:
         `output`, or `repository`.

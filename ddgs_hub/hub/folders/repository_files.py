@@ -16,14 +16,14 @@ def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
     """Writes `provenance.json`, without the folder names of this machine.
 
     Raises:
-        ValueError: a number is infinite, or none.
+        ValueError: a number is infinite or NaN.
     """
     text = json.dumps(public_values(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(folder / PROVENANCE, text)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text that ends with a line end, with the same bytes on every system."""
+    """Writes a text with a final line end, with the same bytes on every system."""
     path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8", newline="\n")
 
 

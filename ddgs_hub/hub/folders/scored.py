@@ -25,12 +25,12 @@ def write_scored(
     Args:
         rows: with `difficulty`, and whatever else is to be published.
         folder: where to write.
-        card: what is known beside the rows; features, sizes, hash and figures are filled in here.
+        card: without features, sizes, hash and figures, which are filled in here.
         provenance: `source`, `scorer`, `images`, `command`, `versions`, and in `content` what the rows were made of.
         figures: name → PNG file, copied to `figures/<name>.png`.
     """
     write_rows(rows, folder, card.split)
-    # By the files and not by the rows, whose images may still lie in a folder: so what was written is read once.
+    # Hashed from the written files: the images of `rows` may still lie elsewhere, and would be read twice.
     rows_hash, info = hash_scored(folder), measure_files(row_files(folder, card.split), card.split)
     card = replace(card, info=info, rows_hash=rows_hash, figures=tuple(figures))
     content = {

@@ -1,4 +1,4 @@
-"""Whether a token may write to a repository: asked before hours are spent on what is to go there."""
+"""Checks that a token may write to a repository, before hours are spent on its content."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def check_push(
     token: str | None = None,
     api: HfApi | None = None,
 ) -> None:
-    """Refuses a repository that could not be published to; changes nothing on the Hub.
+    """Refuses a repository that cannot be published to; changes nothing on the Hub.
 
     What only the attempt can show, such as the quota of an organisation, passes.
 
@@ -73,12 +73,12 @@ def check_privacy(repo_id: str, *, wanted: bool, private: bool) -> None:
 
 
 def _check_role(who: Mapping[str, Any], repo_id: str) -> None:
-    """Refuses a token that may write nowhere, or whose user is no member of the owner; what is unclear passes."""
+    """Refuses a token that may write nowhere, or whose user does not belong to the owner; unclear cases pass."""
     access = (who.get("auth") or {}).get("accessToken") or {}
     reads_only = access.get("role") == "read"
     scopes = (access.get("fineGrained") or {}).get("scoped")
     if access.get("role") == "fineGrained" and scopes is not None:
-        # A permission may be given for a group of repositories, which is not named here: any that writes will do.
+        # A permission may be given for a group of repositories that is not named here: any right to write is enough.
         permissions = [name for scope in scopes for name in scope.get("permissions") or ()]
         reads_only = not any(name.startswith("repo") and "write" in name for name in permissions)
     owners = [who.get("name"), *(organisation.get("name") for organisation in who.get("orgs") or ())]

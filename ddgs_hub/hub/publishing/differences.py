@@ -100,7 +100,7 @@ def diff_versions(
 ) -> VersionDiff | ModelDiff:
     """Rows, difficulties and recipe keys in which version `b` of a dataset differs from version `a`.
 
-    Of a model: recipe keys, and whether the weights are others.
+    For a model: recipe keys, and whether the weights differ.
 
     Args:
         repo_id: `owner/name`.
@@ -138,12 +138,12 @@ def diff_versions(
 
 
 def _weights(snapshot: Snapshot) -> str:
-    """The hash of the weights; where `provenance.json` does not say it the commit, which equals no other."""
+    """The hash of the weights; if `provenance.json` has none, the commit, which is unique."""
     return (snapshot.provenance.content or Content()).weights or snapshot.commit
 
 
 def _settings(provenance: Provenance) -> Any:
-    """What made a version: the recipe, or of a scored original its source and scorer.
+    """What made a version: the recipe, or the source and the scorer of a scored original.
 
     `sampled.seed` is the seed of the draw. A set that was sampled from a published pool has its own.
     """

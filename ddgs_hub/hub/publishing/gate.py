@@ -1,6 +1,6 @@
 """The last gate of publishing: only our columns and texts go up, with the bytes of every image and without a token.
 
-All code before it writes nothing else. Here it is checked, in the files as they are sent.
+All earlier code should write nothing else. This module checks the very files that are sent.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def check_files(kind: Kind, folder: Path, names: Iterable[str], token: str | Non
         kind: of the folder.
         folder: where the files are.
         names: their paths in it.
-        token: that of the caller, which may stand in none of them.
+        token: the caller's token, which no file may contain.
 
     Raises:
         InputError: a file is a link that leads out of the folder, it holds the token, it is a text with what looks like
@@ -78,7 +78,7 @@ def check_rows(path: Path, columns: Iterable[str], secret: bytes = b"") -> None:
                 row += len(batch)
     except InputError:
         raise
-    except Exception as error:  # of a damaged file, pyarrow and datasets raise whatever Python raises
+    except Exception as error:  # for a damaged file, pyarrow and datasets can raise anything
         raise InputError(f"cannot read {path}: {one_line(error, 300)}; write it again") from error
 
 

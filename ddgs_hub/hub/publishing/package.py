@@ -32,7 +32,7 @@ class Package:
         provenance_values: the JSON values of `provenance.json`, without what publishing adds.
         provenance: what these say.
         files: path in the repository → file on disk, of all other files.
-        hashes: path → what the Hub will know it by, of these.
+        hashes: path → the hashes by which the Hub knows the file, for `files`.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ class Package:
             folder: what to publish.
             repo_id: where.
             adapter: of a DiT the adapter alone, with a card of its own.
-            token: that of the caller, which may stand in no file.
+            token: the caller's token, which no file may contain.
 
         Raises:
             InputError: the folder is of no kind, it does not hold what its provenance says, the front matter of its
@@ -81,11 +81,11 @@ class Package:
         return cls(kind, repo_id, card, values, provenance, files, {name: hashes[name] for name in files})
 
     def card_for(self, snapshot: Snapshot, version: Version | None = None) -> str:
-        """The card of a version, with what people wrote into that of a commit, and with its pool if that is kept.
+        """The card of a version, with the hand-written parts of a commit's card, and its pool if that is kept.
 
         Args:
             snapshot: the commit that the version comes on top of.
-            version: None: that of the commit. Where nothing else differs, the card does not differ either.
+            version: None: that of the commit, so that equal content gives an equal card.
         """
         card = with_repository(self.card, self.repo_id, str(version or snapshot.version or ""))
         if self.kept_pool(snapshot):
@@ -99,7 +99,7 @@ class Package:
         return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def kept_pool(self, snapshot: Snapshot) -> list[str]:
-        """Files of the pool in a commit that stay: this brings none, and its rows were selected from that one."""
+        """The pool files of a commit that stay: this package has no pool, and its rows were selected from that one."""
         theirs = snapshot.provenance.content
         if self.kind != DISTILLED or self._brings_pool or not theirs or theirs.pool != self._content.pool:
             return []
@@ -148,7 +148,7 @@ class Package:
         return Version(major, minor, patch + 1), f"{same}; changed: {', '.join(self.changed(snapshot))}"
 
     def _other_files(self, snapshot: Snapshot) -> list[str]:
-        """Files that the version has beside `files`."""
+        """The version's files that are not in `files`."""
         return [*self.kept_pool(snapshot), CARD, PROVENANCE]
 
     @property

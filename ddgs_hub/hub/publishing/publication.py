@@ -1,4 +1,4 @@
-"""What came of publishing, for people and as JSON."""
+"""The result of publishing, as text and as JSON."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What came of publishing.
+    """The result of publishing.
 
     Attributes:
         repo_id: the repository.
-        version: the version that has this content; of a dry run the one that it would get.
+        version: the version with this content; for a dry run, the one that it would get.
         commit: its commit; None where there is none yet.
         url: the page of the version, or of the pull request; empty where there is none yet.
         action: "published", "proposed" (as a pull request), "unchanged" (the Hub had this content) or "planned" (a dry
@@ -18,7 +18,7 @@ class Publication:
         changes: what differs from the version before, in words.
         added: files of the repository that are new or have other content.
         removed: files of an earlier version that go.
-        kept: files that stay as they are: those of others, and those of a pool that is not brought again.
+        kept: files that stay as they are: foreign ones, and those of a pool that is not sent again.
         card: the text of README.md.
     """
 

@@ -1,4 +1,4 @@
-"""Publishes a dataset or a model: one commit, then one tag, and neither twice, whatever happens on the way."""
+"""Publishes a dataset or a model: one commit, then one tag, each exactly once, even after interruptions."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -64,7 +64,7 @@ def publish(
         raise InputError(f"'{version}' is no version: give one such as v1.2.0")
     api = make_client(api, token)
     repository = find_folder(Path(folder), repo_id)
-    # Where this command may not write, no other one writes either.
+    # A folder that is not writable needs no lock: no other command can write there either.
     with locked_folder(repository) if repository.is_dir() and is_writable(repository) else nullcontext():
         package = _read_package(repository, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
         require_token(api)
@@ -76,7 +76,7 @@ def find_folder(folder: Path, repo_id: str) -> Path:
     """The folder to publish: `folder` itself, or the one in the `hub/` of a run folder.
 
     Raises:
-        InputError: there is none, or there are several and none is called like the repository.
+        InputError: there is none, or there are several and none has the name of the repository.
     """
     if (folder / CARD).is_file() or not (folder / "hub").is_dir():
         return folder
@@ -107,13 +107,13 @@ class _Publisher:
         self.api, self.package, self.wanted, self.private, self.create_pr = api, package, wanted, private, create_pr
         self.repo_id, self.repo_type = package.repo_id, package.kind.repo_type
         self.remote = Remote(api, self.repo_id, self.repo_type)
-        self.written = False  # whether this call changed anything; if not, content that the Hub has was there before
+        self.written = False  # whether this call changed anything on the Hub
         self.below: Version | None = None  # the newest version when this call first committed
         self.committed = False
         self.changes = ""  # in the words of the commit
 
     def advance(self) -> Publication | None:
-        """Reads the state and takes one step; None: look again."""
+        """Reads the state and takes one step; None means: call again."""
         head = self.remote.snapshot()
         if head is None:
             self.api.create_repo(self.repo_id, repo_type=self.repo_type, private=self.private, exist_ok=True)
@@ -134,7 +134,7 @@ class _Publisher:
         if self.create_pr and (proposed := self._proposed()):
             return proposed
         version, self.changes = self._next(newest)
-        # Set before: when an answer is lost, the commit may be there all the same.
+        # Set before the commit: its answer may get lost although it was made.
         self.below = self.below if self.committed else newest and newest[0]
         self.written = self.committed = True
         self.api.create_commit(
@@ -148,7 +148,7 @@ class _Publisher:
         return None
 
     def plan(self) -> Publication:
-        """What `advance` would come to, found by reading alone."""
+        """What `advance` would do; only reads."""
         head = self.remote.snapshot()
         newest = None
         if head is not None:
@@ -174,7 +174,7 @@ class _Publisher:
         return (version, snapshot) if snapshot else None
 
     def _overtaken(self, tags: dict[Version, str]) -> Publication | None:
-        """The version that this call has made, where others have published a newer one since."""
+        """The version that this call made, if others have published a newer one since."""
         for version in tags if self.committed else ():
             if self.below is None or version > self.below:
                 snapshot = self.remote.snapshot(str(version))

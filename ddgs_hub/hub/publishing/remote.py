@@ -83,7 +83,7 @@ class Snapshot:
 class Remote:
     """Reads a repository; writes nothing.
 
-    Its methods raise what huggingface_hub raises: call them by `persist`.
+    Its methods raise the errors of huggingface_hub: call them within `persist`.
     """
 
     def __init__(self, api: HfApi, repo_id: str, repo_type: str = "dataset") -> None:
@@ -144,7 +144,7 @@ class Remote:
         return [f"refs/pr/{number}" for number in sorted(numbers, reverse=True)]
 
     def publishing_commit(self, head: Snapshot) -> str:
-        """The commit that brought `head` its `provenance.json`: others may have come on top of it."""
+        """The commit that wrote the `provenance.json` of `head`; later commits may lie on top of it."""
         entries = self.api.list_repo_tree(self.repo_id, expand=True, revision=head.commit, repo_type=self.repo_type)
         for entry in entries:
             if isinstance(entry, RepoFile) and entry.path == PROVENANCE and entry.last_commit:

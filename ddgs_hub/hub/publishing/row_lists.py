@@ -1,4 +1,4 @@
-"""The rows of a published version without their images: what two versions of any size are compared by."""
+"""The rows of a published version without their images, so that versions of any size can be compared."""
 
 import hashlib
 from collections import Counter

@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedVersion:
-    """One version; what its provenance does not say is None.
+    """One version; values that its provenance lacks are None.
 
     Attributes:
         tag: `vMAJOR.MINOR.PATCH`.
@@ -82,7 +82,7 @@ def versions_table(versions: list[PublishedVersion]) -> str:
 def _describe(remote: Remote, version: Version, dates: Mapping[str, datetime]) -> PublishedVersion:
     snapshot = remote.snapshot_of(str(version))
     date = dates.get(snapshot.commit)
-    if date is None:  # a commit that main does not lead to
+    if date is None:  # a commit that is not on main
         history = remote.api.list_repo_commits(remote.repo_id, repo_type=remote.repo_type, revision=snapshot.commit)
         date = history[0].created_at
     content = snapshot.provenance.content or Content()
