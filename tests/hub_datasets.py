@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -132,3 +132,8 @@ def answers(hub: HubServer, script: str, *wanted: dict[str, Any], **how: Any) ->
     results = json.loads(done.stdout)
     assert isinstance(results, list)
     return results
+
+
+def answers_of(script: str) -> Callable[..., list[dict[str, Any]]]:
+    """`answers` of one script."""
+    return lambda hub, *wanted, **how: answers(hub, script, *wanted, **how)

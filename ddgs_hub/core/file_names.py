@@ -9,3 +9,10 @@ ADAPTER_FILE = "adapter.safetensors"  # what fine-tuning trained, and nothing el
 CLASSES_FILE = "classes.json"  # the classes that a DiT was fine-tuned on
 WEIGHTS_INDEX = constants.SAFETENSORS_INDEX_FILE  # of weights in several files
 FOLDS_FILE = "folds.json"  # marks the folder of a cross-fitted scorer; beside it fold-0, fold-1 …
+TRANSFORMER, VAE = "transformer", "vae"  # folders of a pipeline
+ANY_FOLD = "fold-*"  # a pattern of `fold_folder`
+
+
+def fold_folder(k: int) -> str:
+    """The folder of one model of a cross-fitted scorer."""
+    return f"fold-{k}"

@@ -18,6 +18,7 @@ from ddgs_hub.core.foreign_rows import sanitize_table
 from ddgs_hub.core.parquet import open_parquet
 from ddgs_hub.core.text import quoted
 
+DATA = "data"  # where a folder in Hub layout keeps its rows
 SHARD = re.compile(r"(.*)-(\d{1,9})-of-(\d{1,9})(?:\.\w+)*", re.DOTALL)  # what a file of several is called
 ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
 SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails is sent again whole
@@ -25,7 +26,7 @@ SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails i
 
 def parquet_path(folder: str | Path, split: str = "train") -> Path:
     """Where a folder in Hub layout keeps a split that is one file."""
-    return Path(folder) / "data" / f"{split}-00000-of-00001.parquet"
+    return Path(folder) / DATA / f"{split}-00000-of-00001.parquet"
 
 
 def row_files(folder: str | Path, split: str = "train") -> list[Path]:
@@ -35,7 +36,7 @@ def row_files(folder: str | Path, split: str = "train") -> list[Path]:
         InputError: by their names, some are missing, or are of another writing.
     """
     named = re.compile(rf"{re.escape(split)}-\d+(-of-\d+)?\.parquet")
-    files = sorted(path for path in Path(folder).glob("data/*.parquet") if named.fullmatch(path.name))
+    files = sorted(path for path in Path(folder).glob(f"{DATA}/*.parquet") if named.fullmatch(path.name))
     require_whole([str(path) for path in files], f"split '{split}' of {folder}")
     return files
 

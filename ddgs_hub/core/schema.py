@@ -37,7 +37,6 @@ def _bounded(value: JsonValue) -> JsonValue:
 
 Line = Annotated[str, AfterValidator(one_line)]  # text that is shown: a version, what changed, a license
 Name = Annotated[str, Field(min_length=1, max_length=1_000)]  # of a class or a tensor: kept as it is, to be found again
-Text = Annotated[str, Field(max_length=100_000)]  # kept as it is
 NonNegativeInt = Annotated[int, Field(ge=0, lt=LARGEST)]
 Json = Annotated[dict[str, JsonValue], AfterValidator(_bounded)]  # any object, such as a recipe
 Index = Annotated[int, Field(ge=0, lt=MOST_CLASSES)]  # of a class

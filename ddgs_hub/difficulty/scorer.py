@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass as schema
 from torch import Tensor, nn
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import CONFIG_FILE, FOLDS_FILE, WEIGHTS_INDEX
+from ddgs_hub.core.file_names import ANY_FOLD, CONFIG_FILE, FOLDS_FILE, WEIGHTS_INDEX, fold_folder
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint_folder
 from ddgs_hub.core.hub_client import Pinned, make_client, patiently, why_no_model
@@ -29,7 +29,7 @@ from ddgs_hub.difficulty.classifiers import NOT_NORMALIZED, Normalization, Trans
 from ddgs_hub.difficulty.scorer_classes import ScorerClasses
 
 _OF_A_MODEL = (CONFIG_FILE, "*processor_config.json", "model*.safetensors", WEIGHTS_INDEX)
-FILES = [FOLDS_FILE, *_OF_A_MODEL, *(f"fold-*/{pattern}" for pattern in _OF_A_MODEL)]
+FILES = [FOLDS_FILE, *_OF_A_MODEL, *(f"{ANY_FOLD}/{pattern}" for pattern in _OF_A_MODEL)]
 MOST_FOLDS = 100
 
 
@@ -118,7 +118,7 @@ class Scorer:
         folder, name, commit = _fetch(str(name_or_path), revision)
         if (folder / FOLDS_FILE).is_file():
             count = read_json(folder / FOLDS_FILE, _Folds, f"{FOLDS_FILE} of the scorer {name}").folds
-            loaded = [load_classifier(folder / f"fold-{k}", f"{name}/fold-{k}") for k in range(count)]
+            loaded = [load_classifier(folder / fold_folder(k), f"{name}/{fold_folder(k)}") for k in range(count)]
         else:
             loaded = [load_classifier(folder, name)]
         first, models = loaded[0], [one.model for one in loaded]

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import FOLDS_FILE
+from ddgs_hub.core.file_names import FOLDS_FILE, fold_folder
 from ddgs_hub.core.image_batches import encoded_images
 from ddgs_hub.core.processes import get_accelerator, wait_for_all
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
@@ -98,7 +98,7 @@ def train_scorer(
             held_out = np.flatnonzero(folds == k)
             correct[held_out] = trainer.is_correct(model, held_out)
             if partial is not None:
-                _save(model, partial / f"fold-{k}", names, training)
+                _save(model, partial / fold_folder(k), names, training)
         accuracies = tuple(float(correct[folds == k].mean()) for k in range(training.folds))
         trained = TrainedScorer(Path(output), float(correct.mean()), accuracies)
         if partial is not None:

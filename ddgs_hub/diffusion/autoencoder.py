@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.file_names import VAE
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
 from ddgs_hub.core.schema import FOREIGN
@@ -59,7 +60,7 @@ def load_autoencoder(name_or_path: str | Path, revision: str | None = None) -> A
     """
     files = ModelFiles.of(name_or_path, revision)
     try:
-        autoencoder, _ = load_component(files.within("vae") if _has_vae(files) else files, KINDS)
+        autoencoder, _ = load_component(files.within(VAE) if _has_vae(files) else files, KINDS)
     except UNREACHABLE as error:
         reason = error if isinstance(error, InputError) else why_no_model(files.name, revision, error)
         raise InputError(f"cannot load an autoencoder from {files.name}: {reason}") from error

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, PIPELINE_INDEX
+from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, PIPELINE_INDEX, TRANSFORMER
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import HUB_PREFIX, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
@@ -147,7 +147,7 @@ def _is_checkpoint(name: str) -> bool:
 def _transformer(files: ModelFiles) -> ModelFiles:
     """The DiT of a pipeline, or the model that a folder holds alone."""
     alone = not files.on_hub and files.find(TRANSFORMER_CONFIG) is None
-    return files if alone else files.within("transformer")
+    return files if alone else files.within(TRANSFORMER)
 
 
 def _refuse_other_libraries(files: ModelFiles) -> None:

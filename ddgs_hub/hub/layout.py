@@ -12,6 +12,7 @@ from huggingface_hub.constants import REPOCARD_NAME
 
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import is_repo_id
+from ddgs_hub.core.rows import DATA
 
 CARD = REPOCARD_NAME  # README.md
 PROVENANCE = "provenance.json"
@@ -23,7 +24,6 @@ PUBLISHED = "published"  # what publishing adds, see `provenance.Published`
 # Configurations of a dataset. Each has a folder of the same name, except `default`.
 DEFAULT, POOL, ORIGINAL = "default", "pool", "original"
 POOL_CONFIGS = (ORIGINAL, POOL)  # what publishing a set with its pool adds
-DATA = "data"  # the folder of `default`
 
 
 def config_pattern(config: str, split: str = "train") -> str:

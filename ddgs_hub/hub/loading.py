@@ -18,13 +18,13 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import dataset_file
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
-from ddgs_hub.evaluation import Protocol, TrainTransform, ValidationTransform, mix, same_classes
+from ddgs_hub.evaluation import TrainTransform, ValidationTransform, mix, same_classes
 from ddgs_hub.hub.joining import ScoredSource, join_scores
 from ddgs_hub.hub.layout import PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, read_provenance
-from ddgs_hub.hub.publishing.remote import Version
+from ddgs_hub.hub.publishing import Version
 from ddgs_hub.original import find_dataset, load_pinned, load_rows
-from ddgs_hub.recipe import parse_section
+from ddgs_hub.recipe import Protocol, parse_section
 
 NUMBER = "number"  # a column for the transforms: the number of a row, for messages
 

@@ -20,7 +20,7 @@ from ddgs_hub.core.parquet import open_parquet
 from ddgs_hub.core.rows import read_rows, read_tables
 from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import Provenance, read_provenance
-from ddgs_hub.original.split_files import resolve_split
+from ddgs_hub.original import resolve_split
 
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ddgs_hub.core.errors import ConnectionLostError, InputError
 from ddgs_hub.core.machine import is_full, peak_memory
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
-from ddgs_hub.core.rows import checked_labels, class_names, read_tables, require_columns, row_files, write_rows
+from ddgs_hub.core.rows import DATA, checked_labels, class_names, read_tables, require_columns, row_files, write_rows
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, staged_folder
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
 from ddgs_hub.hub import check_push, publish
@@ -128,7 +128,7 @@ def score_in_place(
             with staged_folder(folder) as partial_folder:
                 write_rows(with_difficulty(spool.rows(), scored.difficulty), partial_folder)
                 scored_files = set(row_files(folder))
-                others = [path for path in folder.glob("data/*.parquet") if path not in scored_files]
+                others = [path for path in folder.glob(f"{DATA}/*.parquet") if path not in scored_files]
                 for path in (*others, folder / SOURCE_FILE):
                     if path.is_file():
                         shutil.copy(path, partial_folder / path.relative_to(folder))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value, concatenate_datasets
-from hub_datasets import FILE, WNIDS, WOOF, answers, encoded, parquet, sha256
+from hub_datasets import FILE, WNIDS, WOOF, answers_of, encoded, parquet, sha256
 from hub_server import HubServer
 
 import ddgs_hub
@@ -54,10 +54,7 @@ for argument in sys.argv[1:]:
         results.append({"error": str(error)})
 print(json.dumps(results))
 """
-
-
-def load(hub: HubServer, *wanted: dict[str, Any], **how: Any) -> list[dict[str, Any]]:
-    return answers(hub, LOAD, *wanted, **how)
+load = answers_of(LOAD)
 
 
 def scores(rows: Sequence[int], labels: Sequence[int], names: Sequence[str]) -> bytes:

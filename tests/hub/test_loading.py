@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hub_datasets import answers
+from hub_datasets import answers_of
 from hub_server import HubServer
 from huggingface_hub import HfApi
 from published import REPO, export, make_rows, png, the_repository
@@ -49,10 +49,7 @@ for argument in sys.argv[1:]:
         results.append({"error": str(error)})
 print(json.dumps(results))
 """
-
-
-def load(hub: HubServer, *wanted: dict[str, Any], **how: Any) -> list[dict[str, Any]]:
-    return answers(hub, LOAD, *wanted, **how)
+load = answers_of(LOAD)
 
 
 def tell(run: Path, **changes: Any) -> Path:

@@ -18,6 +18,7 @@ from commands import Done, run_all
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from hub_datasets import encoded
 from hub_server import HubServer
+from published import RECIPE
 
 from ddgs_hub.core.text import printable
 from ddgs_hub.hub import DistilledCard, describe_rows, export_dataset, hash_weights
@@ -26,12 +27,6 @@ from ddgs_hub.recipe import Recipe, parse_recipe, recipe_to_dict
 TOKEN = "hf_" + "Canary" * 6
 SECRET = "a canary of this machine"
 SHARD = "train-00000-of-00001.parquet"
-RECIPE: dict[str, Any] = {
-    "name": "tiny",
-    "data": {"original": "digits", "image_size": 8},
-    "hub": {"dataset": "tiny-ddgs-ipc{ipc}", "pretty_name": "Tiny"},
-    "sample": {"ipc": 2},
-}
 CONTENT = {"rows": "0" * 64, "num_rows": 4, "mean_difficulty": 0.5, "pool": "a", "dit": "b", "scorer": "c"}
 ESCAPES = "\x1b[2J\x1b]0;title\x07\u202eevil\u2066\x9b31m\x00\r\nddgs-hub: all is well"
 

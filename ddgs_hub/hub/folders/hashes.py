@@ -11,7 +11,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import ADAPTER_FILE
+from ddgs_hub.core.file_names import ADAPTER_FILE, ANY_FOLD
 from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.rows import ROWS_PER_GROUP, read_tables
 from ddgs_hub.hub.layout import DEFAULT, parquet_pattern
@@ -20,7 +20,7 @@ ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_
 SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty")
 POOL_COLUMNS = ("label", "seed")  # a pool stays the same when scoring and sampling add columns to it
 # Patterns of weights: the first one that matches a file decides which files count.
-WEIGHTS = (ADAPTER_FILE, "fold-*/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
+WEIGHTS = (ADAPTER_FILE, f"{ANY_FOLD}/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")
 
 
 def describe_rows(rows: Dataset) -> dict[str, Any]:

@@ -6,10 +6,21 @@ from pathlib import Path
 from typing import Literal
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE, CONFIG_FILE, FOLDS_FILE, PIPELINE_INDEX, WEIGHTS_FILE
+from ddgs_hub.core.file_names import (
+    ADAPTER_FILE,
+    ANY_FOLD,
+    CLASSES_FILE,
+    CONFIG_FILE,
+    FOLDS_FILE,
+    PIPELINE_INDEX,
+    TRANSFORMER,
+    VAE,
+    WEIGHTS_FILE,
+)
+from ddgs_hub.core.rows import DATA
 from ddgs_hub.core.text import quoted
 from ddgs_hub.hub.folders.hashes import hash_distilled, hash_scored, hash_weights
-from ddgs_hub.hub.layout import DATA, DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, figure_path, parquet_pattern
+from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, figure_path, parquet_pattern
 from ddgs_hub.hub.provenance import Provenance
 
 
@@ -100,7 +111,7 @@ DIT = Kind(
     made_of={"weights": "DiT"},
     files=(
         *(PIPELINE_INDEX, CLASSES_FILE, ADAPTER_FILE, "scheduler/*.json"),
-        *(f"{part}/*.{suffix}" for part in ("transformer", "vae") for suffix in ("json", "safetensors")),
+        *(f"{part}/*.{suffix}" for part in (TRANSFORMER, VAE) for suffix in ("json", "safetensors")),
     ),
     columns={},
     identity="weights",
@@ -111,7 +122,7 @@ SCORER = Kind(
     called="scorer",
     repo_type="model",
     made_of={"weights": "scorer"},
-    files=(FOLDS_FILE, *OF_A_CLASSIFIER, *(f"fold-*/{name}" for name in OF_A_CLASSIFIER)),
+    files=(FOLDS_FILE, *OF_A_CLASSIFIER, *(f"{ANY_FOLD}/{name}" for name in OF_A_CLASSIFIER)),
     columns={},
     identity="weights",
     identify=hash_weights,

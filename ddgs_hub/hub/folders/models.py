@@ -17,6 +17,7 @@ from ddgs_hub.core.file_names import (
     FOLDS_FILE,
     PIPELINE_INDEX,
     WEIGHTS_FILE,
+    fold_folder,
 )
 from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_json
 from ddgs_hub.hub.cards import DiTCard, ScorerCard, render_card
@@ -120,7 +121,7 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     folder = Path(folder)
     folds = read_json(folder / FOLDS_FILE, FoldAccuracies, str(folder / FOLDS_FILE))
     for name in AT_THE_TOP:
-        shutil.copyfile(folder / "fold-0" / name, folder / name)
+        shutil.copyfile(folder / fold_folder(0) / name, folder / name)
     write_provenance(folder, provenance)
     recipe = parse_recipe(provenance["recipe"])
     card = ScorerCard(

@@ -12,6 +12,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import make_client, persist
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.hub.provenance import Content, Provenance
+from ddgs_hub.hub.publishing.publication import Result
 from ddgs_hub.hub.publishing.remote import Snapshot, Version, find_remote
 from ddgs_hub.hub.publishing.row_lists import BINS, NUMBER, RowList, changed_difficulties, common_key
 from ddgs_hub.recipe import changed_keys
@@ -21,7 +22,7 @@ MOST_KEYS = 100  # of a recipe, that it lists
 
 
 @dataclass(frozen=True, kw_only=True)
-class VersionDiff:
+class VersionDiff(Result):
     """What differs between two versions of a dataset.
 
     Attributes:
@@ -45,10 +46,6 @@ class VersionDiff:
     difficulty: dict[str, dict[str, Any]]
     recipe: dict[str, list[Any]]
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
     @property
     def text(self) -> str:
         """For people."""
@@ -69,7 +66,7 @@ class VersionDiff:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelDiff:
+class ModelDiff(Result):
     """What differs between two versions of a model.
 
     Attributes:
@@ -83,10 +80,6 @@ class ModelDiff:
     b: str
     same_weights: bool
     recipe: dict[str, list[Any]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
     @property
     def text(self) -> str:

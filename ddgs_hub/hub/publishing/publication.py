@@ -1,11 +1,20 @@
-"""The result of publishing, as text and as JSON."""
+"""Results of publishing and of comparing versions, as text and as JSON."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 
+@dataclass(frozen=True)
+class Result:
+    """What the commands print: each kind has a `text` for people."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Publication:
+class Publication(Result):
     """The result of publishing.
 
     Attributes:
@@ -32,10 +41,6 @@ class Publication:
     removed: list[str]
     kept: list[str]
     card: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
     @property
     def text(self) -> str:
