@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Features, Value
-from datasets.fingerprint import generate_random_fingerprint
+from datasets import Dataset, Features, Value, concatenate_datasets
 
-from ddgs_hub.core.rows import write_rows, write_split
+from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import OpenedPool, open_pool
 from ddgs_hub.recipe import SampleSettings
@@ -56,7 +55,7 @@ def make_distilled(
     if seed is None:
         seed = recipe.seed if recipe else 0
     result = distill_columns(opened.columns, opened.original, sample, seed=seed)
-    rows = read_selected(opened, result)
+    rows = _with_images(opened, result)
     with staged_folder(output) as folder:
         write_rows(rows, folder)
         write_json(folder / SELECTIONS, result.classes)
@@ -89,15 +88,12 @@ def _in_words(rows: Dataset, result: Distillation) -> str:
     return f"{len(rows)} images, mean difficulty {_mean_difficulty(rows):.3f}, {shortfall} filled from other bins"
 
 
-def read_selected(opened: OpenedPool, result: Distillation) -> Dataset:
-    """The distilled rows with their images, in the order of `result.rows`; no other image stays in memory."""
-    features, tables = _marked_tables(opened, result)
-    selected = [table.filter(table.column("selected")) for table in tables]
-    table = pa.concat_tables([features.arrow_schema.empty_table(), *selected])
-    ascending = np.sort(result.indices)
-    table = table.take(np.searchsorted(ascending, result.indices)).drop_columns(["selected"])
-    kept = Features({name: features[name] for name in table.column_names})
-    return Dataset(table.cast(kept.arrow_schema), fingerprint=generate_random_fingerprint())
+def _with_images(opened: OpenedPool, result: Distillation) -> Dataset:
+    """The distilled rows with their images; no other image of the pool stays in memory."""
+    images = read_selected(opened.folder, result.indices, files=opened.files, names=["image"])
+    rows = concatenate_datasets([images, result.rows], axis=1)
+    names = [name for name in opened.tables()[0].names if name not in MARKS]
+    return rows.select_columns([*names, *(name for name in MARKS if name in rows.column_names)])
 
 
 def _marked_tables(opened: OpenedPool, result: Distillation) -> tuple[Features, Iterator[pa.Table]]:

@@ -43,7 +43,23 @@ class ScoreRequest:
         states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return fingerprint([asdict(self), states])
 
+    @property
+    def source_name(self) -> str:
+        """The source as it is published."""
+        return _public_name(self.source)
+
+    @property
+    def scorer_name(self) -> str:
+        """The scorer as it is published."""
+        return _public_name(self.scorer)
+
     def spool(self, folder: Path) -> Spool:
         """The rows that are to be scored, to be fetched into `folder`."""
         part = {"subset": self.subset, "config": self.config, "revision": self.revision}
         return Spool(self.source, self.split, folder, **part)
+
+
+def _public_name(name: str) -> str:
+    """A Hub id, or only the name of a local folder: paths of this machine are not published."""
+    folder = expanded(name)
+    return folder.resolve().name if folder.is_dir() else name
