@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, Value
+from datasets.fingerprint import generate_random_fingerprint
 
 from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
@@ -91,9 +92,12 @@ def _in_words(rows: Dataset, result: Distillation) -> str:
 def _with_images(opened: OpenedPool, result: Distillation) -> Dataset:
     """The distilled rows with their images; no other image of the pool stays in memory."""
     images = read_selected(opened.folder, result.indices, files=opened.files, names=["image"])
-    rows = concatenate_datasets([images, result.rows], axis=1)
-    names = [name for name in opened.tables()[0].names if name not in MARKS]
-    return rows.select_columns([*names, *(name for name in MARKS if name in rows.column_names)])
+    features = {**images.features, **result.rows.features}
+    table = result.rows.with_format("arrow")[:].append_column("image", images.with_format("arrow")[:].column("image"))
+    ordered = [name for name in opened.tables()[0].names if name not in MARKS]
+    names = [*ordered, *(name for name in MARKS if name in table.column_names)]
+    schema = Features({name: features[name] for name in names}).arrow_schema
+    return Dataset(table.select(names).cast(schema), fingerprint=generate_random_fingerprint())
 
 
 def _marked_tables(opened: OpenedPool, result: Distillation) -> tuple[Features, Iterator[pa.Table]]:
