@@ -226,8 +226,9 @@ def read_selected(
         first, last = np.searchsorted(ascending, [first_row, first_row + len(table)])
         parts.append(table.take(ascending[first:last] - first_row))
         first_row += len(table)
-    rows = pa.concat_tables(parts).take(np.searchsorted(ascending, indices))
-    return Dataset(rows, fingerprint=generate_random_fingerprint())
+    rows = Dataset(pa.concat_tables(parts), fingerprint=generate_random_fingerprint())
+    # Not `pa.Table.take`, which cannot make a column of more than 2 GiB.
+    return rows if np.array_equal(ascending, indices) else rows.select(np.searchsorted(ascending, indices))
 
 
 def require_columns(rows: Dataset, *names: str, where: str = "the dataset") -> None:

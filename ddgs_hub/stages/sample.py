@@ -91,13 +91,16 @@ def _in_words(rows: Dataset, result: Distillation) -> str:
 
 def _with_images(opened: OpenedPool, result: Distillation) -> Dataset:
     """The distilled rows with their images; no other image of the pool stays in memory."""
-    images = read_selected(opened.folder, result.indices, files=opened.files, names=["image"])
+    ascending = np.sort(result.indices)
+    images = read_selected(opened.folder, ascending, files=opened.files, names=["image"])
     features = {**images.features, **result.rows.features}
-    table = result.rows.with_format("arrow")[:].append_column("image", images.with_format("arrow")[:].column("image"))
+    table = result.pool.with_format("arrow")[:].take(ascending)
+    table = table.append_column("image", images.with_format("arrow")[:].column("image"))
     ordered = [name for name in opened.tables()[0].names if name not in MARKS]
-    names = [*ordered, *(name for name in MARKS if name in table.column_names)]
+    names = [*ordered, *(name for name in MARKS if name in features)]
     schema = Features({name: features[name] for name in names}).arrow_schema
-    return Dataset(table.select(names).cast(schema), fingerprint=generate_random_fingerprint())
+    rows = Dataset(table.select(names).cast(schema), fingerprint=generate_random_fingerprint())
+    return rows.select(np.searchsorted(ascending, result.indices))
 
 
 def _marked_tables(opened: OpenedPool, result: Distillation) -> tuple[Features, Iterator[pa.Table]]:
