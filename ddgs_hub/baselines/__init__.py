@@ -1,9 +1,43 @@
-"""What difficulty-guided sampling is compared with: coresets of real images.
+"""What difficulty-guided sampling is compared with: coresets of real images, and images learnt by matching.
 
-Takes features and labels as arrays and gives row numbers. NumPy only: this room does not know where features come
+Coresets take features and labels as arrays and give row numbers, with NumPy only. Of what learns images there is the
+augmentation of DM and IDC-1, which takes its random draws as arguments.
+
+This room does not know where features, networks and images come
 from, reads no images and writes no datasets.
+
+The names below are imported when first used, so that coresets do not load torch.
 """
 
-from ddgs_hub.baselines.coreset import herding, k_center, random_selection
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["herding", "k_center", "random_selection"]
+if TYPE_CHECKING:
+    from ddgs_hub.baselines.coreset import herding, k_center, random_selection
+    from ddgs_hub.baselines.siamese import Draws, augment, draw_chain, draw_one
+
+_MODULES = {
+    "coreset": ("herding", "k_center", "random_selection"),
+    "siamese": ("Draws", "augment", "draw_chain", "draw_one"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Draws",
+    "augment",
+    "draw_chain",
+    "draw_one",
+    "herding",
+    "k_center",
+    "random_selection",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
