@@ -1,9 +1,8 @@
 """What difficulty-guided sampling is compared with: coresets of real images, and images learnt by matching.
 
-Coresets take features and labels as arrays and give row numbers, with NumPy only. Of what learns images there is the
-augmentation of DM and IDC-1, which takes its random draws as arguments.
-
-This room does not know where features, networks and images come
+Coresets take features and labels as arrays and give row numbers, with NumPy only. DM moves synthetic images so
+that networks see in them what they see in real ones: there is the mathematics of a step, which takes networks, batches
+and random draws as arguments. This room does not know where features, networks and images come
 from, reads no images and writes no datasets.
 
 The names below are imported when first used, so that coresets do not load torch.
@@ -14,19 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ddgs_hub.baselines.coreset import herding, k_center, random_selection
+    from ddgs_hub.baselines.dm import DMSchedule, dm_gradient, dm_step, embedding_distance
+    from ddgs_hub.baselines.learnt import LearntImages, at_rest, clamped
     from ddgs_hub.baselines.siamese import Draws, augment, draw_chain, draw_one
 
 _MODULES = {
     "coreset": ("herding", "k_center", "random_selection"),
+    "dm": ("DMSchedule", "dm_gradient", "dm_step", "embedding_distance"),
+    "learnt": ("LearntImages", "at_rest", "clamped"),
     "siamese": ("Draws", "augment", "draw_chain", "draw_one"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "DMSchedule",
     "Draws",
+    "LearntImages",
+    "at_rest",
     "augment",
+    "clamped",
+    "dm_gradient",
+    "dm_step",
     "draw_chain",
     "draw_one",
+    "embedding_distance",
     "herding",
     "k_center",
     "random_selection",
