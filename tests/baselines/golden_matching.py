@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ddgs_hub.baselines import Draws
+from ddgs_hub.baselines import CutMix, Draws
 from ddgs_hub.evaluation.networks import ConvNet, ResNet
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
@@ -69,6 +69,12 @@ def draws_of(operations: list[dict[str, Any]] | None) -> Draws:
         else:
             fields[name] = torch.tensor(operation["u"], dtype=torch.float64).reshape(-1)
     return Draws(**fields)
+
+
+def cutmix_of(facts: dict[str, Any] | None) -> CutMix | None:
+    if facts is None or "lam" not in facts:
+        return None
+    return CutMix(facts["lam"], torch.tensor(facts["permutation"]), tuple(facts["centre"]))
 
 
 def _convnet_name(key: str) -> str:
