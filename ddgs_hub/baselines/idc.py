@@ -4,7 +4,7 @@ The synthetic images move so that a network's gradient on them comes close to it
 class; the network is trained on real images all the while. IDC-1, the "IDC-I" of the authors, has factor 1: a stored
 image is a training image. Images are in [0, 1]; they are normalised on their way into a network.
 
-Networks, batches and draws are arguments: this module draws nothing but what `draw_cutmix` is called for.
+Networks, batches and draws are arguments. Only `draw_cutmix` draws, from the generator it is given.
 """
 
 import math
