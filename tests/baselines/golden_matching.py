@@ -1,5 +1,6 @@
-"""Golden runs of DM and IDC-1 (README beside them): their draws as `Draws`, their weights as networks."""
+"""Golden runs of DM and IDC-1 (README beside them): draws as `Draws`, weights as networks, and the replay of IDC-1."""
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from ddgs_hub.baselines import CutMix, Draws
+from ddgs_hub.baselines import (
+    CutMix,
+    Draws,
+    IDCSchedule,
+    at_rest,
+    clamped,
+    decode,
+    embedding_distance,
+    gradient_distance,
+    idc_gradient,
+    idc_step,
+    network_optimizer,
+    training_step,
+)
 from ddgs_hub.evaluation.networks import ConvNet, ResNet
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
@@ -75,6 +89,70 @@ def cutmix_of(facts: dict[str, Any] | None) -> CutMix | None:
     if facts is None or "lam" not in facts:
         return None
     return CutMix(facts["lam"], torch.tensor(facts["permutation"]), tuple(facts["centre"]))
+
+
+class Replay:
+    """A golden run of IDC-1, on the images and weights that come out of it step by step; a mutant overrides a part."""
+
+    def __init__(self, run: GoldenRun):
+        self.run, self.config, self.labels = run, run.config, run.arrays["labels"]
+        self.real = run.normalize(run.arrays["real_u8"].double() / 255)
+        self.schedule = IDCSchedule(**{name: self.config[name] for name in ("lr", "momentum", "weight_decay")})
+        self.learnt = at_rest(run.by_class(run.arrays["images_before"][0]))
+        self.records = {name: [] for name in ("images_before", "images_after", "grads", "losses")}
+        self.weights = {}
+
+    def results(self) -> dict[str, torch.Tensor]:
+        for iteration in self.run.facts["iterations"]:
+            self.learnt = self.clamp(self.learnt)
+            network = self.run.network(iteration["network"])
+            optimizer = network_optimizer(network, self.schedule)
+            for training in iteration["early"]:
+                self.train(network, optimizer, training)
+            for inner in iteration["inner"]:
+                for match in inner["match"]:
+                    self.match(network, match)
+                for training in inner["train"]:
+                    self.train(network, optimizer, training)
+        return {name: torch.stack(values) for name, values in self.records.items()}
+
+    def match(self, network, facts):
+        rows, before = torch.arange(self.config["ipc"]), self.learnt
+
+        def distance(stored):
+            return self.distance(network, stored, facts)
+
+        loss, gradient = idc_gradient(before.images, facts["class"], rows, distance)
+        lr, momentum = self.config["lr_img"], self.config["mom_img"]
+        after, _ = idc_step(before, facts["class"], rows, distance, lr=lr, momentum=momentum)
+        self.learnt = self.stepped(before, after, facts["class"])
+        images = {"images_before": before.images, "images_after": self.learnt.images, "grads": gradient}
+        for name, values in images.items():
+            self.records[name].append(values.flatten(0, 1))
+        self.records["losses"].append(loss)
+
+    def distance(self, network, stored, facts):
+        real, draws = self.real[facts["real_indices"]], draws_of(facts["augment"])
+        synthetic = self.run.normalize(decode(stored, self.config["factor"]))
+        if self.config["match"] == "feat":  # IDC's other way of matching, which is DM's on a trained network
+            return embedding_distance(lambda x: network.features(x)[self.config["f_idx"]], real, synthetic, draws)
+        return gradient_distance(network, real, synthetic, facts["class"], draws, self.config["metric"])
+
+    def clamp(self, learnt):
+        return clamped(learnt)
+
+    def stepped(self, before, after, label):
+        return after
+
+    def train(self, network, optimizer, facts):
+        for batch in facts["batches"]:
+            images, labels = self.real[batch["indices"]], self.labels[batch["indices"]]
+            cutmix = cutmix_of(batch["cutmix"])
+            self.training_step(network, optimizer, images, labels, draws_of(batch["augment"]), cutmix)
+        self.weights[facts["weights_after"]] = copy.deepcopy(network.state_dict())
+
+    def training_step(self, *arguments):
+        training_step(*arguments)
 
 
 def _convnet_name(key: str) -> str:

@@ -1,9 +1,7 @@
-import copy
-
 import numpy as np
 import pytest
 import torch
-from golden_matching import TIGHT, GoldenRun, cutmix_of, draws_of, read_run
+from golden_matching import TIGHT, Replay, read_run
 from torch import nn
 from torch.nn import functional as F
 
@@ -18,7 +16,6 @@ from ddgs_hub.baselines import (
     decode,
     draw_chain,
     draw_cutmix,
-    embedding_distance,
     gradient_distance,
     idc_gradient,
     idc_step,
@@ -28,70 +25,6 @@ from ddgs_hub.baselines import (
 from ddgs_hub.baselines.idc import cutmix_box, mixed
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.networks import ConvNet
-
-
-class Replay:
-    """A golden run, on the images and weights that come out of it step by step; a mutant overrides a part."""
-
-    def __init__(self, run: GoldenRun):
-        self.run, self.config, self.labels = run, run.config, run.arrays["labels"]
-        self.real = run.normalize(run.arrays["real_u8"].double() / 255)
-        self.schedule = IDCSchedule(**{name: self.config[name] for name in ("lr", "momentum", "weight_decay")})
-        self.learnt = at_rest(run.by_class(run.arrays["images_before"][0]))
-        self.records = {name: [] for name in ("images_before", "images_after", "grads", "losses")}
-        self.weights = {}
-
-    def results(self) -> dict[str, torch.Tensor]:
-        for iteration in self.run.facts["iterations"]:
-            self.learnt = self.clamp(self.learnt)
-            network = self.run.network(iteration["network"])
-            optimizer = network_optimizer(network, self.schedule)
-            for training in iteration["early"]:
-                self.train(network, optimizer, training)
-            for inner in iteration["inner"]:
-                for match in inner["match"]:
-                    self.match(network, match)
-                for training in inner["train"]:
-                    self.train(network, optimizer, training)
-        return {name: torch.stack(values) for name, values in self.records.items()}
-
-    def match(self, network, facts):
-        rows, before = torch.arange(self.config["ipc"]), self.learnt
-
-        def distance(stored):
-            return self.distance(network, stored, facts)
-
-        loss, gradient = idc_gradient(before.images, facts["class"], rows, distance)
-        lr, momentum = self.config["lr_img"], self.config["mom_img"]
-        after, _ = idc_step(before, facts["class"], rows, distance, lr=lr, momentum=momentum)
-        self.learnt = self.stepped(before, after, facts["class"])
-        images = {"images_before": before.images, "images_after": self.learnt.images, "grads": gradient}
-        for name, values in images.items():
-            self.records[name].append(values.flatten(0, 1))
-        self.records["losses"].append(loss)
-
-    def distance(self, network, stored, facts):
-        real, draws = self.real[facts["real_indices"]], draws_of(facts["augment"])
-        synthetic = self.run.normalize(decode(stored, self.config["factor"]))
-        if self.config["match"] == "feat":  # IDC's other way of matching, which is DM's on a trained network
-            return embedding_distance(lambda x: network.features(x)[self.config["f_idx"]], real, synthetic, draws)
-        return gradient_distance(network, real, synthetic, facts["class"], draws, self.config["metric"])
-
-    def clamp(self, learnt):
-        return clamped(learnt)
-
-    def stepped(self, before, after, label):
-        return after
-
-    def train(self, network, optimizer, facts):
-        for batch in facts["batches"]:
-            images, labels = self.real[batch["indices"]], self.labels[batch["indices"]]
-            cutmix = cutmix_of(batch["cutmix"])
-            self.training_step(network, optimizer, images, labels, draws_of(batch["augment"]), cutmix)
-        self.weights[facts["weights_after"]] = copy.deepcopy(network.state_dict())
-
-    def training_step(self, *arguments):
-        training_step(*arguments)
 
 
 @pytest.mark.parametrize("name", ["idc-a", "idc-feat", "idc-resnetap"])
