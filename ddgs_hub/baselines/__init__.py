@@ -1,9 +1,84 @@
-"""What difficulty-guided sampling is compared with: coresets of real images.
+"""What difficulty-guided sampling is compared with: coresets of real images, and images learnt by matching.
 
-Takes features and labels as arrays and gives row numbers. NumPy only: this room does not know where features come
+Coresets take features and labels as arrays and give row numbers, with NumPy only. DM and IDC-1 move synthetic images
+so that networks see in them what they see in real ones: of both there is the mathematics of a step, which takes
+networks, batches and random draws as arguments. This room does not know where features, networks and images come
 from, reads no images and writes no datasets.
+
+The names below are imported when first used, so that coresets do not load torch.
 """
 
-from ddgs_hub.baselines.coreset import herding, k_center, random_selection
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["herding", "k_center", "random_selection"]
+if TYPE_CHECKING:
+    from ddgs_hub.baselines.coreset import herding, k_center, random_selection
+    from ddgs_hub.baselines.dm import DMSchedule, dm_gradient, dm_step, embedding_distance
+    from ddgs_hub.baselines.idc import (
+        CutMix,
+        IDCSchedule,
+        decode,
+        draw_cutmix,
+        gradient_distance,
+        idc_gradient,
+        idc_step,
+        network_optimizer,
+        training_step,
+    )
+    from ddgs_hub.baselines.learnt import LearntImages, at_rest, clamped
+    from ddgs_hub.baselines.siamese import Draws, augment, draw_chain, draw_one
+
+_MODULES = {
+    "coreset": ("herding", "k_center", "random_selection"),
+    "dm": ("DMSchedule", "dm_gradient", "dm_step", "embedding_distance"),
+    "idc": (
+        "CutMix",
+        "IDCSchedule",
+        "decode",
+        "draw_cutmix",
+        "gradient_distance",
+        "idc_gradient",
+        "idc_step",
+        "network_optimizer",
+        "training_step",
+    ),
+    "learnt": ("LearntImages", "at_rest", "clamped"),
+    "siamese": ("Draws", "augment", "draw_chain", "draw_one"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "CutMix",
+    "DMSchedule",
+    "Draws",
+    "IDCSchedule",
+    "LearntImages",
+    "at_rest",
+    "augment",
+    "clamped",
+    "decode",
+    "dm_gradient",
+    "dm_step",
+    "draw_chain",
+    "draw_cutmix",
+    "draw_one",
+    "embedding_distance",
+    "gradient_distance",
+    "herding",
+    "idc_gradient",
+    "idc_step",
+    "k_center",
+    "network_optimizer",
+    "random_selection",
+    "training_step",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

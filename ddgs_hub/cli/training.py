@@ -34,11 +34,10 @@ def train_scorer(
 
     Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
     """
-    from ddgs_hub.stages.commands import command_line
+    from ddgs_hub.stages.commands import training_command
     from ddgs_hub.stages.scorer import make_scorer
 
-    options = [("--recipe", recipe), ("--original", original), ("--output", output)]
-    command = command_line("train-scorer", options=options, values=values, seed=seed)
+    command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
     with locked_for_launch(output):
         say(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
 
@@ -77,15 +76,15 @@ def finetune(
 
     Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
     """
-    from ddgs_hub.stages.commands import command_line
+    from ddgs_hub.stages.commands import training_command
     from ddgs_hub.stages.finetune import finetune_and_publish
 
     settings = read_recipe(recipe, values, seed)
     at = revision or (None if base else settings.model.revision)
     model = replace(settings.model, base=base_name(settings, base), revision=at)
-    options = [("--recipe", recipe), ("--original", original), ("--output", output)]
-    options += [("--base", base), ("--revision", revision)]
-    command = command_line("finetune", options=options, values=values, seed=seed)
+    command = training_command(
+        "finetune", recipe, original, output, base=base, revision=revision, values=values, seed=seed
+    )
     settings = replace(settings, model=model)
     with locked_for_launch(output):
         say(finetune_and_publish(settings, original, output, command=command, push=push, private=private))

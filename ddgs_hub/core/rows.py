@@ -204,6 +204,34 @@ def _batches(path: Path, where: str, names: list[str]) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch])
 
 
+def read_selected(
+    folder: str | Path,
+    indices: NDArray[np.int64],
+    files: Sequence[Path] | None = None,
+    names: Sequence[str] | None = None,
+) -> Dataset:
+    """Reads these rows of the split `train`, in this order; no other row stays in memory. See `read_tables`.
+
+    Args:
+        folder: where they are.
+        indices: numbers of the rows, each once, `(N,)`.
+        files: instead of those of the split.
+        names: the columns that are needed; None: all of ours.
+
+    Raises:
+        InputError: as `read_tables`.
+    """
+    schema, tables = read_tables(folder, files=files, names=names)
+    ascending, first_row, parts = np.sort(indices), 0, [schema.empty_table()]
+    for table in tables:
+        first, last = np.searchsorted(ascending, [first_row, first_row + len(table)])
+        parts.append(table.take(ascending[first:last] - first_row))
+        first_row += len(table)
+    rows = Dataset(pa.concat_tables(parts), fingerprint=generate_random_fingerprint())
+    # Not `pa.Table.take`, which cannot make a column of more than 2 GiB.
+    return rows if np.array_equal(ascending, indices) else rows.select(np.searchsorted(ascending, indices))
+
+
 def require_columns(rows: Dataset, *names: str, where: str = "the dataset") -> None:
     """Raises an InputError that names the first column of `names` that `rows` lacks."""
     for name in names:

@@ -9,12 +9,12 @@
 | `score` | images and a scorer | the same with their difficulties |
 | `sample` | a scored pool and original | the distilled set |
 | `compare`, `figures` | distilled and other sets | accuracies, pictures |
-| `repository` | a distilled or scored set | the folder that is published |
+| `repository`, `scored_repository` | a distilled set, a scored set | the folder that is published |
 | `run` | a recipe | all of these, in their order |
 
-`builders` offers `score` and `sample` as builders of `datasets`. What all stages share: `folders` (names of files),
-`commands` (the command line that makes a result again) and `provenance` (what made it).
+`builders` offers `score` and `sample` as builders of `datasets`. What stages share: `folders` (names of files),
+`commands` (the command line that makes a result again), `provenance` (what made it) and `score_request`.
 
-A stage writes its folder whole or not at all, with its own provenance. It does not know the stages before and after
-it, and does not print: it returns a line for people. `run` alone knows the order, and prints.
+A stage writes its folder whole or not at all, with its own provenance. It does not know in which order stages run, and
+does not print: it returns a line for people. `run` alone knows the order, and prints.
 """

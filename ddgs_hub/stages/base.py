@@ -8,7 +8,7 @@ import numpy as np
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import get_accelerator, wait_for_all
-from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.rows import read_rows, require_columns
 from ddgs_hub.core.staging import shared_sibling, staged_folder
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.folders import BASE_RECIPE, LATENTS, write_json, write_losses
@@ -34,6 +34,7 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
         raise InputError(f"recipe {recipe.name} has no model.pretraining section: nothing says how to train a base")
     accelerator = get_accelerator()
     rows, data = read_rows(original), recipe.data
+    require_columns(rows, "image", "label", where=str(original))
     classes = PoolClasses.of(rows, "dataset")
     codec, autoencoder_losses = _make_codec(recipe, rows)
     codec.to(accelerator.device)

@@ -4,9 +4,20 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
+from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.hub import OpenedPool, public_values
-from ddgs_hub.recipe import Recipe, SampleSettings, changed_keys, load_recipe, recipe_names, recipe_to_dict
+from ddgs_hub.recipe import (
+    Recipe,
+    SampleSettings,
+    ScoreSettings,
+    changed_keys,
+    load_recipe,
+    recipe_names,
+    recipe_to_dict,
+)
+from ddgs_hub.stages.score_request import ScoreRequest
 
 Option = tuple[str, object]  # name and value; an option whose value is None is left out
 
@@ -47,6 +58,58 @@ def run_command(recipe: Recipe) -> str:
     changed = changed_keys(recipe_to_dict(load_recipe(recipe.name)), public_values(recipe_to_dict(recipe)))
     values = [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
     return command_line("run", recipe.name, values=values)
+
+
+def training_command(
+    command: str,
+    recipe: str,
+    original: Path,
+    output: Path,
+    *,
+    base: str | None = None,
+    revision: str | None = None,
+    values: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> str:
+    """The command line that trains a scorer or fine-tunes a DiT; see `command_line`.
+
+    Args:
+        command: `train-scorer` or `finetune`.
+        recipe: as it was given, a name or a file.
+        original: folder of the original images.
+        output: folder of what is trained.
+        base: the DiT, where it is not the recipe's.
+        revision: of that.
+        values: what `--set` was given.
+        seed: what `--seed` was given.
+    """
+    options: list[Option] = [("--recipe", recipe), ("--original", original), ("--output", output)]
+    options += [("--base", base), ("--revision", revision)]
+    return command_line(command, options=options, values=values, seed=seed)
+
+
+def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:
+    """The command line that scores the same rows again.
+
+    Args:
+        request: what was scored, and by what.
+        pinned: the commit of the source; None: it is not on the Hub.
+    """
+    usual = ScoreSettings()
+    return command_line(
+        "score",
+        pinned.id if pinned else request.source_name,
+        options=[
+            ("--subset", request.subset),
+            ("--split", request.split if request.split != "train" else None),
+            ("--config", request.config),
+            ("--revision", pinned.commit if pinned else None),
+            ("--scorer", request.scorer_name),
+            ("--batch-size", request.batch_size if request.batch_size != usual.batch_size else None),
+            ("--output", "scored"),
+        ],
+        flags={None: (), True: ("--images",), False: ("--no-images",)}[request.with_images],
+    )
 
 
 def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.baselines import herding, k_center, random_selection
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.rows import class_names, read_rows, write_rows
+from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.original import load_rows
@@ -39,34 +40,32 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
     Raises:
         InputError: there is no scorer and the method needs one, or a class has fewer images than IPC.
     """
-    from ddgs_hub.baselines import herding, k_center, random_selection
-
-    rows = read_rows(original)
-    names = class_names(rows)
+    labelled = read_rows(original, names=["label"])
+    labels, names = labelled["label"], class_names(labelled)
     if method == "random":
-        indices = random_selection(rows["label"], ipc, seed, class_names=names)
+        indices = random_selection(labels, ipc, seed, class_names=names)
     elif scorer is None:
         raise InputError(f"{method} needs the features of a classifier: give --scorer")
     else:
         from ddgs_hub.difficulty import Scorer, extract_features
 
-        features = extract_features(rows, Scorer.from_pretrained(scorer))
-        indices = {"herding": herding, "k-center": k_center}[method](features, rows["label"], ipc, class_names=names)
+        features = extract_features(read_rows(original), Scorer.from_pretrained(scorer))
+        indices = {"herding": herding, "k-center": k_center}[method](features, labels, ipc, class_names=names)
     with staged_folder(output) as folder:
-        write_rows(rows.select(indices), folder)
+        write_rows(read_selected(original, indices), folder)
     return f"{len(indices)} real images by {method}"
 
 
 def make_evaluation(recipe: Recipe, run: RunFolder) -> str:
     """Evaluates the distilled set of a run and what it is compared with, see `METHODS`; returns a line for people."""
-    from ddgs_hub.baselines import random_selection
-
-    original, pool, ipc = read_rows(run.original), read_rows(run.pool), recipe.sample.ipc
+    ipc = recipe.sample.ipc
+    labels = read_rows(run.original, names=["label"])["label"]
+    pool_index = np.asarray(read_rows(run.pool, names=["pool_index"])["pool_index"])
     methods = {
-        "Random (real images)": original.select(random_selection(original["label"], ipc, recipe.seed)),
+        "Random (real images)": read_selected(run.original, random_selection(labels, ipc, recipe.seed)),
         "DiT": read_rows(run.base_pool),
         # What Minimax Diffusion would have generated for this IPC: the first images of each class.
-        "Minimax": pool.select(np.flatnonzero(np.asarray(pool["pool_index"]) < ipc)),
+        "Minimax": read_selected(run.pool, np.flatnonzero(pool_index < ipc)),
         "Ours": read_rows(run.distilled),
     }
     return evaluate_methods(recipe, methods, read_rows(run.original, "validation"), run.evaluation)

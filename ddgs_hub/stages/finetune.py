@@ -12,7 +12,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.processes import get_accelerator, is_main, run_on_main, wait_for_all
-from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.rows import read_rows, require_columns
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, shared_sibling, staged_folder
 from ddgs_hub.hub import (
@@ -102,6 +102,7 @@ def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, 
 
     accelerator, output, revision = get_accelerator(), output.resolve(), recipe.model.revision
     rows, data = read_rows(original), recipe.data
+    require_columns(rows, "image", "label", where=str(original))
     classes = PoolClasses.of(rows, recipe.model.label_space)
     folder = find_dit(base, revision)
     dit = load_dit(folder, revision=revision).to(accelerator.device)

@@ -13,7 +13,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_bytes, read_json
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.core.text import one_line
+from ddgs_hub.core.text import one_line, printable
 from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
 from ddgs_hub.stages.base import make_base
 from ddgs_hub.stages.commands import run_command
@@ -113,8 +113,7 @@ class Run:
         with locked_for_launch(self.folder):
             run_on_main(self._claim)
             self._carry_out()
-        if self.main:
-            self._report()
+        self._report()
 
     def _carry_out(self) -> None:
         finished = self._finished()
@@ -179,14 +178,14 @@ class Run:
 
     def _say(self, line: str) -> None:
         if self.main:
-            print(line, flush=True)
+            print(printable(line), flush=True)
 
     def _report(self) -> None:
         folders = self.folders
-        print(f"\n{read_table(folders.evaluation)}\n")
-        print(f"figures      {folders.figures / DIFFICULTY_FIGURE}, {folders.figures / SHEET}")
-        print(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
-        print(f'dataset      load_dataset("{folders.repository}", split="train")')
+        self._say(f"\n{read_table(folders.evaluation)}\n")
+        self._say(f"figures      {folders.figures / DIFFICULTY_FIGURE}, {folders.figures / SHEET}")
+        self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
+        self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
 
 
 def run(recipe: Recipe, folder: str | Path) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import generate_random_fingerprint
 
-from ddgs_hub.core.rows import write_rows, write_split
+from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import OpenedPool, open_pool
 from ddgs_hub.recipe import SampleSettings
@@ -56,7 +56,7 @@ def make_distilled(
     if seed is None:
         seed = recipe.seed if recipe else 0
     result = distill_columns(opened.columns, opened.original, sample, seed=seed)
-    rows = read_selected(opened, result)
+    rows = _with_images(opened, result)
     with staged_folder(output) as folder:
         write_rows(rows, folder)
         write_json(folder / SELECTIONS, result.classes)
@@ -89,15 +89,18 @@ def _in_words(rows: Dataset, result: Distillation) -> str:
     return f"{len(rows)} images, mean difficulty {_mean_difficulty(rows):.3f}, {shortfall} filled from other bins"
 
 
-def read_selected(opened: OpenedPool, result: Distillation) -> Dataset:
-    """The distilled rows with their images, in the order of `result.rows`; no other image stays in memory."""
-    features, tables = _marked_tables(opened, result)
-    selected = [table.filter(table.column("selected")) for table in tables]
-    table = pa.concat_tables([features.arrow_schema.empty_table(), *selected])
+def _with_images(opened: OpenedPool, result: Distillation) -> Dataset:
+    """The distilled rows with their images; no other image of the pool stays in memory."""
     ascending = np.sort(result.indices)
-    table = table.take(np.searchsorted(ascending, result.indices)).drop_columns(["selected"])
-    kept = Features({name: features[name] for name in table.column_names})
-    return Dataset(table.cast(kept.arrow_schema), fingerprint=generate_random_fingerprint())
+    images = read_selected(opened.folder, ascending, files=opened.files, names=["image"])
+    features = {**images.features, **result.rows.features}
+    table = result.pool.with_format("arrow")[:].take(ascending)
+    table = table.append_column("image", images.with_format("arrow")[:].column("image"))
+    ordered = [name for name in opened.tables()[0].names if name not in MARKS]
+    names = [*ordered, *(name for name in MARKS if name in features)]
+    schema = Features({name: features[name] for name in names}).arrow_schema
+    rows = Dataset(table.select(names).cast(schema), fingerprint=generate_random_fingerprint())
+    return rows.select(np.searchsorted(ascending, result.indices))
 
 
 def _marked_tables(opened: OpenedPool, result: Distillation) -> tuple[Features, Iterator[pa.Table]]:

@@ -1,6 +1,6 @@
 """The request that the stage `score` carries out."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ddgs_hub.core.files import expanded
@@ -41,9 +41,31 @@ class ScoreRequest:
         local = (expanded(name) for name in (self.source, self.scorer))
         files = [file for folder in local if folder.is_dir() for file in sorted(folder.rglob("*")) if file.is_file()]
         states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return fingerprint([asdict(self), states])
+        # In the words of earlier versions, so that what they have finished is found again.
+        names = ("source", "scorer", "split", "subset", "config", "revision")
+        request = {name: getattr(self, name) for name in names}
+        request |= {"images": self.with_images, "batch_size": self.batch_size}
+        if self.scorer_revision is not None:
+            request["scorer_revision"] = self.scorer_revision
+        return fingerprint([request, states])
+
+    @property
+    def source_name(self) -> str:
+        """The source as it is published."""
+        return _public_name(self.source)
+
+    @property
+    def scorer_name(self) -> str:
+        """The scorer as it is published."""
+        return _public_name(self.scorer)
 
     def spool(self, folder: Path) -> Spool:
         """The rows that are to be scored, to be fetched into `folder`."""
         part = {"subset": self.subset, "config": self.config, "revision": self.revision}
         return Spool(self.source, self.split, folder, **part)
+
+
+def _public_name(name: str) -> str:
+    """A Hub id, or only the name of a local folder: paths of this machine are not published."""
+    folder = expanded(name)
+    return folder.resolve().name if folder.is_dir() else name

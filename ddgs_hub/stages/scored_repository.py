@@ -16,8 +16,7 @@ from ddgs_hub.evaluation import scored_figure
 from ddgs_hub.hub import CONTENT, ScoredCard, hash_weights, is_imagenet, why_withheld, write_scored
 from ddgs_hub.hub.folders.hashes import hash_tables
 from ddgs_hub.original import Spool, wnids_by_order
-from ddgs_hub.recipe import ScoreSettings
-from ddgs_hub.stages.commands import command_line
+from ddgs_hub.stages.commands import score_command
 from ddgs_hub.stages.folders import DIFFICULTY_FIGURE
 from ddgs_hub.stages.provenance import library_versions
 from ddgs_hub.stages.score_request import ScoreRequest
@@ -48,7 +47,7 @@ def write_scored_repository(
     withheld = "" if with_images else withheld or "only their scores are published"
     provenance = _provenance(request, rows, scorer, pinned, with_images=with_images)
     card = ScoredCard(
-        source=pinned.id if pinned else _public_name(request.source),
+        source=pinned.id if pinned else request.source_name,
         commit=pinned.commit if pinned else None,
         split=request.split,
         config=request.config,
@@ -84,7 +83,7 @@ def _provenance(
         "source": {"id": pinned.id if pinned else None, "commit": pinned.commit if pinned else None, **part},
         "scorer": {"id": name, "commit": scorer.revision} if scorer.revision else {"name": name, "weights": weights},
         "images": with_images,
-        "command": _command(request, pinned),
+        "command": score_command(request, pinned),
         "versions": library_versions(*LIBRARIES),
         CONTENT: {
             # A source that is not on the Hub is identified by its images and labels.
@@ -92,26 +91,6 @@ def _provenance(
             "scorer": weights or f"{scorer.name}@{scorer.revision}",
         },
     }
-
-
-def _command(request: ScoreRequest, pinned: Pinned | None) -> str:
-    """The command line that makes the same result again, without local folders."""
-    usual = ScoreSettings()
-    images = {None: (), True: ("--images",), False: ("--no-images",)}[request.with_images]
-    return command_line(
-        "score",
-        pinned.id if pinned else _public_name(request.source),
-        options=[
-            ("--subset", request.subset),
-            ("--split", request.split if request.split != "train" else None),
-            ("--config", request.config),
-            ("--revision", pinned.commit if pinned else None),
-            ("--scorer", _public_name(request.scorer)),
-            ("--batch-size", request.batch_size if request.batch_size != usual.batch_size else None),
-            ("--output", "scored"),
-        ],
-        flags=images,
-    )
 
 
 def _with_origin(rows: Dataset) -> Dataset:
@@ -129,13 +108,7 @@ def _with_origin(rows: Dataset) -> Dataset:
 
 
 def _scorer_name(request: ScoreRequest, scorer: Scorer) -> str:
-    return scorer.name if scorer.revision else _public_name(request.scorer)
-
-
-def _public_name(name: str) -> str:
-    """A Hub id as it is, of a local folder the name: where files lie on this machine is not published."""
-    folder = expanded(name)
-    return folder.resolve().name if folder.is_dir() else name
+    return scorer.name if scorer.revision else request.scorer_name
 
 
 def _source_identity(pinned: Pinned, *part: str | None) -> str:

@@ -18,7 +18,9 @@ from ddgs_hub.core.rows import (
     class_names,
     parquet_path,
     read_rows,
+    read_selected,
     require_columns,
+    row_files,
     undecoded,
     write_rows,
 )
@@ -174,3 +176,18 @@ def test_large_rows_are_written_in_several_files(tmp_path, monkeypatch):
     write_rows(rows.select([]), tmp_path / "empty")
     assert [path.name for path in (tmp_path / "empty/data").iterdir()] == ["train-00000-of-00001.parquet"]
     assert len(read_rows(tmp_path / "empty")) == 0
+
+
+def test_selected_rows_come_in_the_order_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows_module, "SHARD_BYTES", 40_000)  # several files
+    images = [{"bytes": bytes([k % 256]) * 100, "path": None} for k in range(900)]
+    features = Features(image=Image(), label=ClassLabel(names=["a", "b"]), seed=Value("int64"))
+    columns = {"image": images, "label": [k % 2 for k in range(900)], "seed": list(range(900))}
+    write_rows(Dataset.from_dict(columns, features=features), tmp_path)
+    assert len(row_files(tmp_path)) > 1
+    indices = np.array([700, 3, 255, 256, 899, 0])
+    rows = read_selected(tmp_path, indices)
+    assert rows["seed"] == indices.tolist()
+    assert [row["image"]["bytes"] for row in undecoded(rows)] == [images[k]["bytes"] for k in indices]
+    assert read_selected(tmp_path, indices, names=["seed"]).column_names == ["seed"]
+    assert len(read_selected(tmp_path, indices[:0])) == 0

@@ -21,10 +21,12 @@ from published import (
 
 from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.hub_client import split_revision
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.hub import describe_rows, publish
 from ddgs_hub.recipe import changed_keys
+from ddgs_hub.stages.score_request import ScoreRequest
 
 SHARD = "train-00000-of-00001.parquet"
 
@@ -283,3 +285,12 @@ def test_memory_does_not_grow_with_the_images_of_the_pool(tmp_path):
         peaks.append(int(done.stdout) / 1e6)
         assert sum(read_rows(folder / "pool")["selected"]) == 4
     assert peaks[1] < peaks[0] + 20, peaks  # MB, for 120 MB of images instead of 30 MB
+
+
+# Continued from an earlier version
+
+
+def test_what_an_earlier_version_has_scored_is_found_again(tmp_path):
+    request = ScoreRequest(source="digits", scorer="timm/resnet50.tv_in1k", with_images=False)
+    words = {"source": "digits", "scorer": "timm/resnet50.tv_in1k", "split": "train", "subset": None, "config": None}
+    assert request.key == fingerprint([{**words, "revision": None, "images": False, "batch_size": 128}, []])
