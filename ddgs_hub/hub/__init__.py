@@ -26,7 +26,6 @@ from ddgs_hub.hub.folders import (
     hash_tables,
     hash_weights,
     write_dit,
-    write_model_card,
     write_scored,
     write_scorer,
 )
@@ -87,7 +86,6 @@ __all__ = [
     "versions_table",
     "why_withheld",
     "write_dit",
-    "write_model_card",
     "write_scored",
     "write_scorer",
 ]

@@ -4,11 +4,12 @@ Takes rows or models from a stage, with their provenance; writes cards and `prov
 """
 
 from ddgs_hub.hub.folders.distilled import export_dataset
+from ddgs_hub.hub.folders.dit import write_dit
 from ddgs_hub.hub.folders.hashes import describe_rows, hash_pool, hash_tables, hash_weights
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, SCORED, SCORER, Kind
-from ddgs_hub.hub.folders.models import write_dit, write_model_card, write_scorer
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.folders.scored import write_scored
+from ddgs_hub.hub.folders.scorer import write_scorer
 
 __all__ = [
     "DISTILLED",
@@ -23,7 +24,6 @@ __all__ = [
     "hash_tables",
     "hash_weights",
     "write_dit",
-    "write_model_card",
     "write_scored",
     "write_scorer",
 ]

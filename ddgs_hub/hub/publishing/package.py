@@ -11,8 +11,8 @@ from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE
 from ddgs_hub.core.front_matter import MOST_OF_A_CARD, read_front_matter
 from ddgs_hub.core.schema import Json, read_bytes, read_json
 from ddgs_hub.hub.cards import merge_cards, pool_section, render_card, with_pool_section, with_repository
+from ddgs_hub.hub.folders.dit import dit_card, read_class_ids
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, Kind, kind_of
-from ddgs_hub.hub.folders.models import dit_card, read_class_ids
 from ddgs_hub.hub.layout import CARD, POOL_CONFIGS, PROVENANCE, PUBLISHED, is_pool_file
 from ddgs_hub.hub.provenance import Content, Provenance, parse_provenance
 from ddgs_hub.hub.publishing.gate import Hashes, check_files

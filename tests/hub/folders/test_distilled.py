@@ -20,7 +20,8 @@ from ddgs_hub.core.columns import COLUMNS
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.diffusion import add_difffit, save_adapter
 from ddgs_hub.diffusion.dit import load_dit, new_dit, save_pipeline
-from ddgs_hub.hub import DISTILLED, DistilledCard, DiTCard, export_dataset, render_card, write_model_card
+from ddgs_hub.hub import DISTILLED, DistilledCard, DiTCard, export_dataset, render_card
+from ddgs_hub.hub.folders.dit import write_dit_card
 from ddgs_hub.recipe import Recipe, parse_recipe
 
 NAMES = ["zero", "one"]
@@ -247,7 +248,7 @@ def test_code_in_the_model_card_runs(
 ) -> None:
     base, tuned = dit_folders
     card = DiTCard(recipe=recipe, name="tiny-dit", class_ids={"zero": 0, "one": 1})
-    text = write_model_card(tuned, card).read_text(encoding="utf-8")
+    text = write_dit_card(tuned, card).read_text(encoding="utf-8")
     monkeypatch.chdir(tuned)
     scopes: list[dict[str, object]] = []
     for code in python_blocks(text):
@@ -266,11 +267,11 @@ def test_code_in_the_model_card_runs(
 def test_model_card_says_what_the_folder_holds(dit_folders: tuple[Path, Path], tmp_path: Path, recipe: Recipe) -> None:
     card = DiTCard(recipe=recipe, name="tiny-dit", base_model="someone/base")
     base, tuned = dit_folders
-    assert "## The adapter" not in write_model_card(base, card).read_text(encoding="utf-8")
-    assert write_model_card(tuned, card).read_text(encoding="utf-8") == render_card(
+    assert "## The adapter" not in write_dit_card(base, card).read_text(encoding="utf-8")
+    assert write_dit_card(tuned, card).read_text(encoding="utf-8") == render_card(
         dataclasses.replace(card, adapter=True)
     )
     (tmp_path / "adapter.safetensors").write_bytes((tuned / "adapter.safetensors").read_bytes())
-    alone = write_model_card(tmp_path, card).read_text(encoding="utf-8")
+    alone = write_dit_card(tmp_path, card).read_text(encoding="utf-8")
     assert "DiTPipeline" not in alone
     assert "base_model_relation: adapter\n" in alone

@@ -1,6 +1,5 @@
-"""Makes the folder of a DiT or of a scorer a repository: adds a card and `provenance.json` to its files."""
+"""Makes the folder of a fine-tuned DiT a repository: adds a card and `provenance.json` to its files."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,54 +9,27 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import (
-    ADAPTER_FILE,
-    CLASSES_FILE,
-    CONFIG_FILE,
-    FOLDS_FILE,
-    PIPELINE_INDEX,
-    WEIGHTS_FILE,
-    fold_folder,
-)
+from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE, PIPELINE_INDEX
 from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_json
-from ddgs_hub.hub.cards import DiTCard, ScorerCard, render_card
+from ddgs_hub.hub.cards import DiTCard, render_card
 from ddgs_hub.hub.folders.repository_files import write_provenance, write_text
 from ddgs_hub.hub.layout import CARD, PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, parse_provenance
 from ddgs_hub.recipe import parse_recipe
 
-FOR_THE_CARD = ("license", "datasets", "steps", "command")  # what the card of a DiT says beside its recipe
-AT_THE_TOP = (CONFIG_FILE, WEIGHTS_FILE)  # of a scorer: one of its models, where timm looks for it
-
-Names = Annotated[list[Name], Field(max_length=MOST_CLASSES)]
-Share = Annotated[float, Field(ge=0, le=1)]
+FOR_THE_CARD = ("license", "datasets", "steps", "command")  # what the card says beside the recipe
 
 
 @dataclass(frozen=True, config=FOREIGN)
 class ClassIds:
     """What `classes.json` of a DiT says: the names of the classes, and their numbers in the DiT."""
 
-    names: Names
+    names: Annotated[list[Name], Field(max_length=MOST_CLASSES)]
     dit_ids: Annotated[list[Index], Field(max_length=MOST_CLASSES)]
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.dit_ids):
             raise ValueError(f"there are {len(self.names)} names for {len(self.dit_ids)} classes")
-
-
-@dataclass(frozen=True, config=FOREIGN)
-class FoldAccuracies:
-    """What `folds.json` of a scorer says of its accuracies, 0 … 1."""
-
-    fold_accuracies: Annotated[list[Share], Field(max_length=1_000)]
-    accuracy: Share
-
-
-@dataclass(frozen=True, config=FOREIGN)
-class LabelNames:
-    """What `config.json` of a classifier says of its classes."""
-
-    label_names: Names
 
 
 def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -73,7 +45,7 @@ def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     """
     folder = Path(folder)
     write_provenance(folder, provenance)
-    write_model_card(folder, dit_card(parse_provenance(provenance, str(folder)), read_class_ids(folder)))
+    write_dit_card(folder, dit_card(parse_provenance(provenance, str(folder)), read_class_ids(folder)))
 
 
 def dit_card(provenance: Provenance, classes: ClassIds) -> DiTCard:
@@ -108,44 +80,12 @@ def read_class_ids(folder: Path) -> ClassIds:
     return read_json(folder / CLASSES_FILE, ClassIds, str(folder / CLASSES_FILE))
 
 
-def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
-    """Writes `provenance.json` and the card into the folder of a cross-fitted scorer, and a model for timm at its top.
-
-    Args:
-        folder: with `folds.json` and the folds.
-        provenance: beside what a `Kind` asks for: recipe, versions, datasets and command, as in `ScorerCard`.
-
-    Raises:
-        InputError: `folds.json` or the model of fold 0 is missing, or damaged.
-    """
-    folder = Path(folder)
-    folds = read_json(folder / FOLDS_FILE, FoldAccuracies, str(folder / FOLDS_FILE))
-    for name in AT_THE_TOP:
-        shutil.copyfile(folder / fold_folder(0) / name, folder / name)
-    write_provenance(folder, provenance)
-    recipe = parse_recipe(provenance["recipe"])
-    card = ScorerCard(
-        recipe=recipe,
-        name=f"{recipe.name}-ddgs-scorer",
-        datasets=provenance["datasets"],
-        classes=read_json(folder / CONFIG_FILE, LabelNames, str(folder / CONFIG_FILE)).label_names,
-        fold_accuracies=folds.fold_accuracies,
-        accuracy=folds.accuracy,
-        command=provenance["command"],
-        versions=provenance["versions"],
-    )
-    write_model_card(folder, card)
-
-
-def write_model_card(folder: str | Path, card: DiTCard | ScorerCard) -> Path:
-    """Writes the card of a model into its folder; for a DiT, the files there decide: pipeline, adapter or both.
+def write_dit_card(folder: Path, card: DiTCard) -> Path:
+    """Writes the card of a DiT into its folder, by the files there: pipeline, adapter or both.
 
     Returns:
         The path of the card.
     """
-    folder = Path(folder)
-    if isinstance(card, DiTCard):
-        pipeline, adapter = ((folder / name).is_file() for name in (PIPELINE_INDEX, ADAPTER_FILE))
-        card = replace(card, pipeline=pipeline, adapter=adapter)
-    write_text(folder / CARD, render_card(card))
+    pipeline, adapter = ((folder / name).is_file() for name in (PIPELINE_INDEX, ADAPTER_FILE))
+    write_text(folder / CARD, render_card(replace(card, pipeline=pipeline, adapter=adapter)))
     return folder / CARD
