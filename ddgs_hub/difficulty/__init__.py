@@ -6,7 +6,7 @@ from or how difficulties are used, and writes no cards. Of the Hub it knows only
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
 from ddgs_hub.difficulty.features import extract_features
-from ddgs_hub.difficulty.scorer import Scorer, pin_scorer
+from ddgs_hub.difficulty.scorer import Scorer, pin_scorer, scorer_repository
 from ddgs_hub.difficulty.scorer_classes import class_wnids
 from ddgs_hub.difficulty.scorer_training import TrainedScorer, train_scorer
 from ddgs_hub.difficulty.scoring import Scoring, score, with_difficulty
@@ -22,6 +22,7 @@ __all__ = [
     "pin_scorer",
     "score",
     "score_tables",
+    "scorer_repository",
     "train_scorer",
     "with_difficulty",
 ]

@@ -49,7 +49,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
     folder = expanded(name_or_path)
     if folder.is_dir():
         return Pinned(name_or_path, fingerprint_folder(folder))
-    repo_id = _repository(name_or_path)
+    repo_id = scorer_repository(name_or_path)
     if constants.HF_HUB_OFFLINE:
         return Pinned(repo_id, _fetch(repo_id, revision)[0].name)
     try:
@@ -221,7 +221,7 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
     folder = expanded(name)
     if folder.is_dir():
         return folder, name, None
-    repo_id = _repository(name)
+    repo_id = scorer_repository(name)
     try:
         path = Path(snapshot_download(repo_id, revision=revision, allow_patterns=FILES, token=given_token()))
     except (OSError, ValueError) as error:  # the Hub's own errors derive from these
@@ -229,8 +229,12 @@ def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
     return path, repo_id, path.name
 
 
-def _repository(name: str) -> str:
-    """The Hub id of a scorer that is not a folder."""
+def scorer_repository(name: str) -> str:
+    """The Hub id of a scorer that is not a folder: an id, one behind `hf-hub:`, or that of a timm model name.
+
+    Raises:
+        InputError: it is a path, or timm has no weights for it.
+    """
     if name.startswith((".", "/", "~")):
         raise InputError(f"the scorer {name} is not a folder: give a folder, a Hub id or a timm model name")
     repo_id = name.removeprefix("hf-hub:")

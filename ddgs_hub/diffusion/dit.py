@@ -8,14 +8,13 @@ from typing import Any, Literal
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 from diffusers.models.embeddings import CombinedTimestepLabelEmbeddings
-from huggingface_hub import try_to_load_from_cache
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, PIPELINE_INDEX, TRANSFORMER
-from ddgs_hub.core.hub_client import why_no_model
+from ddgs_hub.core.hub_client import cached_model_commit, why_no_model
 from ddgs_hub.core.model_files import HUB_PREFIX, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
 from ddgs_hub.core.staging import make_weights_readable
@@ -177,11 +176,8 @@ def _load_file(path: Path) -> DiTTransformer2DModel:
 
 def loaded_commit(name: str, revision: str | None = None) -> str:
     """The commit of a DiT from the Hub that was loaded; empty for one that is not from there."""
-    for file in () if Path(name).exists() else (TRANSFORMER_CONFIG, ADAPTER_FILE):
-        cached = try_to_load_from_cache(name, file, revision=revision)
-        if isinstance(cached, str):
-            return Path(cached).parents[file.count("/")].name
-    return ""
+    files = () if Path(name).exists() else (TRANSFORMER_CONFIG, ADAPTER_FILE)
+    return cached_model_commit(name, files, revision) or ""
 
 
 def new_dit(**config: Any) -> DiTTransformer2DModel:

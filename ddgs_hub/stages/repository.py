@@ -28,7 +28,7 @@ from ddgs_hub.stages.commands import sample_command
 from ddgs_hub.stages.compare import METHODS, read_table
 from ddgs_hub.stages.figures import draw_sheet, read_selections
 from ddgs_hub.stages.folders import SHEET, RunFolder
-from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids
+from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids, scorer_identity
 
 
 def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
@@ -44,7 +44,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     """
     rows = read_rows(run.distilled)
     scorer = recipe.score.scorer or run.scorer
-    identities = {"dit": model_identity(run.dit), "scorer": model_identity(scorer, recipe.score.revision)}
+    identities = {"dit": model_identity(run.dit), "scorer": scorer_identity(scorer, recipe.score.revision)}
     content = {**describe_rows(rows), "pool": hash_pool(run.pool), **identities}
     _write(
         rows,

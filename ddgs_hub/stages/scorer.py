@@ -1,11 +1,13 @@
 """From original images to a cross-fitted scorer: the stage `train-scorer`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.processes import run_on_main
+from ddgs_hub.core.processes import is_main, wait_for_all
 from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import CONTENT, KIND, SCORER, hash_weights, write_scorer
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.provenance import made_with, original_ids
@@ -29,12 +31,11 @@ def make_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -
     if training is None:
         raise InputError(f"recipe {recipe.name} has no score.training section: nothing says how to train a scorer")
     rows = read_rows(original)
-    result = train_scorer(rows, output, training, flip=recipe.data.flip, seed=recipe.seed)
-
-    def describe() -> None:
-        content = {"weights": hash_weights(output), "original": fingerprint(rows)}
-        described = {KIND: SCORER.name, "datasets": original_ids(recipe), "command": command, CONTENT: content}
-        write_scorer(output, {**made_with(recipe), **described})
-
-    run_on_main(describe)
+    with staged_folder(output) if is_main() else nullcontext(output) as folder:
+        result = train_scorer(rows, folder, training, flip=recipe.data.flip, seed=recipe.seed)
+        if is_main():
+            content = {"weights": hash_weights(folder), "original": fingerprint(rows)}
+            described = {KIND: SCORER.name, "datasets": original_ids(recipe), "command": command, CONTENT: content}
+            write_scorer(folder, {**made_with(recipe), **described})
+    wait_for_all()
     return f"{training.folds} × {training.model}, {100 * result.accuracy:.1f} % right on images they did not see"

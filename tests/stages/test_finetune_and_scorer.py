@@ -1,5 +1,6 @@
 """Models from the command line to the local Hub: fine-tuned and pushed, trained and published, loaded again."""
 
+import errno
 import json
 import os
 import re
@@ -16,12 +17,14 @@ from huggingface_hub import ModelCard as HubModelCard
 from huggingface_hub import constants
 
 from ddgs_hub.cli import main as cli
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.hub import hash_weights
 from ddgs_hub.recipe import load_recipe
+from ddgs_hub.stages import scorer as scorer_stage
 from ddgs_hub.stages.commands import command_line, run_command
-from ddgs_hub.stages.provenance import model_identity
+from ddgs_hub.stages.provenance import model_identity, scorer_identity
 
 TOKEN = "hf_" + "Alice0" * 6
 REPO = "acme/digits-ddgs-dit"
@@ -254,3 +257,32 @@ def test_what_tells_a_model_from_others(tmp_path, monkeypatch):
     checkpoint = repository / "snapshots" / commit / "adapter.safetensors"
     assert model_identity(checkpoint) == hash_weights(checkpoint.parent) == model_identity(checkpoint.parent)
     assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_a_scorer_is_known_by_what_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    commit = "0123456789" * 4
+    repository = tmp_path / "cache" / "models--timm--resnet50.tv_in1k"
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "config.json").write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    for name in ("timm/resnet50.tv_in1k", "hf-hub:timm/resnet50.tv_in1k", "resnet50.tv_in1k"):
+        assert scorer_identity(name) == f"timm/resnet50.tv_in1k@{commit}"
+    with pytest.raises(InputError, match="the scorer ~/nothing is not a folder"):
+        scorer_identity("~/nothing")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.safetensors").write_bytes(b"weights")
+    assert scorer_identity("~/mine") == hash_weights(tmp_path / "mine")
+
+
+def test_a_scorer_is_there_with_its_card_or_not_at_all(original, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scorer_stage, "write_scorer", full)
+    recipe = load_recipe("digits", ["score.training.folds=2", "score.training.epochs=1"])
+    with pytest.raises(OSError, match="No space left"):
+        scorer_stage.make_scorer(recipe, original, tmp_path / "scorer", command="")
+    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,14 @@ Takes names and revisions, gives `Pinned` and files in the cache of huggingface_
 connection breaks, it is asked again. Knows nothing of what the files hold.
 """
 
-from ddgs_hub.core.hub_client.cache import cached_commit, cached_snapshot, dataset_file, dataset_files, not_cached
+from ddgs_hub.core.hub_client.cache import (
+    cached_commit,
+    cached_model_commit,
+    cached_snapshot,
+    dataset_file,
+    dataset_files,
+    not_cached,
+)
 from ddgs_hub.core.hub_client.clients import make_client, page_of, used_token
 from ddgs_hub.core.hub_client.patience import patiently, persist
 from ddgs_hub.core.hub_client.pinned import Pinned, is_repo_id, require_id, split_revision
@@ -14,6 +21,7 @@ from ddgs_hub.core.hub_client.refusals import may_not_write, reading
 __all__ = [
     "Pinned",
     "cached_commit",
+    "cached_model_commit",
     "cached_snapshot",
     "dataset_file",
     "dataset_files",

@@ -1,8 +1,8 @@
 """Files of datasets in the cache of huggingface_hub, fetched where they are missing, and what the cache remembers."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huggingface_hub import constants, hf_hub_download, snapshot_download, try_to_load_from_cache
@@ -23,6 +23,22 @@ def cached_commit(source: str, revision: str | None = None) -> str | None:
     refs = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="dataset"), "refs")
     note = refs / (revision or constants.DEFAULT_REVISION)
     return note.read_text(encoding="utf-8").strip() if note.is_file() else None
+
+
+def cached_model_commit(name: str, files: Iterable[str], revision: str | None = None) -> str | None:
+    """The commit of a model of which one of these files was loaded into the cache; None where none was.
+
+    Args:
+        name: a Hub id; any other name has no commit.
+        files: paths in the repository, of which a loaded model has one.
+        revision: commit, tag or branch; None: the main branch.
+    """
+    for file in files:
+        with suppress(HFValidationError):
+            path = try_to_load_from_cache(name, file, revision=revision)
+            if isinstance(path, str):
+                return Path(path).parents[file.count("/")].name
+    return None
 
 
 def dataset_file(pinned: Pinned, path: str, revision: str | None = None) -> Path | None:
