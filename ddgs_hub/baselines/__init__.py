@@ -8,8 +8,9 @@ from, reads no images and writes no datasets.
 The names below are imported when first used, so that coresets do not load torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ddgs_hub.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddgs_hub.baselines.coreset import herding, k_center, random_selection
@@ -45,7 +46,6 @@ _MODULES = {
     "learnt": ("LearntImages", "at_rest", "clamped"),
     "siamese": ("Draws", "augment", "draw_chain", "draw_one"),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "CutMix",
@@ -73,12 +73,4 @@ __all__ = [
     "training_step",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

@@ -85,12 +85,12 @@ def draw_chain(strategy: Sequence[str], count: int, height: int, width: int, gen
     Args:
         strategy: any of `OPERATIONS`.
         count: rows of the draws: 1 to share them, or the number of images to give each its own.
-        height: of the images, px.
+        height: see `draw_one`, as for the width and the generator.
         width: of the images, px.
         generator: on the CPU.
 
     Raises:
-        InputError: the strategy lists something else.
+        InputError: an operation is unknown.
     """
     _check(strategy)
     geometric = [name for name in strategy if name in GEOMETRIC]

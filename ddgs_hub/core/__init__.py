@@ -29,6 +29,7 @@ This machine
     fingerprint     hashes of everything that decides a result
     hashing         hashes of files
     machine         full disks, peak memory
+    lazy            rooms that import a name when it is first used
     file_names      names of the files of a model
 
 The Hub

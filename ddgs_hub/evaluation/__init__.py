@@ -7,9 +7,9 @@ The names below are imported on first use, so that a look at the room loads neit
 `evaluate` is in the module of its name: `from ddgs_hub.evaluation.evaluate import evaluate`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ddgs_hub.core.lazy import lazy_names
 from ddgs_hub.recipe import Protocol
 
 if TYPE_CHECKING:
@@ -46,23 +46,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "mix": "augmentation",
-    "Evaluation": "evaluate",
-    "ClassDifficulties": "figures",
-    "Difficulties": "figures",
-    "SheetRow": "figures",
-    "difficulty_figure": "figures",
-    "image_sheet": "figures",
-    "scored_figure": "figures",
-    "build_network": "networks",
-    "accuracy_table": "tables",
-    "same_classes": "tensors",
-    "TrainTransform": "transforms",
-    "ValidationTransform": "transforms",
+    "augmentation": ("mix",),
+    "evaluate": ("Evaluation",),
+    "figures": (
+        *("ClassDifficulties", "Difficulties", "SheetRow"),
+        *("difficulty_figure", "image_sheet", "scored_figure"),
+    ),
+    "networks": ("build_network",),
+    "tables": ("accuracy_table",),
+    "tensors": ("same_classes",),
+    "transforms": ("TrainTransform", "ValidationTransform"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

@@ -14,8 +14,9 @@ scorers, of DiTs, of recipes, or of what the images are used for.
 The names below are imported when first used, so that a look at the subsets loads neither datasets nor torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ddgs_hub.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddgs_hub.original.class_names import check_every_class
@@ -43,7 +44,6 @@ _MODULES = {
     "whole_splits": ("cached_rows", "load_pinned", "load_rows"),
     "writing": ("SOURCE_FILE", "write_original"),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "BUILT_IN",
@@ -74,12 +74,4 @@ __all__ = [
     "write_original",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

@@ -13,14 +13,8 @@ from ddgs_hub.baselines import (
     at_rest,
     augment,
     clamped,
-    decode,
     draw_chain,
-    draw_cutmix,
-    gradient_distance,
-    idc_gradient,
-    idc_step,
-    network_optimizer,
-    training_step,
+    idc,
 )
 from ddgs_hub.baselines.idc import cutmix_box, mixed
 from ddgs_hub.core.errors import InputError
@@ -75,7 +69,7 @@ class NetworkNotTrained(Replay):
 
 class OptimizerOfEachBatch(Replay):
     def training_step(self, network, optimizer, *batch):
-        training_step(network, network_optimizer(network, self.schedule), *batch)
+        idc.training_step(network, idc.network_optimizer(network, self.schedule), *batch)
 
 
 class LambdaForTheArea(Replay):
@@ -135,7 +129,7 @@ def test_the_gradient_is_the_derivative_of_the_distance(metric):
         torch.manual_seed(0)
         smooth = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(72, 3)).double()
     stored = images[1].clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: gradient_distance(smooth, real, x, 1, draws, metric), stored)
+    assert torch.autograd.gradcheck(lambda x: idc.gradient_distance(smooth, real, x, 1, draws, metric), stored)
 
 
 def test_only_convolution_weights_are_compared():
@@ -148,20 +142,20 @@ def test_only_convolution_weights_are_compared():
 
     gaps = [a - b for a, b in zip(gradients(real), gradients(images[1]), strict=True)]
     for metric, total in (("l1", sum(g.abs().sum() for g in gaps)), ("mse", sum(g.square().sum() for g in gaps))):
-        torch.testing.assert_close(gradient_distance(network, real, images[1], 1, draws, metric).detach(), total)
+        torch.testing.assert_close(idc.gradient_distance(network, real, images[1], 1, draws, metric).detach(), total)
 
 
 @pytest.mark.parametrize("name", ["color", "crop", "cutout", "flip", "scale", "rotate"])
 def test_real_and_synthetic_images_share_the_draw(name):
     network, _, real, _ = toy()
     draws = draw_chain((name,), 1, 8, 8, torch.Generator().manual_seed(7))
-    assert gradient_distance(network, real, real, 1, draws) < 1e-12
+    assert idc.gradient_distance(network, real, real, 1, draws) < 1e-12
 
 
 def test_an_unknown_metric_is_refused():
     network, images, real, draws = toy()
     with pytest.raises(InputError, match="gradients can be compared by l1 or mse, not by 'cosine'"):
-        gradient_distance(network, real, images[1], 1, draws, "cosine")
+        idc.gradient_distance(network, real, images[1], 1, draws, "cosine")
 
 
 def squares(stored: torch.Tensor) -> torch.Tensor:
@@ -178,14 +172,14 @@ def test_a_step_moves_all_classes_as_torch_sgd_does():
         squares(parameter[label]).backward()
         optimizer.step()
         before = learnt
-        learnt, _ = idc_step(learnt, label, torch.arange(2), squares, lr=0.3, momentum=0.5)
+        learnt, _ = idc.idc_step(learnt, label, torch.arange(2), squares, lr=0.3, momentum=0.5)
     torch.testing.assert_close(learnt.images, parameter.detach())
     assert (learnt.images[1] != before.images[1]).all()  # in the step of class 0
 
 
 def test_only_the_rows_that_are_matched_have_a_gradient():
     _, images, _, _ = toy()
-    loss, gradient = idc_gradient(images, 2, torch.tensor([1]), squares)
+    loss, gradient = idc.idc_gradient(images, 2, torch.tensor([1]), squares)
     expected = torch.zeros_like(images)
     expected[2, 1] = 2 * images[2, 1]
     torch.testing.assert_close(gradient, expected)
@@ -200,13 +194,13 @@ def test_a_clamp_keeps_the_velocity():
 
 def test_factor_one_changes_nothing():
     images = toy()[1][0]
-    assert decode(images, 1) is images
+    assert idc.decode(images, 1) is images
 
 
 def test_pieces_come_in_rows_each_of_all_images():
     # Where a piece is of one colour, so is its enlargement.
     colours = torch.rand(2, 3, 2, 2)
-    pieces = decode(colours.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3), 2)
+    pieces = idc.decode(colours.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3), 2)
     assert pieces.shape == (8, 3, 8, 8)
     for k, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
         own = colours[:, :, row, column][:, :, None, None].expand(2, 3, 8, 8)
@@ -218,7 +212,7 @@ def test_a_piece_is_enlarged_bilinearly_and_grey_fills_what_is_missing(size, fac
     images = torch.rand(2, 3, size, size, dtype=torch.float64)
     padded = torch.full((2, 3, factor * piece, factor * piece), 0.5, dtype=torch.float64)
     padded[:, :, :size, :size] = images
-    pieces = decode(images, factor)
+    pieces = idc.decode(images, factor)
     assert pieces.shape == (2 * factor**2, 3, size, size)
     for k in range(factor**2):
         top, left = (part * piece for part in divmod(k, factor))
@@ -229,13 +223,13 @@ def test_a_piece_is_enlarged_bilinearly_and_grey_fills_what_is_missing(size, fac
 
 def test_a_stored_image_learns_from_all_of_its_pieces():
     stored = torch.rand(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: decode(x, 4), stored)
+    assert torch.autograd.gradcheck(lambda x: idc.decode(x, 4), stored)
 
 
 @pytest.mark.parametrize("factor", [0, 9])
 def test_a_factor_that_leaves_no_pixel_is_refused(factor):
     with pytest.raises(InputError, match=f"factor is {factor}: an image of 8 px can be cut into 1 … 8 pieces a side"):
-        decode(torch.zeros(1, 3, 8, 8), factor)
+        idc.decode(torch.zeros(1, 3, 8, 8), factor)
 
 
 def test_a_box_of_cutmix_is_filled_from_the_partner():
@@ -251,7 +245,7 @@ def test_a_box_of_cutmix_is_filled_from_the_partner():
 
 def test_draws_of_cutmix_reach_their_ranges():
     generator = torch.Generator().manual_seed(0)
-    drawn = [draw_cutmix(4, 6, 9, generator) for _ in range(400)]
+    drawn = [idc.draw_cutmix(4, 6, 9, generator) for _ in range(400)]
     shares = np.array([cutmix.share for cutmix in drawn])
     assert 0 <= shares.min() < 0.02
     assert 0.98 < shares.max() < 1
@@ -264,11 +258,11 @@ def test_draws_of_cutmix_reach_their_ranges():
 def test_training_learns_and_equal_draws_give_equal_weights():
     _, _, real, _ = toy()
     labels, generator = torch.tensor([0, 1, 2, 0, 1]), torch.Generator().manual_seed(1)
-    draws, cutmix = draw_chain(("color", "crop"), 5, 8, 8, generator), draw_cutmix(5, 8, 8, generator)
+    draws, cutmix = draw_chain(("color", "crop"), 5, 8, 8, generator), idc.draw_cutmix(5, 8, 8, generator)
     networks = [toy()[0] for _ in range(2)]
     for network in networks:
-        optimizer = network_optimizer(network, IDCSchedule(lr=0.1))
-        losses = [training_step(network, optimizer, real, labels, draws, cutmix) for _ in range(30)]
+        optimizer = idc.network_optimizer(network, IDCSchedule(lr=0.1))
+        losses = [idc.training_step(network, optimizer, real, labels, draws, cutmix) for _ in range(30)]
         assert losses[-1] < losses[0]
     assert all(torch.equal(a, b) for a, b in zip(*(network.parameters() for network in networks), strict=True))
 
@@ -277,16 +271,18 @@ def test_training_without_cutmix_is_of_the_labels_alone():
     network, _, real, _ = toy()
     labels = torch.tensor([0, 1, 2, 0, 1])
     expected = F.cross_entropy(network(real), labels)
-    loss = training_step(network, network_optimizer(network, IDCSchedule()), real, labels, Draws(), None)
+    loss = idc.training_step(network, idc.network_optimizer(network, IDCSchedule()), real, labels, Draws(), None)
     torch.testing.assert_close(loss, expected.detach())
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-4), (torch.bfloat16, 0.2)])
 def test_coarser_types_come_close(dtype, error):
     network, images, real, draws = toy(dtype)
-    loss, gradient = idc_gradient(images, 1, torch.arange(2), lambda x: gradient_distance(network, real, x, 1, draws))
+    loss, gradient = idc.idc_gradient(
+        images, 1, torch.arange(2), lambda x: idc.gradient_distance(network, real, x, 1, draws)
+    )
     network.double()
-    exact = gradient_distance(network, real.double(), images[1].double(), 1, draws)
+    exact = idc.gradient_distance(network, real.double(), images[1].double(), 1, draws)
     assert (loss.dtype, gradient.dtype) == (torch.float32, dtype)
     assert gradient.isfinite().all()
     assert loss.item() == pytest.approx(exact.item(), rel=error)
@@ -295,16 +291,16 @@ def test_coarser_types_come_close(dtype, error):
 def test_a_step_and_training_run_under_autocast():
     network, images, real, draws = toy(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        learnt, loss = idc_step(
+        learnt, loss = idc.idc_step(
             at_rest(images),
             1,
             torch.arange(2),
-            lambda x: gradient_distance(network, real, x, 1, draws),
+            lambda x: idc.gradient_distance(network, real, x, 1, draws),
             lr=0.1,
             momentum=0.5,
         )
-        training_step(
-            network, network_optimizer(network, IDCSchedule()), real, torch.tensor([0, 1, 2, 0, 1]), draws, None
+        idc.training_step(
+            network, idc.network_optimizer(network, IDCSchedule()), real, torch.tensor([0, 1, 2, 0, 1]), draws, None
         )
     assert learnt.images.dtype == loss.dtype == torch.float32
     assert learnt.images.isfinite().all()
