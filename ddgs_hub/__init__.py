@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddgs_hub.hub import publish
-    from ddgs_hub.hub.loading import LoadedDataset, load
+    from ddgs_hub.hub import LoadedDataset, load, publish
     from ddgs_hub.stages.run import run
 
 __version__ = "0.1.0"
@@ -27,8 +26,8 @@ _ROOMS = (
     *("original", "recipe", "core"),
 )
 _NAMES = {
-    "LoadedDataset": "ddgs_hub.hub.loading",
-    "load": "ddgs_hub.hub.loading",
+    "LoadedDataset": "ddgs_hub.hub",
+    "load": "ddgs_hub.hub",
     "publish": "ddgs_hub.hub",
     "run": "ddgs_hub.stages.run",
 }

@@ -41,7 +41,7 @@ def prepare(
 
     Example: ddgs-hub prepare --recipe imagewoof --output runs/imagewoof/original
     """
-    from ddgs_hub.stages.original import make_original
+    from ddgs_hub.stages import make_original
 
     with locked_for_launch(output):
         settings = read_recipe(recipe, values, original=original)
@@ -67,7 +67,7 @@ def generate(
 
     Example: accelerate launch -m ddgs_hub generate --recipe digits --dit runs/digits/dit --output pool
     """
-    from ddgs_hub.stages.pool import make_pool
+    from ddgs_hub.stages import make_pool
 
     settings = read_recipe(recipe, values, seed)
     count = per_class or settings.pool.size * settings.sample.ipc
@@ -102,8 +102,7 @@ def score(
 
     Example: ddgs-hub score imagenet-1k --subset imagewoof --push org/imagewoof-difficulty
     """
-    from ddgs_hub.stages.score import score_and_publish, score_source
-    from ddgs_hub.stages.score_request import ScoreRequest
+    from ddgs_hub.stages import ScoreRequest, score_and_publish, score_source
 
     if output is None:
         if push is None:
@@ -161,7 +160,7 @@ def sample(
 
     Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 20 --output distilled-ipc20
     """
-    from ddgs_hub.stages.sample import make_distilled
+    from ddgs_hub.stages import make_distilled
 
     settings = SampleSettings(
         ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size
@@ -183,7 +182,7 @@ def baseline(
 
     Example: ddgs-hub baseline herding --original runs/digits/original --scorer runs/digits/scorer --output herding
     """
-    from ddgs_hub.stages.compare import make_baseline
+    from ddgs_hub.stages import make_baseline
 
     with locked_for_launch(output):
         say(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed)))

@@ -36,7 +36,7 @@ def evaluate(
 
     Example: ddgs-hub evaluate runs/digits/distilled-ipc10 --validation runs/digits/original --recipe digits
     """
-    from ddgs_hub.stages.compare import evaluate_source
+    from ddgs_hub.stages import evaluate_source
 
     settings = read_recipe(recipe, values, seed)
     show(run_on_main(lambda: evaluate_source(settings, data, validation, revision=revision)), as_json)
@@ -51,8 +51,7 @@ def figures(
 
     Example: ddgs-hub figures runs/digits
     """
-    from ddgs_hub.stages.figures import make_figures
-    from ddgs_hub.stages.folders import RunFolder
+    from ddgs_hub.stages import RunFolder, make_figures
 
     run = RunFolder(run_folder, ipc)
     output = output or run.figures

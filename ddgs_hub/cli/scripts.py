@@ -45,7 +45,7 @@ def scored_dataset(description: str | None, *, source: str, revision: str | None
         split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
         token: TokenOption = None,
     ) -> None:
-        from ddgs_hub.stages.builders import ScoredBuilder
+        from ddgs_hub.stages import ScoredBuilder
 
         config = {**settings, "splits": (split,), "source": original or source}
         config["revision"] = at or (None if original else revision)
@@ -75,7 +75,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
         draw: SeedOption = None,
         token: TokenOption = None,
     ) -> None:
-        from ddgs_hub.stages.builders import DistilledBuilder
+        from ddgs_hub.stages import DistilledBuilder
 
         name, _, revision = pool.partition("@")
         config = {

@@ -34,8 +34,7 @@ def train_scorer(
 
     Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
     """
-    from ddgs_hub.stages.commands import training_command
-    from ddgs_hub.stages.scorer import make_scorer
+    from ddgs_hub.stages import make_scorer, training_command
 
     command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
     with locked_for_launch(output):
@@ -54,7 +53,7 @@ def pretrain(
 
     Example: accelerate launch -m ddgs_hub pretrain --original runs/digits/original --recipe digits --output base
     """
-    from ddgs_hub.stages.base import make_base
+    from ddgs_hub.stages import make_base
 
     with locked_for_launch(output):
         say(make_base(read_recipe(recipe, values, seed), original, output))
@@ -76,8 +75,7 @@ def finetune(
 
     Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
     """
-    from ddgs_hub.stages.commands import training_command
-    from ddgs_hub.stages.finetune import finetune_and_publish
+    from ddgs_hub.stages import finetune_and_publish, training_command
 
     settings = read_recipe(recipe, values, seed)
     at = revision or (None if base else settings.model.revision)

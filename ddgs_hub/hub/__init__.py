@@ -4,6 +4,9 @@ Takes what the stages made, gives repositories with versions, and opens those of
 trainer (`loading.load`, not imported here: it needs PyTorch). Knows nothing of how rows and models are made.
 """
 
+from typing import TYPE_CHECKING
+
+from ddgs_hub.core.lazy import lazy_names
 from ddgs_hub.hub.cards import (
     ClassSelection,
     DistilledCard,
@@ -45,6 +48,9 @@ from ddgs_hub.hub.publishing import (
 )
 from ddgs_hub.hub.terms import is_imagenet, license_of, why_withheld
 
+if TYPE_CHECKING:
+    from ddgs_hub.hub.loading import LoadedDataset, load
+
 __all__ = [
     "CONTENT",
     "DISTILLED",
@@ -57,6 +63,7 @@ __all__ = [
     "DiTCard",
     "DistilledCard",
     "Kind",
+    "LoadedDataset",
     "ModelDiff",
     "OpenedPool",
     "Provenance",
@@ -78,6 +85,7 @@ __all__ = [
     "is_imagenet",
     "license_of",
     "list_versions",
+    "load",
     "open_pool",
     "public_values",
     "publish",
@@ -89,3 +97,6 @@ __all__ = [
     "write_scored",
     "write_scorer",
 ]
+
+# What loads PyTorch is imported when it is used.
+__getattr__, __dir__ = lazy_names(__name__, {"loading": ("LoadedDataset", "load")}, __all__)

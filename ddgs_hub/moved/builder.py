@@ -1,5 +1,5 @@
 """Where the builders were before the rooms of the package were built; they are in `ddgs_hub.stages.builders`."""
 
-from ddgs_hub.stages.builders import DistilledBuilder, DistilledConfig, ScoredBuilder, ScoredConfig
+from ddgs_hub.stages import DistilledBuilder, DistilledConfig, ScoredBuilder, ScoredConfig
 
 __all__ = ["DistilledBuilder", "DistilledConfig", "ScoredBuilder", "ScoredConfig"]

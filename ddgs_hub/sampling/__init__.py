@@ -1,24 +1,32 @@
 """Difficulty-guided sampling (Eq. 7–9) on arrays, with NumPy and SciPy alone: it imports quickly and works by itself.
 
 Takes the difficulties of a pool and of the original images of one class and gives the rows to select. This room knows
-neither images nor scorers nor files. `sampling.datasets` does the same for datasets, and is not imported here.
+neither images nor scorers nor files. `distill` does the same for datasets; it is imported when it is used.
 """
 
+from typing import TYPE_CHECKING
+
+from ddgs_hub.core.lazy import lazy_names
 from ddgs_hub.sampling.distributions import DISTRIBUTIONS, PRESETS, preset_counts, scaled_counts
 from ddgs_hub.sampling.selection import Selection, difficulty_guided_sample, select_by_difficulty
 from ddgs_hub.sampling.thresholds import DIVERGENCES, Thresholds, objective_grid, search_thresholds
 from ddgs_hub.sampling.transform import EPSILON, difficulty_bins, difficulty_histogram, log_transform
+
+if TYPE_CHECKING:
+    from ddgs_hub.sampling.datasets import Distillation, distill
 
 __all__ = [
     "DISTRIBUTIONS",
     "DIVERGENCES",
     "EPSILON",
     "PRESETS",
+    "Distillation",
     "Selection",
     "Thresholds",
     "difficulty_bins",
     "difficulty_guided_sample",
     "difficulty_histogram",
+    "distill",
     "log_transform",
     "objective_grid",
     "preset_counts",
@@ -26,3 +34,6 @@ __all__ = [
     "search_thresholds",
     "select_by_difficulty",
 ]
+
+# What needs more than NumPy and SciPy is imported when it is used.
+__getattr__, __dir__ = lazy_names(__name__, {"datasets": ("Distillation", "distill")}, __all__)

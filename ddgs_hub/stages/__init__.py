@@ -18,3 +18,79 @@
 A stage writes its folder whole or not at all, with its own provenance. It does not know in which order stages run, and
 does not print: it returns a line for people. `run` alone knows the order, and prints.
 """
+
+from typing import TYPE_CHECKING
+
+from ddgs_hub.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ddgs_hub.stages.base import make_base
+    from ddgs_hub.stages.builders import DistilledBuilder, DistilledConfig, ScoredBuilder, ScoredConfig
+    from ddgs_hub.stages.commands import training_command
+    from ddgs_hub.stages.compare import evaluate_source, make_baseline
+    from ddgs_hub.stages.figures import make_figures
+    from ddgs_hub.stages.finetune import finetune_and_publish, make_dit
+    from ddgs_hub.stages.folders import RunFolder
+    from ddgs_hub.stages.original import make_original
+    from ddgs_hub.stages.pool import make_pool
+    from ddgs_hub.stages.run import Run
+    from ddgs_hub.stages.sample import make_distilled
+    from ddgs_hub.stages.score import score_and_publish, score_source
+    from ddgs_hub.stages.score_request import ScoreRequest
+    from ddgs_hub.stages.scorer import make_scorer
+
+_MODULES = {
+    "base": ("make_base",),
+    "builders": (
+        "DistilledBuilder",
+        "DistilledConfig",
+        "ScoredBuilder",
+        "ScoredConfig",
+    ),
+    "commands": ("training_command",),
+    "compare": (
+        "evaluate_source",
+        "make_baseline",
+    ),
+    "figures": ("make_figures",),
+    "finetune": (
+        "finetune_and_publish",
+        "make_dit",
+    ),
+    "folders": ("RunFolder",),
+    "original": ("make_original",),
+    "pool": ("make_pool",),
+    "run": ("Run",),
+    "sample": ("make_distilled",),
+    "score": (
+        "score_and_publish",
+        "score_source",
+    ),
+    "score_request": ("ScoreRequest",),
+    "scorer": ("make_scorer",),
+}
+
+__all__ = [
+    "DistilledBuilder",
+    "DistilledConfig",
+    "Run",
+    "RunFolder",
+    "ScoreRequest",
+    "ScoredBuilder",
+    "ScoredConfig",
+    "evaluate_source",
+    "finetune_and_publish",
+    "make_base",
+    "make_baseline",
+    "make_distilled",
+    "make_dit",
+    "make_figures",
+    "make_original",
+    "make_pool",
+    "make_scorer",
+    "score_and_publish",
+    "score_source",
+    "training_command",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)
