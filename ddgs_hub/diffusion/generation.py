@@ -51,7 +51,7 @@ def generate_pool(
     guidance_scale: float = 4.0,
     guidance_channels: int | Literal["all"] = 3,
     batch_size: int = 50,
-    score: ScoreImages | None = None,
+    score_images: ScoreImages | None = None,
 ) -> int:
     """Generates a pool and writes it to `output` as Parquet with PNG images, in Hub layout.
 
@@ -72,12 +72,12 @@ def generate_pool(
         guidance_scale: of classifier-free guidance.
         guidance_channels: latent channels that are guided, from the first; see `sample_latents`.
         batch_size: images that are denoised together.
-        score: encoded images and their labels → difficulties, for the column `difficulty`. None: no such column.
+        score_images: encoded images and their labels → difficulties, for the column `difficulty`. None: no such column.
 
     Returns:
         The number of images.
     """
-    features = pool_features(classes.names, scored=score is not None)
+    features = pool_features(classes.names, scored=score_images is not None)
     batches = _batches(len(classes.names), per_class, batch_size)
     settings = [asdict(classes), per_class, seed, num_steps, guidance_scale, guidance_channels, batch_size]
     settings += [str(dit.transformer_blocks[0].attn1.to_q.weight.dtype), list(features)]
@@ -95,7 +95,7 @@ def generate_pool(
         for k in tqdm(parts.todo(), desc="generate", unit="batch", leave=False, delay=2, disable=hidden):
             seeds = [image_seed(seed, label, index) for label, index in batches[k]]
             images = codec.decode(sample([classes.dit_ids[label] for label, _ in batches[k]], seeds))
-            writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score))
+            writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score_images))
     parts.finish(features)
     return len(classes.names) * per_class
 
@@ -112,7 +112,7 @@ def _rows(
     seeds: list[int],
     classes: PoolClasses,
     features: Features,
-    score: ScoreImages | None,
+    score_images: ScoreImages | None,
 ) -> pa.Table:
     """The rows of a batch of decoded images `(B, H, W, 3)`, with their labels and numbers in the pool."""
     encoded, labels = [_png(image) for image in images], [label for label, _ in batch]
@@ -123,8 +123,8 @@ def _rows(
         "pool_index": [index for _, index in batch],
         "seed": seeds,
     }
-    if score is not None:
-        columns["difficulty"] = score(encoded, labels)
+    if score_images is not None:
+        columns["difficulty"] = score_images(encoded, labels)
     return pa.table(columns, schema=features.arrow_schema)
 
 

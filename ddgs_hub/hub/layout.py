@@ -26,6 +26,11 @@ DEFAULT, POOL, ORIGINAL = "default", "pool", "original"
 POOL_CONFIGS = (ORIGINAL, POOL)  # what publishing a set with its pool adds
 
 
+FIGURES = "figures"  # the folder of the pictures
+# What publishing needs of a run folder: its repositories, and the pool and original of its distilled set.
+RUN_REPOSITORIES, RUN_POOL, RUN_ORIGINAL = "hub", "pool", "original"
+
+
 def config_pattern(config: str, split: str = "train") -> str:
     """The pattern of the Parquet files that a configuration loads as a split: `data/train-*.parquet`."""
     return f"{_folder(config)}/{split}-*.parquet"
@@ -52,7 +57,7 @@ def _folder(config: str) -> str:
 
 def figure_path(name: str) -> str:
     """The path of a picture in a repository: `figures/<name>.png`."""
-    return f"figures/{name}.png"
+    return f"{FIGURES}/{name}.png"
 
 
 def hub_id(name: str | None) -> str | None:

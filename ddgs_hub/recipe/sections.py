@@ -172,6 +172,10 @@ class HubSettings:
     license: str = "other"
     note: str = ""  # a sentence on the terms of the original images, for the cards
 
+    def repository(self, ipc: int) -> str:
+        """The name of the repository of a set with `ipc` images per class."""
+        return self.dataset.replace("{ipc}", str(ipc))
+
 
 @dataclass(frozen=True, kw_only=True, config=SECTION)
 class Recipe:

@@ -12,7 +12,7 @@
 | `repository`, `scored_repository` | a distilled set, a scored set | the folder that is published |
 | `run` | a recipe | all of these, in their order |
 
-`builders` offers `score` and `sample` as builders of `datasets`. What stages share: `folders` (names of files),
+`builders` offers `score` and `sample` as builders of `datasets`. What stages share: `run_folder` (names of files),
 `commands` (the command line that makes a result again), `provenance` (what made it) and `score_request`.
 
 A stage writes its folder whole or not at all, with its own provenance. It does not know in which order stages run, and
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.compare import evaluate_source, make_baseline
     from ddgs_hub.stages.figures import make_figures
     from ddgs_hub.stages.finetune import finetune_and_publish, make_dit
-    from ddgs_hub.stages.folders import RunFolder
     from ddgs_hub.stages.original import make_original
     from ddgs_hub.stages.pool import make_pool
     from ddgs_hub.stages.run import Run
+    from ddgs_hub.stages.run_folder import RunFolder
     from ddgs_hub.stages.sample import make_distilled
     from ddgs_hub.stages.score import score_and_publish, score_source
     from ddgs_hub.stages.score_request import ScoreRequest
@@ -57,7 +57,7 @@ _MODULES = {
         "finetune_and_publish",
         "make_dit",
     ),
-    "folders": ("RunFolder",),
+    "run_folder": ("RunFolder",),
     "original": ("make_original",),
     "pool": ("make_pool",),
     "run": ("Run",),

@@ -11,7 +11,7 @@ from ddgs_hub.core.processes import get_accelerator, wait_for_all
 from ddgs_hub.core.rows import read_rows, require_columns
 from ddgs_hub.core.staging import shared_sibling, staged_folder
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.stages.folders import BASE_RECIPE, LATENTS, write_json, write_losses
+from ddgs_hub.stages.run_folder import BASE_RECIPE, LATENTS, write_json, write_losses
 
 if TYPE_CHECKING:
     from datasets import Dataset

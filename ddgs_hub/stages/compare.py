@@ -15,7 +15,7 @@ from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.original import load_rows
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.stages.folders import RESULTS, RunFolder, write_json
+from ddgs_hub.stages.run_folder import RESULTS, RunFolder, write_json
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation import Evaluation

@@ -10,7 +10,7 @@ from ddgs_hub.core.rows import class_names, read_rows, undecoded
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import ClassSelection
-from ddgs_hub.stages.folders import DIFFICULTY_FIGURE, SELECTIONS, SHEET
+from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, SELECTIONS, SHEET
 
 
 def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> str:

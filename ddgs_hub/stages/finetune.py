@@ -30,8 +30,8 @@ from ddgs_hub.hub import (
 )
 from ddgs_hub.hub.provenance import read_provenance
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.stages.folders import LATENTS, LOSSES, write_losses
 from ddgs_hub.stages.provenance import made_with, model_identity, original_ids
+from ddgs_hub.stages.run_folder import LATENTS, LOSSES, write_losses
 
 if TYPE_CHECKING:
     from ddgs_hub.diffusion import Codec, PoolClasses

@@ -69,7 +69,7 @@ def make_pool(
         guidance_scale=pool.guidance_scale,
         guidance_channels=pool.guidance_channels,
         batch_size=pool.batch_size,
-        score=_batch_scorer(scorer, classes) if scorer else None,
+        score_images=_batch_scorer(scorer, classes) if scorer else None,
     )
     return f"{count:,} images, {per_class} a class, {pool.num_steps} steps, guidance {pool.guidance_scale:g}"
 

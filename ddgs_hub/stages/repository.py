@@ -22,13 +22,14 @@ from ddgs_hub.hub import (
     export_dataset,
     hash_pool,
 )
+from ddgs_hub.hub.layout import FIGURES
 from ddgs_hub.hub.provenance import Provenance
 from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.commands import sample_command
 from ddgs_hub.stages.compare import METHODS, read_table
 from ddgs_hub.stages.figures import draw_sheet, read_selections
-from ddgs_hub.stages.folders import SHEET, RunFolder
 from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids, scorer_identity
+from ddgs_hub.stages.run_folder import SHEET, RunFolder
 
 
 def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
@@ -95,10 +96,10 @@ def write_sampled_repository(
     }
     in_the_pool = int(np.bincount(opened.columns["label"]).max())
     candidates = sample.pool_size * sample.ipc if sample.pool_size else in_the_pool
-    sheet = folder / "figures" / SHEET
+    sheet = folder / FIGURES / SHEET
     sheet.parent.mkdir()
     draw_sheet(rows, sheet)
-    repository = RunFolder(folder, sample.ipc, recipe.hub.dataset).repository
+    repository = RunFolder(folder, sample.ipc, recipe.hub.repository(sample.ipc)).repository
     return _write(
         rows,
         repository,

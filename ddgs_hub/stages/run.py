@@ -20,11 +20,11 @@ from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.finetune import make_dit
-from ddgs_hub.stages.folders import DIFFICULTY_FIGURE, FINISHED, RECIPE, SHEET, RunFolder, write_json
 from ddgs_hub.stages.original import make_original
 from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.repository import make_repository
+from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, FINISHED, RECIPE, SHEET, RunFolder, write_json
 from ddgs_hub.stages.sample import make_distilled
 from ddgs_hub.stages.score import score_in_place
 from ddgs_hub.stages.scorer import make_scorer
@@ -104,7 +104,7 @@ class Run:
 
     def __init__(self, recipe: Recipe, folder: str | Path) -> None:
         self.recipe = recipe
-        self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.dataset)
+        self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
         self.folder = self.folders.path
         self.main = is_main()
 

@@ -17,8 +17,8 @@ from ddgs_hub.hub import CONTENT, ScoredCard, hash_weights, is_imagenet, why_wit
 from ddgs_hub.hub.folders.hashes import hash_tables
 from ddgs_hub.original import Spool, wnids_by_order
 from ddgs_hub.stages.commands import score_command
-from ddgs_hub.stages.folders import DIFFICULTY_FIGURE
 from ddgs_hub.stages.provenance import library_versions
+from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE
 from ddgs_hub.stages.score_request import ScoreRequest
 
 LIBRARIES = ("datasets", "huggingface_hub", "timm", "torch", "transformers")

@@ -25,7 +25,7 @@ from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses
 from ddgs_hub.diffusion.latents import BatchSource
 from ddgs_hub.diffusion.pixels import to_float
 from ddgs_hub.recipe import load_recipe
-from ddgs_hub.stages.folders import LOSSES
+from ddgs_hub.stages.run_folder import LOSSES
 
 FIRST = 25  # steps that are made again
 

@@ -44,7 +44,7 @@ def test_pool_is_scored_on_the_way(pool, tiny_dit, tiny_codec, tmp_path):
     def score(encoded, labels):
         return np.array([len(image) / 1e6 + label for image, label in zip(encoded, labels, strict=True)])
 
-    generate_pool(tiny_dit, tiny_codec, tmp_path / "scored", CLASSES, **SETTINGS, score=score)
+    generate_pool(tiny_dit, tiny_codec, tmp_path / "scored", CLASSES, **SETTINGS, score_images=score)
     scored = undecoded(read_rows(tmp_path / "scored"))
     assert scored.features["difficulty"].dtype == "float32"
     np.testing.assert_allclose(scored["difficulty"], score([i["bytes"] for i in pool["image"]], pool["label"]))
@@ -68,7 +68,7 @@ def test_what_fails_while_an_image_is_written_is_raised(tiny_dit, tiny_codec, tm
         raise InputError("no number")
 
     with pytest.raises(InputError, match="no number"):
-        generate_pool(tiny_dit, tiny_codec, tmp_path / "pool", CLASSES, **SETTINGS, score=score)
+        generate_pool(tiny_dit, tiny_codec, tmp_path / "pool", CLASSES, **SETTINGS, score_images=score)
     assert not (tmp_path / "pool").exists()
 
 

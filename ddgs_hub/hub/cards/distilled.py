@@ -88,7 +88,7 @@ class DistilledCard(RecipeCard):
     @property
     def repository(self) -> str:
         """The name of the repository."""
-        return self.recipe.hub.dataset.replace("{ipc}", str(self.recipe.sample.ipc))
+        return self.recipe.hub.repository(self.recipe.sample.ipc)
 
     @property
     def title(self) -> str:

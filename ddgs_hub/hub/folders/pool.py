@@ -14,7 +14,19 @@ from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_poo
 from ddgs_hub.hub.folders.hashes import hash_pool
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.folders.repository_files import measure_files
-from ddgs_hub.hub.layout import CARD, DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, PROVENANCE, config_files, config_pattern
+from ddgs_hub.hub.layout import (
+    CARD,
+    DEFAULT,
+    ORIGINAL,
+    POOL,
+    POOL_CONFIGS,
+    PROVENANCE,
+    RUN_ORIGINAL,
+    RUN_POOL,
+    RUN_REPOSITORIES,
+    config_files,
+    config_pattern,
+)
 from ddgs_hub.hub.provenance import read_provenance
 
 
@@ -40,9 +52,9 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
     with staged_folder(output) as partial:
         shutil.copytree(repository, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*POOL_CONFIGS))
         (partial / POOL).mkdir()
-        for path in sorted((run / POOL).glob(config_pattern(DEFAULT))):
+        for path in sorted((run / RUN_POOL).glob(config_pattern(DEFAULT))):
             _link(path, partial / POOL / path.name)
-        _write_scores(run / ORIGINAL, partial)
+        _write_scores(run / RUN_ORIGINAL, partial)
         _write_card(partial, f"{OWNER}/{repository.resolve().name}")
     return output
 
@@ -56,13 +68,15 @@ def _run_of(repository: Path) -> Path:
         raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
     if not provenance.content or not provenance.content.pool:
         raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
-    if repository.resolve().parent.name != "hub" or not (run / POOL).is_dir():
-        raise InputError(f"{repository} is in no run folder with a {POOL}/: publish it from its run, or without --pool")
-    for name in (POOL, ORIGINAL):
-        _require_scores(run / name)
-    if hash_pool(run / POOL) != provenance.content.pool:
+    if repository.resolve().parent.name != RUN_REPOSITORIES or not (run / RUN_POOL).is_dir():
         raise InputError(
-            f"{run / POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
+            f"{repository} is in no run folder with a {RUN_POOL}/: publish it from its run, or without --pool"
+        )
+    for name in (RUN_POOL, RUN_ORIGINAL):
+        _require_scores(run / name)
+    if hash_pool(run / RUN_POOL) != provenance.content.pool:
+        raise InputError(
+            f"{run / RUN_POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
             "or publish without --pool"
         )
     return run

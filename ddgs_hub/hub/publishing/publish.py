@@ -11,7 +11,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import make_client, page_of, persist, used_token
 from ddgs_hub.core.staging import is_writable, locked_folder, refuse_unwritable
 from ddgs_hub.hub.folders.pool import add_pool
-from ddgs_hub.hub.layout import CARD, PROVENANCE
+from ddgs_hub.hub.layout import CARD, PROVENANCE, RUN_REPOSITORIES
 from ddgs_hub.hub.publishing.access import check_name, check_privacy, require_token
 from ddgs_hub.hub.publishing.package import Package
 from ddgs_hub.hub.publishing.publication import Publication
@@ -78,9 +78,9 @@ def find_folder(folder: Path, repo_id: str) -> Path:
     Raises:
         InputError: there is none, or there are several and none has the name of the repository.
     """
-    if (folder / CARD).is_file() or not (folder / "hub").is_dir():
+    if (folder / CARD).is_file() or not (folder / RUN_REPOSITORIES).is_dir():
         return folder
-    folders = {path.name: path for path in sorted((folder / "hub").iterdir()) if path.is_dir()}
+    folders = {path.name: path for path in sorted((folder / RUN_REPOSITORIES).iterdir()) if path.is_dir()}
     name = repo_id.split("/")[-1]
     if name in folders:
         return folders[name]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ddgs_hub.hub.layout import FIGURES, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES
+
 RECIPE = "recipe.yaml"  # of a run: its recipe, every default written out
 FINISHED = "stages.json"  # of a run: which stages are done, what they made, and how long that took
 SELECTIONS = "selections.json"  # of a distilled set: thresholds and counts of each class
@@ -24,17 +26,17 @@ class RunFolder:
     Attributes:
         path: the run folder.
         ipc: images per class of its distilled set.
-        dataset: name of the repository of that set; `{ipc}` stands for the images per class.
+        repository_name: of that set; empty where it is not needed.
     """
 
     path: Path
     ipc: int
-    dataset: str = ""
+    repository_name: str = ""
 
     @property
     def original(self) -> Path:
         """The original images; later with their difficulties."""
-        return self.path / "original"
+        return self.path / RUN_ORIGINAL
 
     @property
     def scorer(self) -> Path:
@@ -54,7 +56,7 @@ class RunFolder:
     @property
     def pool(self) -> Path:
         """What the fine-tuned DiT generates; later with difficulties, and with marks on what was selected."""
-        return self.path / "pool"
+        return self.path / RUN_POOL
 
     @property
     def base_pool(self) -> Path:
@@ -74,12 +76,12 @@ class RunFolder:
     @property
     def figures(self) -> Path:
         """The paper's Figures 2 and 3 of it."""
-        return self.path / "figures"
+        return self.path / FIGURES
 
     @property
     def repository(self) -> Path:
         """The files of its repository on the Hub."""
-        return self.path / "hub" / self.dataset.replace("{ipc}", str(self.ipc))
+        return self.path / RUN_REPOSITORIES / self.repository_name
 
 
 def write_json(path: Path, values: Any) -> None:
