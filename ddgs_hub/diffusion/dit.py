@@ -176,8 +176,9 @@ def _load_file(path: Path) -> DiTTransformer2DModel:
 
 def loaded_commit(name: str, revision: str | None = None) -> str:
     """The commit of a DiT from the Hub that was loaded; empty for one that is not from there."""
-    files = () if Path(name).exists() else (TRANSFORMER_CONFIG, ADAPTER_FILE)
-    return cached_model_commit(name, files, revision) or ""
+    files = ModelFiles.of(name)
+    commit = cached_model_commit(files.name, (TRANSFORMER_CONFIG, ADAPTER_FILE), revision) if files.on_hub else None
+    return commit or ""
 
 
 def new_dit(**config: Any) -> DiTTransformer2DModel:

@@ -19,9 +19,9 @@ from PIL import Image
 
 from ddgs_hub.core.decoding import to_rgb
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.histogram import BINS, difficulty_histogram
 from ddgs_hub.core.text import one_line
 
-BINS = 10
 COLORS = {"original": "#4c72b0", "pool": "#dd8452", "distilled": "#55a868"}
 DPI = 150
 MOST_CLASSES = 20  # with more, only all images together are drawn
@@ -182,8 +182,7 @@ def _histogram(ax: Axes, difficulties: ArrayLike, stage: str, color: str, where:
         raise InputError(
             f"{where}: the {stage} difficulties must be one or more numbers in 0 … 1: score the images again"
         )
-    edges = (np.arange(BINS + 1) / BINS).astype(values.dtype)  # of their type: a float32 0.7 lies on the edge 0.7
-    counts, _ = np.histogram(values, edges)
+    counts = difficulty_histogram(values)
     bars = ax.bar((np.arange(BINS) + 0.5) / BINS, counts, width=0.92 / BINS, color=color)
     ax.bar_label(bars, [str(count) if count else "" for count in counts], fontsize=8, padding=1)
     ax.set_title(f"{stage} ({len(values)}), mean {values.mean():.3f}", fontsize=11)

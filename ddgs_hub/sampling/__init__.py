@@ -6,11 +6,12 @@ neither images nor scorers nor files. `distill` does the same for datasets; it i
 
 from typing import TYPE_CHECKING
 
+from ddgs_hub.core.histogram import difficulty_bins, difficulty_histogram
 from ddgs_hub.core.lazy import lazy_names
 from ddgs_hub.sampling.distributions import DISTRIBUTIONS, PRESETS, preset_counts, scaled_counts
 from ddgs_hub.sampling.selection import Selection, difficulty_guided_sample, select_by_difficulty
 from ddgs_hub.sampling.thresholds import DIVERGENCES, Thresholds, objective_grid, search_thresholds
-from ddgs_hub.sampling.transform import EPSILON, difficulty_bins, difficulty_histogram, log_transform
+from ddgs_hub.sampling.transform import EPSILON, log_transform
 
 if TYPE_CHECKING:
     from ddgs_hub.sampling.datasets import Distillation, distill

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.sampling.transform import as_count, difficulty_histogram
+from ddgs_hub.core.histogram import as_count, difficulty_histogram
 
 # Fig. 4: counts per bin, from easy to hard, by shape and by IPC.
 PRESETS: dict[str, dict[int, tuple[int, ...]]] = {

@@ -6,16 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.histogram import MAX_BINS, as_count, as_difficulties, difficulty_bins, difficulty_histogram
 from ddgs_hub.sampling.distributions import DISTRIBUTIONS
 from ddgs_hub.sampling.thresholds import Thresholds, search_thresholds
-from ddgs_hub.sampling.transform import (
-    MAX_BINS,
-    as_count,
-    as_difficulties,
-    difficulty_bins,
-    difficulty_histogram,
-    log_transform,
-)
+from ddgs_hub.sampling.transform import log_transform
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.sampling.transform import (
-    EPSILON,
-    MAX_BINS,
-    as_count,
-    as_difficulties,
-    difficulty_histogram,
-    inner_edges,
-    log_floor,
-)
+from ddgs_hub.core.histogram import MAX_BINS, as_count, as_difficulties, difficulty_histogram, inner_edges
+from ddgs_hub.sampling.transform import EPSILON, log_floor
 
 DIVERGENCES = ("paper", "reference")
 TIE = 1e-12  # bits; equal objectives may differ by rounding, which must not decide between cells

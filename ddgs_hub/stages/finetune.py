@@ -11,6 +11,7 @@ from datasets import Dataset
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.model_files import ModelFiles
 from ddgs_hub.core.processes import get_accelerator, is_main, run_on_main, wait_for_all
 from ddgs_hub.core.rows import read_rows, require_columns
 from ddgs_hub.core.schema import read_json
@@ -142,12 +143,12 @@ def _save(
         save_pipeline,
     )
 
-    adapter = folder / ADAPTER_FILE
+    adapter, base_files = folder / ADAPTER_FILE, ModelFiles.of(base)
     save_adapter(
         dit,
         adapter,
         classes=classes,
-        base_model="" if Path(base).exists() else str(base),
+        base_model=base_files.name if base_files.on_hub else "",
         base_revision=loaded_commit(str(base), revision),
     )
     # The frozen weights of `dit` may be in bfloat16: the pipeline is made of the base and the adapter.

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE
-from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import cached_model_commit
-from ddgs_hub.core.model_files import HUB_PREFIX
+from ddgs_hub.core.model_files import HUB_PREFIX, ModelFiles
 from ddgs_hub.hub import hash_weights, hub_id
 from ddgs_hub.recipe import Recipe, recipe_to_dict
 
@@ -41,15 +40,15 @@ def model_identity(name: str | Path, revision: str | None = None) -> str:
     """
     from ddgs_hub.diffusion import base_path  # imported here: it brings torch and diffusers
 
-    path = expanded(base_path(str(name)))
-    if path.exists():
-        return hash_weights(path)
-    repo_id = str(name).removeprefix(HUB_PREFIX)
-    return f"{repo_id}@{cached_model_commit(repo_id, LOADED, revision) or revision or ''}"
+    files = ModelFiles.of(base_path(str(name)))
+    if not files.on_hub:
+        return hash_weights(files.name)
+    return f"{files.name}@{cached_model_commit(files.name, LOADED, revision) or revision or ''}"
 
 
 def scorer_identity(name: str | Path, revision: str | None = None) -> str:
     """The same of a scorer, which may also be a timm model name: `Scorer` loads that from the Hub, too."""
     from ddgs_hub.difficulty import scorer_repository  # imported here: it brings torch and timm
 
-    return model_identity(name if expanded(name).exists() else scorer_repository(str(name)), revision)
+    on_hub = ModelFiles.of(name).on_hub
+    return model_identity(f"{HUB_PREFIX}{scorer_repository(str(name))}" if on_hub else name, revision)

@@ -18,6 +18,7 @@ from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import ConnectionLostError, InputError
+from ddgs_hub.core.histogram import difficulty_histogram
 from ddgs_hub.core.machine import is_full, peak_memory
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.rows import DATA, checked_labels, class_names, read_tables, require_columns, row_files, write_rows
@@ -26,7 +27,6 @@ from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
 from ddgs_hub.hub import check_push, publish
 from ddgs_hub.original import SOURCE_FILE, BackgroundFetch, Spool, get_subset
 from ddgs_hub.recipe import ScoreSettings
-from ddgs_hub.sampling import difficulty_histogram
 from ddgs_hub.stages.score_request import ScoreRequest
 from ddgs_hub.stages.scored_repository import write_scored_repository
 
@@ -238,5 +238,5 @@ def _counts(difficulty: NDArray[np.float32]) -> dict[str, Any]:
     return {
         "images": len(difficulty),
         "mean_difficulty": float(difficulty.mean()),
-        "histogram": difficulty_histogram(difficulty, 10).tolist(),
+        "histogram": difficulty_histogram(difficulty).tolist(),
     }

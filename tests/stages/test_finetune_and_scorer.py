@@ -20,6 +20,7 @@ from ddgs_hub.cli import main as cli
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.difficulty import Scorer, score
+from ddgs_hub.diffusion import loaded_commit
 from ddgs_hub.hub import hash_weights
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.stages import scorer as scorer_stage
@@ -253,6 +254,7 @@ def test_what_tells_a_model_from_others(tmp_path, monkeypatch):
         (repository / file).parent.mkdir(parents=True)
         (repository / file).write_text(commit)
     assert model_identity("acme/dit") == f"acme/dit@{commit}"
+    assert loaded_commit("acme/dit") == loaded_commit("hf-hub:acme/dit") == commit
     assert model_identity("acme/other", "v1.0.0") == "acme/other@v1.0.0"
     checkpoint = repository / "snapshots" / commit / "adapter.safetensors"
     assert model_identity(checkpoint) == hash_weights(checkpoint.parent) == model_identity(checkpoint.parent)
@@ -269,6 +271,9 @@ def test_a_scorer_is_known_by_what_is_loaded(tmp_path, monkeypatch):
     (repository / "refs" / "main").write_text(commit)
     for name in ("timm/resnet50.tv_in1k", "hf-hub:timm/resnet50.tv_in1k", "resnet50.tv_in1k"):
         assert scorer_identity(name) == f"timm/resnet50.tv_in1k@{commit}"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "timm" / "resnet50.tv_in1k").mkdir(parents=True)  # which this name does not mean
+    assert scorer_identity("hf-hub:timm/resnet50.tv_in1k") == f"timm/resnet50.tv_in1k@{commit}"
     with pytest.raises(InputError, match="the scorer ~/nothing is not a folder"):
         scorer_identity("~/nothing")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -9,12 +9,13 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.histogram import BINS
 from ddgs_hub.core.hub_client import make_client, persist
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.hub.provenance import Content, Provenance
 from ddgs_hub.hub.publishing.publication import Result
 from ddgs_hub.hub.publishing.remote import Snapshot, Version, find_remote
-from ddgs_hub.hub.publishing.row_lists import BINS, NUMBER, RowList, changed_difficulties, common_key
+from ddgs_hub.hub.publishing.row_lists import NUMBER, RowList, changed_difficulties, common_key
 from ddgs_hub.recipe import changed_keys
 
 MOST_ROWS = 10  # that the text of a difference lists

@@ -12,12 +12,11 @@ import numpy as np
 from datasets import ClassLabel, Features
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.histogram import BINS, difficulty_histogram
 from ddgs_hub.core.hub_client import persist
 from ddgs_hub.core.rows import read_tables
 from ddgs_hub.hub.publishing.remote import Remote, Snapshot
-from ddgs_hub.sampling import difficulty_histogram
 
-BINS = 10  # of the difficulty, over 0 … 1
 IMAGE, NUMBER = "image_sha256", "source_index"  # keys that identify a row
 COMPARED = ("image", "label", "source_index", "difficulty")  # columns; no other is read
 
@@ -91,7 +90,7 @@ class RowList:
         return {
             "mean": float(difficulty.mean(dtype=float)),
             "std": float(difficulty.std(dtype=float)),
-            "histogram": difficulty_histogram(difficulty, BINS).tolist(),
+            "histogram": difficulty_histogram(difficulty).tolist(),
         }
 
 
