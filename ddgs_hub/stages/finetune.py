@@ -27,9 +27,9 @@ from ddgs_hub.hub import (
     license_of,
     public_values,
     publish,
+    read_provenance,
     write_dit,
 )
-from ddgs_hub.hub.provenance import read_provenance
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.provenance import made_with, model_identity, original_ids
 from ddgs_hub.stages.run_folder import LATENTS, LOSSES, write_losses

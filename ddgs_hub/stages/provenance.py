@@ -4,7 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE
+from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, TRANSFORMER
 from ddgs_hub.core.hub_client import cached_model_commit
 from ddgs_hub.core.model_files import HUB_PREFIX, ModelFiles
 from ddgs_hub.hub import hash_weights, hub_id
@@ -12,7 +12,7 @@ from ddgs_hub.recipe import Recipe, recipe_to_dict
 
 LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
 # Files that loading a model leaves in the Hub's cache: of a classifier, of a pipeline, of an adapter.
-LOADED = (CONFIG_FILE, f"transformer/{CONFIG_FILE}", ADAPTER_FILE)
+LOADED = (CONFIG_FILE, f"{TRANSFORMER}/{CONFIG_FILE}", ADAPTER_FILE)
 
 
 def made_with(recipe: Recipe) -> dict[str, Any]:

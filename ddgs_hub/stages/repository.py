@@ -17,13 +17,13 @@ from ddgs_hub.hub import (
     ClassSelection,
     DistilledCard,
     OpenedPool,
+    Provenance,
     PublishedPool,
     describe_rows,
     export_dataset,
     hash_pool,
 )
 from ddgs_hub.hub.layout import FIGURES
-from ddgs_hub.hub.provenance import Provenance
 from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.commands import sample_command
 from ddgs_hub.stages.compare import METHODS, read_table

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import Pinned
-from ddgs_hub.core.rows import ROWS_PER_GROUP, class_names
+from ddgs_hub.core.rows import class_names
 from ddgs_hub.difficulty import Scorer, with_difficulty
 from ddgs_hub.evaluation import scored_figure
-from ddgs_hub.hub import CONTENT, ScoredCard, hash_weights, is_imagenet, why_withheld, write_scored
-from ddgs_hub.hub.folders.hashes import hash_tables
+from ddgs_hub.hub import CONTENT, ScoredCard, hash_rows, hash_weights, is_imagenet, why_withheld, write_scored
 from ddgs_hub.original import Spool, wnids_by_order
 from ddgs_hub.stages.commands import score_command
 from ddgs_hub.stages.provenance import library_versions
@@ -87,7 +86,7 @@ def _provenance(
         "versions": library_versions(*LIBRARIES),
         CONTENT: {
             # A source that is not on the Hub is identified by its images and labels.
-            "source": _source_identity(pinned, *part.values()) if pinned else _hash_images(rows),
+            "source": _source_identity(pinned, *part.values()) if pinned else hash_rows(rows, ("label",)),
             "scorer": weights or f"{scorer.name}@{scorer.revision}",
         },
     }
@@ -114,10 +113,6 @@ def _scorer_name(request: ScoreRequest, scorer: Scorer) -> str:
 def _source_identity(pinned: Pinned, *part: str | None) -> str:
     """What identifies a source on the Hub: its commit, and the part of it that was scored."""
     return f"{pinned.id}@{pinned.commit} ({', '.join(filter(None, part))})"
-
-
-def _hash_images(rows: Dataset) -> str:
-    return hash_tables(rows.with_format("arrow").iter(ROWS_PER_GROUP), ("label",))
 
 
 def _column(rows: Dataset, name: str) -> pa.ChunkedArray:

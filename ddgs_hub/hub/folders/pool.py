@@ -13,7 +13,7 @@ from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
 from ddgs_hub.hub.folders.hashes import hash_pool
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
-from ddgs_hub.hub.folders.repository_files import measure_files
+from ddgs_hub.hub.folders.repository_files import measure_files, write_text
 from ddgs_hub.hub.layout import (
     CARD,
     DEFAULT,
@@ -111,4 +111,4 @@ def _write_card(folder: Path, repo_id: str) -> None:
     per_class, ipc = (info.splits["train"].num_examples // classes for info in (pool, rows))
     section = render_pool_section(repo_id, per_class=per_class, ipc=min(2 * ipc, per_class))
     card = (folder / CARD).read_text(encoding="utf-8")
-    (folder / CARD).write_text(with_pool(card, files, section), encoding="utf-8", newline="\n")
+    write_text(folder / CARD, with_pool(card, files, section))
