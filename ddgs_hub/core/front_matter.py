@@ -16,7 +16,32 @@ MOST_OF_A_CARD = 2**23  # characters; the names of ImageNet-21k's classes take a
 MOST_VALUES = 1_000_000  # of a front matter, each counted as often as it is referred to
 DEEPEST = 50  # levels of a front matter; `dataset_info` has six
 EMPTY_BLOCK = re.compile(r"(\s*---\n)()---[ \t]*(\n|$)")  # empty front matter: the Hub ignores it, and it is no text
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, and bounds its own depth
+
+
+class TooDeepError(yaml.YAMLError):
+    """A front matter has more than `DEEPEST` levels."""
+
+
+class BoundedLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's loader, compiled where it is, which is eight times as fast; refuses what is nested too deeply.
+
+    The compiled one calls itself for each level, and where the stack is small a card could end the process so. It calls
+    the two methods below at each level.
+    """
+
+    _depth = 0
+
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+        """Counts a level more; raises a TooDeepError beyond `DEEPEST`."""
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise TooDeepError
+        super().descend_resolver(current_node, current_index)
+
+    def ascend_resolver(self) -> None:
+        """Counts a level less."""
+        self._depth -= 1
+        super().ascend_resolver()
 
 
 def split_card(card: str, where: str) -> tuple[dict[str, Any], str]:
@@ -56,7 +81,9 @@ def read_mapping(text: str, where: str) -> dict[str, Any]:
     """
     _refuse_large(text, where)
     try:
-        values = yaml.load(text, Loader) or {}
+        values = yaml.load(text, BoundedLoader) or {}
+    except TooDeepError as error:
+        raise _beyond_limits(where) from error
     except Exception as error:  # for invalid dates, numbers and tags, PyYAML can raise anything
         raise InputError(f"{where} is not valid YAML ({one_line(error, 300)}): mend it there first") from error
     if not isinstance(values, dict):
@@ -67,8 +94,12 @@ def read_mapping(text: str, where: str) -> dict[str, Any]:
     for count, (depth, characters) in enumerate(_measure(values)):
         size += characters
         if count > MOST_VALUES or depth > DEEPEST or size > MOST_OF_A_CARD:
-            raise InputError(f"{where} is too large, or nested too deeply: mend it there first")
+            raise _beyond_limits(where)
     return values
+
+
+def _beyond_limits(where: str) -> InputError:
+    return InputError(f"{where} is too large, or nested too deeply: mend it there first")
 
 
 def _refuse_large(text: str, where: str) -> None:

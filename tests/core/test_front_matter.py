@@ -41,7 +41,7 @@ def test_a_card_is_split_into_what_it_was_joined_from() -> None:
     [
         ("a: &a " + "x" * 10_000 + "\nb: [" + "*a, " * 1_000 + "]\n", "is too large, or nested too deeply"),
         ("a: &a [" + "x, " * 1_000 + "]\nb: [" + "*a, " * 1_000 + "]\n", "is too large, or nested too deeply"),
-        ("[" * 60 + "]" * 60, "is no mapping"),
+        ("[" * 40 + "]" * 40, "is no mapping"),
         ("a: " + "[" * 60 + "]" * 60, "is too large, or nested too deeply"),
         ("1: a", "has a key that is no text: quote it"),
         ("a: [", "is not valid YAML"),
