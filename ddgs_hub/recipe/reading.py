@@ -40,17 +40,31 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
             raise InputError(
                 f"unknown recipe '{name_or_path}': choose one of {', '.join(recipe_names())}, or give a .yaml file"
             )
-    try:
-        values = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read recipe {path}: {error.strerror}") from error
-    except UNREADABLE_YAML as error:
-        raise InputError(f"recipe {path} is not valid YAML: {one_line(error, 300)}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"recipe {path} is not a mapping of sections")
+    values = read_yaml(path, "recipe")
     for override in overrides:
         _set(values, override)
     return parse_recipe(values, where=f"recipe {name_or_path}")
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The values of a YAML file of a user.
+
+    Args:
+        path: of the file.
+        what: is in it, for messages.
+
+    Raises:
+        InputError: it cannot be read, is no YAML, or no mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {what} {path}: {error.strerror}") from error
+    except UNREADABLE_YAML as error:
+        raise InputError(f"{what} {path} is not valid YAML: {one_line(error, 300)}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{what} {path} is not a mapping of sections")
+    return values
 
 
 def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:

@@ -1,0 +1,208 @@
+"""Studies: the cells of a table of the paper, and what the paper reports in them, as YAML.
+
+A study says methods, images per class, networks and repeats. The recipe says all else: the data, how images are made,
+and the protocol. So one study serves every dataset.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.recipe.protocol import parse_network_name
+from ddgs_hub.recipe.ranges import SECTION, Count
+from ddgs_hub.recipe.reading import RECIPES, parse_section, read_yaml
+
+STUDIES = RECIPES / "studies"
+ONLY_KEYS = ("dataset", "method", "distribution", "pool_size", "ipc", "network", "repeat")
+
+MethodName = Literal["random", "k-center", "herding", "dit", "dm", "idc-1", "minimax", "ours", "full"]
+Axis = Literal["dataset", "ipc", "network", "method"]
+
+
+def parse_accuracy(text: str) -> tuple[float, float]:
+    """Mean and standard deviation in % of a text such as `37.4 ± 0.3`.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ± (\d+(?:\.\d+)?)", text)
+    if not found:
+        raise ValueError(f"'{text}' is no accuracy such as 37.4 ± 0.3")
+    return float(found[1]), float(found[2])
+
+
+def _is_accuracy(text: str) -> str:
+    parse_accuracy(text)
+    return text
+
+
+def _is_network(name: str) -> str:
+    parse_network_name(name)
+    return name
+
+
+@dataclass(frozen=True, kw_only=True, config=SECTION)
+class Method:
+    """What makes a set of images."""
+
+    method: MethodName
+    distribution: Literal["scale", "hill", "ground", "slope", "cliff"] | None = None  # of `ours`; None: the recipe's
+    pool_size: Count | None = None  # n of `ours`; None: the recipe's
+
+    def __post_init__(self) -> None:
+        if self.method != "ours" and (self.distribution or self.pool_size):
+            raise ValueError(f"distribution and pool_size are settings of ours, not of {self.method}")
+
+    @property
+    def label(self) -> str:
+        """As a table names it: the method, or what tells it from other settings of `ours`."""
+        if self.distribution:
+            return self.distribution
+        return f"n = {self.pool_size}" if self.pool_size else self.method
+
+
+@dataclass(frozen=True, kw_only=True, config=SECTION)
+class Network:
+    """A network that is trained on every set."""
+
+    network: Annotated[str, AfterValidator(_is_network)]
+    width: Count | None = None  # channels of a ConvNet, or of a ResNet's first stage; None: the reference's
+
+
+def _mapping(key: str) -> BeforeValidator:
+    """A name alone stands for a mapping of `key` to it."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+Methods = Annotated[list[Annotated[Method, _mapping("method")]], Field(min_length=1)]
+Networks = Annotated[list[Annotated[Network, _mapping("network")]], Field(min_length=1)]
+Ipcs = Annotated[list[Count], Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=SECTION)
+class Adapted:
+    """What takes the place of a study's values with one recipe: its images may be too few, or too small."""
+
+    ipc: Ipcs | None = None
+    networks: Networks | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network that is trained on one set and tested; see `Study.cells`."""
+
+    dataset: str  # name of the recipe
+    method: Method
+    ipc: int | None  # None: all images, of `full`
+    network: Network
+    repeat: int
+
+    @property
+    def coordinates(self) -> dict[str, str]:
+        """What `--only` chooses by, as text; what a cell does not have is missing."""
+        values = {
+            "dataset": self.dataset,
+            "method": self.method.method,
+            "distribution": self.method.distribution,
+            "pool_size": self.method.pool_size,
+            "ipc": self.ipc,
+            "network": self.network.network,
+            "repeat": self.repeat,
+        }
+        return {key: str(value) for key, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True, config=SECTION)
+class Study:
+    """A table: its cells are datasets × methods × images per class × networks × repeats."""
+
+    name: str
+    title: str
+    recipes: Annotated[list[str], Field(min_length=1)]  # of the paper's datasets; `--recipe` takes their place
+    methods: Methods
+    ipc: Ipcs
+    networks: Networks  # `convnet` has the depth that fits the images, 6 at 224 px
+    repeats: Count = 3
+    rows: Annotated[list[Axis], Field(min_length=1)]
+    columns: Axis
+    adapted: dict[str, Adapted] = Field(default_factory=dict)  # by the name of a recipe
+    # Top-1 accuracy, %: name of a recipe → network → IPC → label of a method → mean ± standard deviation.
+    paper: dict[str, dict[str, dict[int, dict[str, Annotated[str, AfterValidator(_is_accuracy)]]]]] = Field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        if self.columns in self.rows:
+            raise ValueError(f"{self.columns} is in rows and in columns")
+        labels = [method.label for method in self.methods]
+        if len(set(labels)) < len(labels):
+            raise ValueError("two methods have the same label")
+
+    def for_recipe(self, name: str) -> "Study":
+        """The study as it is carried out with the recipe of this name."""
+        adapted = self.adapted.get(name, Adapted())
+        return replace(self, ipc=adapted.ipc or self.ipc, networks=adapted.networks or self.networks)
+
+    def cells(self, dataset: str) -> list[Cell]:
+        """All cells of one dataset, those of one set together. The full dataset has no IPC, so its cells are few."""
+        return [
+            Cell(dataset, method, ipc, network, repeat)
+            for method in self.methods
+            for ipc in ([None] if method.method == "full" else self.ipc)
+            for network in self.networks
+            for repeat in range(self.repeats)
+        ]
+
+    def paper_value(self, dataset: str, network: str, ipc: int, label: str) -> tuple[float, float] | None:
+        """Mean and standard deviation that the paper reports, %; None where it reports nothing."""
+        text = self.paper.get(dataset, {}).get(network, {}).get(ipc, {}).get(label)
+        return parse_accuracy(text) if text else None
+
+
+def study_names() -> list[str]:
+    """Names of the studies that come with the package."""
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def load_study(name_or_path: str | Path) -> Study:
+    """Reads a study of the package by name, or a YAML file by path.
+
+    Raises:
+        InputError: there is no such study, or a key, type or range in it is wrong; the message names it.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = STUDIES / f"{name_or_path}.yaml"
+        if not path.is_file():
+            raise InputError(
+                f"unknown study '{name_or_path}': choose one of {', '.join(study_names())}, or give a .yaml file"
+            )
+    return parse_section(Study, {"name": path.stem, **read_yaml(path, "study")}, f"study {name_or_path}")
+
+
+def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    """The cells that `--only KEY=VALUE,VALUE` chooses; each further option chooses among them.
+
+    A cell without the key, such as the full dataset without an IPC, is in every row, and is chosen.
+
+    Raises:
+        InputError: there is no such key, or no cell has one of the values.
+    """
+    chosen = list(cells)
+    for text in only:
+        key, _, values = text.partition("=")
+        if key not in ONLY_KEYS or not values:
+            raise InputError(f"--only takes KEY=VALUE,VALUE with a KEY of {', '.join(ONLY_KEYS)}, got '{text}'")
+        known = {cell.coordinates[key]: None for cell in cells if key in cell.coordinates}
+        for value in values.split(","):
+            if value not in known:
+                there = f"there are {', '.join(known)}" if known else "this study does not tell them apart"
+                raise InputError(f"--only {text}: no cell has the {key} '{value}'; {there}")
+        chosen = [cell for cell in chosen if cell.coordinates.get(key) in [None, *values.split(",")]]
+    return chosen

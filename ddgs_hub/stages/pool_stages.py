@@ -1,0 +1,78 @@
+"""The stages from the original images to scored ones and a scored pool, each with what it is made of.
+
+A run goes through them and samples; a study goes through those that it needs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ddgs_hub.recipe import Recipe
+from ddgs_hub.stages.base import make_base
+from ddgs_hub.stages.finetune import make_dit
+from ddgs_hub.stages.original import make_original
+from ddgs_hub.stages.pool import make_pool
+from ddgs_hub.stages.run_folder import RunFolder
+from ddgs_hub.stages.score import score_in_place
+from ddgs_hub.stages.scorer import make_scorer
+
+ORIGINAL, SCORER, BASE, DIT = "original", "train-scorer", "pretrain", "finetune"
+POOL, BASE_POOL = "generate", "generate (plain DiT)"
+SCORED_ORIGINAL, SCORED_POOL = "score original", "score pool"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run.
+
+    Attributes:
+        name: as printed.
+        output: the folder that must be there when it is finished.
+        work: makes it and returns a line that says what it made.
+        distributed: all processes of an `accelerate launch` work on it; else the first alone.
+        made_of: names of the stages whose output it reads.
+    """
+
+    name: str
+    output: Path
+    work: Callable[[], str]
+    distributed: bool = False
+    made_of: tuple[str, ...] = ()
+
+
+def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_class: int, command: str) -> list[Stage]:
+    """The stages of a recipe up to the scored pool, in an order in which they can be carried out.
+
+    Args:
+        recipe: what to make; whether it names a base and a scorer decides whether these are trained.
+        run: where.
+        per_class: images a class of the pool.
+        plain_per_class: images a class that the base generates, to compare with.
+        command: the command line, for cards.
+    """
+    base = recipe.model.base or run.base
+    scorer, scorer_revision = recipe.score.scorer or run.scorer, recipe.score.revision
+    stages = [Stage(ORIGINAL, run.original, partial(make_original, recipe, run.original))]
+
+    def add(
+        name: str, output: Path, made_of: tuple[str, ...], make: Callable[..., str], *given: Any, **more: Any
+    ) -> None:
+        stages.append(Stage(name, output, partial(make, *given, **more), distributed=True, made_of=made_of))
+
+    trained_scorer = (SCORER,) if recipe.score.scorer is None else ()
+    trained_base = (BASE,) if recipe.model.base is None else ()
+    if trained_scorer:
+        add(SCORER, run.scorer, (ORIGINAL,), make_scorer, recipe, run.original, run.scorer, command=command)
+    if trained_base:
+        add(BASE, run.base, (ORIGINAL,), make_base, recipe, run.original, run.base)
+    add(DIT, run.dit, (ORIGINAL, *trained_base), make_dit, recipe, run.original, base, run.dit, command=command)
+    add(POOL, run.pool, (DIT,), make_pool, recipe, run.dit, run.pool, per_class=per_class)
+    plain = {"per_class": plain_per_class, "revision": recipe.model.revision}
+    add(BASE_POOL, run.base_pool, trained_base, make_pool, recipe, base, run.base_pool, **plain)
+    scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
+    originals = (ORIGINAL, *trained_scorer)
+    add(SCORED_ORIGINAL, run.original, originals, score_in_place, run.original, scorer, **scoring)
+    add(SCORED_POOL, run.pool, (POOL, *trained_scorer), score_in_place, run.pool, scorer, **scoring)
+    return stages

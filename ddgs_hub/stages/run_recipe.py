@@ -1,0 +1,57 @@
+"""The recipe that a folder of results belongs to: written when the folder is begun, compared at every later call."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.schema import read_bytes
+from ddgs_hub.core.text import one_line
+from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
+from ddgs_hub.stages.provenance import made_with
+from ddgs_hub.stages.run_folder import RECIPE
+
+
+def bind_folder(folder: Path, recipe: Recipe, *, begun: bool) -> None:
+    """Makes the folder and writes its `recipe.yaml`, or checks that it belongs to this recipe.
+
+    Args:
+        folder: of the results.
+        recipe: what they are made by.
+        begun: whether something in it is finished; otherwise another recipe may take the folder.
+
+    Raises:
+        InputError: it belongs to another recipe, holds what is not ours, or cannot be written.
+    """
+    path = folder / RECIPE
+    if path.is_file() and begun:
+        changed = changed_keys(_begun_with(path), recipe_to_dict(recipe))
+        if changed:
+            key, (old, new) = next(iter(changed.items()))
+            raise InputError(
+                f"{folder} belongs to another recipe ({key} is {old} there, {new} here): "
+                "choose another --output, or remove the folder"
+            )
+        return
+    if not path.is_file() and folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise InputError(f"{folder} holds what no run has made: choose another --output, or empty it")
+    if path.is_file():
+        _begun_with(path)  # raises an error if it is not one of ours
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".partial")  # replaces a link instead of writing through it
+        beside.write_text(yaml.safe_dump(made_with(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; choose another --output") from error
+
+
+def _begun_with(path: Path) -> Any:
+    """The recipe that a folder belongs to, as values."""
+    try:
+        return yaml.safe_load(read_bytes(path, str(path)))["recipe"]
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({one_line(error, 200)}): choose another --output, or remove the folder"
+        ) from error
