@@ -13,6 +13,7 @@ from ddgs_hub.cli.hub import diff, publish, versions
 from ddgs_hub.cli.options import SeedOption, SetOption, SourceOption, TokenOption, read_recipe
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.cli.results import evaluate, figures
+from ddgs_hub.cli.studies import reproduce
 from ddgs_hub.cli.training import finetune, pretrain, train_scorer
 
 app = typer.Typer(
@@ -71,6 +72,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "baseline": baseline,
     "evaluate": evaluate,
     "figures": figures,
+    "reproduce": reproduce,
     "version": version,
     "publish": publish,
     "versions": versions,

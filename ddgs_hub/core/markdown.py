@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 
 from ddgs_hub.core.text import one_line
 
@@ -34,3 +35,14 @@ def literal(text: str) -> str:
 def block(text: object) -> str:
     """As a line in a block of code."""
     return IN_CODE.sub(lambda match: " ".join(match[0]), one_line(text, 20_000))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the first one the header, padded to columns: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *others in [rows[0], rule, *rows[1:]]:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.markdown import cell
+from ddgs_hub.core.markdown import cell, table
 from ddgs_hub.evaluation.evaluate import Evaluation
 
 MEANINGS = {
@@ -45,7 +45,7 @@ def accuracy_table(results: Mapping[str, Evaluation], which: str = "best") -> st
         rows.append([cell(method), *(str(values[key]) for key in differing), *accuracies])
     shared = ", ".join(f"{key} {value}" for key, value in settings[0].items() if key not in differing)
     meaning = f"{which.capitalize()}: {MEANINGS[which]}; {second}: {MEANINGS[second]}."
-    return f"Top-1 accuracy, mean ± standard deviation over the repeats ({shared}).\n{meaning}\n\n{_markdown(rows)}"
+    return f"Top-1 accuracy, mean ± standard deviation over the repeats ({shared}).\n{meaning}\n\n{table(rows)}"
 
 
 def _settings(evaluation: Evaluation) -> dict[str, Any]:
@@ -72,14 +72,3 @@ def _rounded(evaluation: Evaluation, which: str) -> float:
 def _mean_std(evaluation: Evaluation, which: str) -> str:
     mean, std = evaluation.mean_std(which)
     return f"{mean:.1f} ± {std:.1f}"
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    """Rows of cells, the first one the header, padded to columns: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = []
-    for first, *others in [rows[0], rule, *rows[1:]]:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)

@@ -1,6 +1,6 @@
 """Types of the numbers in a recipe, each with its range; infinite numbers and NaN are refused."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -12,4 +12,5 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Distribution = Literal["scale", "hill", "ground", "slope", "cliff"]  # that is sampled to (Table 3)
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.schema import Json
 from ddgs_hub.recipe.protocol import Protocol
-from ddgs_hub.recipe.ranges import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
+from ddgs_hub.recipe.ranges import SECTION, Count, Decay, Distribution, NonNegative, Positive, PositiveShare, Share
 
 FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # of a folder and of a repository
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
@@ -157,7 +157,7 @@ class SampleSettings:
     """Which images of the pool become the distilled dataset (Eq. 7–9)."""
 
     ipc: Count = 10  # images per class
-    distribution: Literal["scale", "hill", "ground", "slope", "cliff"] = "scale"
+    distribution: Distribution = "scale"
     divergence: Literal["paper", "reference"] = "paper"  # direction of Eq. 9's KL divergences
     weight: Share = 0.5  # λ of Eq. 9: 1 keeps the pool's distribution, 0 makes it uniform
     pool_size: Count | None = None  # n: of each class the first n × IPC images of a larger pool; None: all of it

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.protocol import parse_network_name
-from ddgs_hub.recipe.ranges import SECTION, Count
+from ddgs_hub.recipe.ranges import SECTION, Count, Distribution
 from ddgs_hub.recipe.reading import RECIPES, parse_section, read_yaml
 
 STUDIES = RECIPES / "studies"
@@ -52,7 +52,7 @@ class Method:
     """What makes a set of images."""
 
     method: MethodName
-    distribution: Literal["scale", "hill", "ground", "slope", "cliff"] | None = None  # of `ours`; None: the recipe's
+    distribution: Distribution | None = None  # of `ours`; None: the recipe's
     pool_size: Count | None = None  # n of `ours`; None: the recipe's
 
     def __post_init__(self) -> None:
@@ -131,6 +131,7 @@ class Study:
     repeats: Count = 3
     rows: Annotated[list[Axis], Field(min_length=1)]
     columns: Axis
+    reference: str  # label of the method that the others are compared with
     adapted: dict[str, Adapted] = Field(default_factory=dict)  # by the name of a recipe
     # Top-1 accuracy, %: name of a recipe → network → IPC → label of a method → mean ± standard deviation.
     paper: dict[str, dict[str, dict[int, dict[str, Annotated[str, AfterValidator(_is_accuracy)]]]]] = Field(
@@ -143,6 +144,10 @@ class Study:
         labels = [method.label for method in self.methods]
         if len(set(labels)) < len(labels):
             raise ValueError("two methods have the same label")
+        if self.reference not in labels:
+            raise ValueError(f"the reference {self.reference} is none of {', '.join(labels)}")
+        if "method" not in (*self.rows, self.columns) or "ipc" not in (*self.rows, self.columns):
+            raise ValueError("method and ipc must be in rows or in columns")
 
     def for_recipe(self, name: str) -> "Study":
         """The study as it is carried out with the recipe of this name."""

@@ -11,6 +11,7 @@
 | `compare`, `figures` | distilled and other sets | accuracies, pictures |
 | `repository`, `scored_repository` | a distilled set, a scored set | the folder that is published |
 | `run` | a recipe | all of these, in their order |
+| `study` | the cells of a table of the paper | sets, networks, the table |
 
 `builders` offers `score` and `sample` as builders of `datasets`. What stages share: `run_folder` (names of files),
 `commands` (the command line that makes a result again), `provenance` (what made it) and `score_request`.
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.score import score_and_publish, score_source
     from ddgs_hub.stages.score_request import ScoreRequest
     from ddgs_hub.stages.scorer import make_scorer
+    from ddgs_hub.stages.study.reproduce import reproduce
 
 _MODULES = {
     "base": ("make_base",),
@@ -68,6 +70,7 @@ _MODULES = {
     ),
     "score_request": ("ScoreRequest",),
     "scorer": ("make_scorer",),
+    "study.reproduce": ("reproduce",),
 }
 
 __all__ = [
@@ -88,6 +91,7 @@ __all__ = [
     "make_original",
     "make_pool",
     "make_scorer",
+    "reproduce",
     "score_and_publish",
     "score_source",
     "training_command",

@@ -1,5 +1,8 @@
 """What made a result, for `recipe.yaml` and `provenance.json`: recipe, versions, and hashes of what it was made of."""
 
+import subprocess
+from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,17 @@ def made_with(recipe: Recipe) -> dict[str, Any]:
 def library_versions(*libraries: str) -> dict[str, str]:
     """The versions of ddgs-hub and of the libraries, by the names of their distributions."""
     return {name: version(name) for name in ("ddgs-hub", *libraries)}
+
+
+@cache
+def code_commit() -> str:
+    """The commit of the checkout that this package runs from; the version of the package where it is installed."""
+    package = Path(__file__).parents[1]
+    if (package.parent / ".git").exists():
+        with suppress(OSError, subprocess.CalledProcessError):
+            git = ["git", "-C", str(package.parent), "rev-parse", "HEAD"]
+            return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    return version("ddgs-hub")
 
 
 def original_ids(recipe: Recipe) -> list[str]:

@@ -1,0 +1,50 @@
+"""The command that makes the tables of the paper."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddgs_hub.cli.options import JsonOption, SeedOption, SetOption, SourceOption, TokenOption, read_recipe, show
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.recipe.study import load_study
+
+OUTPUT = Path("runs/paper")
+
+
+def reproduce(
+    study: Annotated[str, typer.Argument(help="table1, table2, table3 or table4 of the paper, or a .yaml file.")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Instead of the paper's datasets: name of a recipe, or a .yaml file.")
+    ] = None,
+    original: SourceOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE,…",
+            help="Do these cells alone, as method=ours,minimax or ipc=10; each further --only chooses among them.",
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder that studies, and all workers, share.")] = OUTPUT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
+    seed: SeedOption = None,
+    values: SetOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a table of the paper: every set that it needs, a network for every cell, the table and what it cost.
+
+    The same command goes on after a kill, and can run on several machines at once that share the folder.
+
+    Example: ddgs-hub reproduce table1 --recipe digits
+
+    Example: ddgs-hub reproduce table1 --recipe imagewoof --only method=random,ours --only ipc=10 --dry-run
+    """
+    from ddgs_hub.stages import reproduce as carry_out
+
+    chosen = load_study(study)
+    names = [recipe] if recipe else chosen.recipes
+    if original is not None and len(names) > 1:
+        raise InputError(f"--original is of one dataset, and {study} has {len(names)}: choose one by --recipe")
+    recipes = [read_recipe(name, values, seed, original) for name in names]
+    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run), as_json)

@@ -1,0 +1,253 @@
+"""A table in the paper's layout: accuracies, what the paper reports, a paired test, and what they cost."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_rel
+
+from ddgs_hub.core.markdown import cell as markdown_cell
+from ddgs_hub.core.markdown import table as markdown_table
+
+Coordinates = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """What one place of a table holds.
+
+    Attributes:
+        best: highest test of each repeat, %, by its seed; empty as long as nothing is run.
+        last: the test after the last epoch likewise.
+        paper: mean and standard deviation that the paper reports, %; None where it reports nothing.
+    """
+
+    best: dict[int, float]
+    last: dict[int, float]
+    paper: tuple[float, float] | None = None
+
+    def mean_std(self) -> tuple[float, float] | None:
+        """Mean and population standard deviation of `best`, %; None where nothing was run."""
+        values = list(self.best.values())
+        return (float(np.mean(values)), float(np.std(values))) if values else None
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Whether the reference differs from a method: a paired t-test over the networks that both have.
+
+    Attributes:
+        pairs: how many.
+        difference: mean of the reference's accuracy minus the method's, in points.
+        p: two-sided; None where it is not defined: below two pairs, or all differences alike.
+    """
+
+    pairs: int
+    difference: float
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method took.
+
+    Attributes:
+        making: seconds to make its set, with all that it is made of.
+        training: mean seconds to train and test a network on it.
+        images_seen: mean number of images that training showed a network.
+    """
+
+    making: float
+    training: float
+    images_seen: float
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of accuracies.
+
+    Attributes:
+        title: its caption.
+        axes: names of what tells the rows apart.
+        rows: their coordinates.
+        column_axis: what tells the columns apart.
+        columns: their headers.
+        cells: by row and column.
+        method_axis: the place of the method among `(*axes, column_axis)`.
+        reference: the method that the others are compared with.
+        upper_bound: methods that are not compared, nor printed bold.
+        costs: by method and IPC.
+        notes: sentences below the table.
+    """
+
+    title: str
+    axes: Sequence[str]
+    rows: Sequence[Coordinates]
+    column_axis: str
+    columns: Sequence[str]
+    cells: Mapping[tuple[Coordinates, str], TableCell]
+    method_axis: int
+    reference: str
+    upper_bound: Sequence[str]
+    costs: Mapping[tuple[str, str], Cost]
+    notes: Sequence[str]
+
+    def bold(self) -> set[tuple[Coordinates, str]]:
+        """The places with the highest mean among all that differ by the method alone."""
+        groups: dict[Coordinates, list[tuple[float, tuple[Coordinates, str]]]] = {}
+        for row, column in self.cells:
+            place = (*row, column)
+            value = self.cells[row, column].mean_std()
+            if value and place[self.method_axis] not in self.upper_bound:
+                rest = place[: self.method_axis] + place[self.method_axis + 1 :]
+                groups.setdefault(rest, []).append((round(value[0], 1), (row, column)))
+        return {place for group in groups.values() for mean, place in group if mean == max(group)[0]}
+
+    def tests(self) -> dict[str, PairedTest]:
+        """A paired test of the reference against each other method, over all places and seeds that both have."""
+        by_method: dict[str, dict[tuple[Coordinates, int], float]] = {}
+        for (row, column), value in self.cells.items():
+            place = (*row, column)
+            rest = place[: self.method_axis] + place[self.method_axis + 1 :]
+            found = by_method.setdefault(place[self.method_axis], {})
+            found |= {(rest, seed): accuracy for seed, accuracy in value.best.items()}
+        ours = by_method.get(self.reference, {})
+        tests = {}
+        for method, theirs in by_method.items():
+            both = [key for key in ours if key in theirs]
+            if method not in (self.reference, *self.upper_bound) and both:
+                tests[method] = paired_test([ours[key] for key in both], [theirs[key] for key in both])
+        return tests
+
+    def markdown(self) -> str:
+        """Caption, table, paired tests, costs and notes, for a terminal and a page."""
+        parts = [self.title, _meaning(), markdown_table(self._text_rows())]
+        if tests := self.tests():
+            lines = [["against", "pairs", f"{self.reference} is higher by (points)", "p"]]
+            for method, test in tests.items():
+                p = "–" if test.p is None else f"{test.p:.2g}"
+                lines.append([markdown_cell(method), str(test.pairs), f"{test.difference:+.1f}", p])
+            parts += [f"Paired t-test of {self.reference} over networks (same IPC, network and seed), two-sided:"]
+            parts += [markdown_table(lines)]
+        if self.costs:
+            lines = [["method", "IPC", "making the set (s)", "training a network (s)", "images seen in training"]]
+            for (method, ipc), cost in self.costs.items():
+                seconds = [f"{cost.making:,.0f}", f"{cost.training:,.1f}", f"{cost.images_seen:,.0f}"]
+                lines.append([markdown_cell(method), ipc, *seconds])
+            parts += ["Cost, as measured where it was made, with all that a set is made of:", markdown_table(lines)]
+        return "\n\n".join([*parts, *self.notes])
+
+    def latex(self) -> str:
+        """The table alone, for the package booktabs."""
+        bold = self.bold()
+        lines = [r"\begin{tabular}{" + "l" * len(self.axes) + "c" * len(self.columns) + "}", r"\toprule"]
+        lines.append(" & ".join(_tex(name) for name in (*self.axes, *self.columns)) + r" \\")
+        lines.append(r"\midrule")
+        for row in self.rows:
+            texts = [_tex(name) for name in row]
+            for column in self.columns:
+                value = self.cells[row, column].mean_std()
+                text = f"${value[0]:.1f} \\pm {value[1]:.1f}$" if value else "--"
+                if (row, column) in bold:
+                    text = f"$\\mathbf{{{text[1:-1]}}}$"
+                texts.append(text)
+            lines.append(" & ".join(texts) + r" \\")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+    def csv(self) -> str:
+        """A line for each place: coordinates, means and deviations, and the paper's."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        names = ["repeats", "best_mean", "best_std", "last_mean", "last_std", "paper_mean", "paper_std", "difference"]
+        writer.writerow([*self.axes, self.column_axis, *names])
+        for record in self._records():
+            writer.writerow(["" if value is None else value for value in record.values()])
+        return out.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        tests = {method: vars(test) for method, test in self.tests().items()}
+        costs = [{"method": method, "ipc": ipc, **vars(cost)} for (method, ipc), cost in self.costs.items()]
+        places = []
+        for record, (row, column) in zip(self._records(), self._places(), strict=True):
+            found = self.cells[row, column]
+            places.append({**record, "best": dict(found.best), "last": dict(found.last)})
+        return {
+            "title": self.title,
+            "cells": places,
+            "reference": self.reference,
+            "paired_tests": tests,
+            "costs": costs,
+            "notes": list(self.notes),
+        }
+
+    def _places(self) -> list[tuple[Coordinates, str]]:
+        return [(row, column) for row in self.rows for column in self.columns]
+
+    def _records(self) -> list[dict[str, Any]]:
+        records = []
+        for row, column in self._places():
+            found = self.cells[row, column]
+            best, last = list(found.best.values()), list(found.last.values())
+            record: dict[str, Any] = dict(zip((*self.axes, self.column_axis), (*row, column), strict=True))
+            record["repeats"] = len(best)
+            for name, values in (("best", best), ("last", last)):
+                record[f"{name}_mean"] = float(np.mean(values)) if values else None
+                record[f"{name}_std"] = float(np.std(values)) if values else None
+            record["paper_mean"], record["paper_std"] = found.paper or (None, None)
+            comparable = best and found.paper
+            record["difference"] = record["best_mean"] - record["paper_mean"] if comparable else None
+            records.append(record)
+        return records
+
+    def _text_rows(self) -> list[list[str]]:
+        """Rows of cells for Markdown: measured, and below it the paper's values and the differences."""
+        bold = self.bold()
+        lines = [[*self.axes, *self.columns]]
+        for row in self.rows:
+            found = [self.cells[row, column] for column in self.columns]
+            values = [_text(part.mean_std()) for part in found]
+            marked = [
+                f"**{text}**" if (row, column) in bold else text
+                for column, text in zip(self.columns, values, strict=True)
+            ]
+            lines.append([*(markdown_cell(name) for name in row), *marked])
+            if any(part.paper for part in found):
+                lines.append([*self._below("paper"), *(_text(part.paper) for part in found)])
+                lines.append([*self._below("difference"), *(_difference(part) for part in found)])
+        return lines
+
+    def _below(self, text: str) -> list[str]:
+        return [*[""] * (len(self.axes) - 1), text]
+
+
+def paired_test(reference: Sequence[float], other: Sequence[float]) -> PairedTest:
+    """Student's t-test of paired accuracies, %, two-sided."""
+    gaps = np.subtract(reference, other)
+    defined = len(gaps) > 1 and bool(np.ptp(gaps) > 0)
+    return PairedTest(len(gaps), float(gaps.mean()), float(ttest_rel(reference, other).pvalue) if defined else None)
+
+
+def _meaning() -> str:
+    return (
+        "Mean ± standard deviation over the repeats, each the best of its tests on the validation images, as the paper "
+        "reports it."
+    )
+
+
+def _text(value: tuple[float, float] | None) -> str:
+    return f"{value[0]:.1f} ± {value[1]:.1f}" if value else "–"
+
+
+def _difference(cell: TableCell) -> str:
+    value = cell.mean_std()
+    return f"{value[0] - cell.paper[0]:+.1f}" if value and cell.paper else "–"
+
+
+def _tex(text: str) -> str:
+    for character in "\\&%$#_{}":
+        text = text.replace(character, f"\\{character}" if character != "\\" else r"\textbackslash ")
+    return text

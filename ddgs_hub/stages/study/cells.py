@@ -1,0 +1,139 @@
+"""One cell of a study: a network that is trained on one set of images and tested on the validation images."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic.dataclasses import dataclass
+
+from ddgs_hub.core.schema import FOREIGN, read_json
+from ddgs_hub.recipe import Protocol, Recipe
+from ddgs_hub.recipe.study import Cell
+from ddgs_hub.stages.provenance import code_commit
+from ddgs_hub.stages.run_folder import write_json
+from ddgs_hub.stages.study.sets import ImageSet, Sets
+from ddgs_hub.stages.study.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True, config=FOREIGN)
+class CellResult:
+    """What a cell gave: a line of `cells.parquet`."""
+
+    dataset: str
+    method: str
+    distribution: str | None
+    pool_size: int | None
+    ipc: int | None  # as the study asks for it; None: the full dataset
+    network: str
+    width: int | None
+    repeat: int
+    seed: int  # of weights, batches and augmentation
+    train_images: int
+    epochs: int
+    best: float  # the highest of all tests, %: chosen on the validation images
+    last: float  # the test after the last epoch, %
+    accuracies: list[float]  # of all tests, %
+    seconds: float
+    commit: str  # of the code
+
+    @property
+    def images_seen(self) -> int:
+        """How many images the training showed the network."""
+        return self.epochs * self.train_images
+
+
+class Cells:
+    """The cells of one dataset: their files, and how one is computed.
+
+    Args:
+        recipe: of the dataset; its `evaluate` is the protocol.
+        sets: the sets of images.
+    """
+
+    def __init__(self, recipe: Recipe, sets: Sets) -> None:
+        self.recipe, self.sets = recipe, sets
+        self._examples = lru_cache(maxsize=1)(self._load_examples)  # cells of one set come one after the other
+        self._tests = lru_cache(maxsize=1)(self._load_tests)
+
+    def tasks(self, cells: Iterable[Cell]) -> list[Task]:
+        """A task for each cell; it needs the set."""
+        return [self._task(cell) for cell in cells]
+
+    def path(self, cell: Cell) -> Path:
+        """The file of a cell's result."""
+        return self.sets.folders.cells / f"{self._name(cell)}.json"
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether there is a result."""
+        return self.path(cell).is_file()
+
+    def read(self, cell: Cell) -> CellResult:
+        """The result of a cell.
+
+        Raises:
+            InputError: it is not done, or its file is damaged.
+        """
+        return read_json(self.path(cell), CellResult, str(self.path(cell)))
+
+    def protocol(self, cell: Cell) -> Protocol:
+        """How the network of a cell is trained."""
+        return replace(self.recipe.evaluate, network=cell.network.network, width=cell.network.width, repeats=1)
+
+    def _name(self, cell: Cell) -> str:
+        images = f"{cell.method.method}-ipc{cell.ipc}" if cell.ipc else cell.method.method
+        if cell.method.method == "ours":
+            images = self.sets.image_set(cell).task  # its name tells all settings
+        width = f"-w{cell.network.width}" if cell.network.width else ""
+        return f"{images}-{cell.network.network}{width}-{cell.repeat}"
+
+    def _task(self, cell: Cell) -> Task:
+        name = self._name(cell)
+        return Task(name, lambda: self.is_done(cell), lambda: self._compute(cell), (self.sets.image_set(cell).task,))
+
+    def _compute(self, cell: Cell) -> None:
+        """Trains and tests the network of a cell, and writes its result."""
+        from ddgs_hub.evaluation.evaluate import train_network
+
+        protocol, start = self.protocol(cell), time.perf_counter()
+        examples = self._examples(self.sets.image_set(cell), protocol.image_size)
+        tests, names = self._tests(protocol.image_size)
+        epochs = protocol.epochs_for(examples.images_per_class(len(names)))
+        seed = self.recipe.seed + cell.repeat
+        accuracies = train_network(examples, tests, protocol, len(names), epochs=epochs, seed=seed)
+        result = CellResult(
+            dataset=cell.dataset,
+            method=cell.method.method,
+            distribution=cell.method.distribution,
+            pool_size=cell.method.pool_size,
+            ipc=cell.ipc,
+            network=cell.network.network,
+            width=cell.network.width,
+            repeat=cell.repeat,
+            seed=seed,
+            train_images=len(examples),
+            epochs=epochs,
+            best=max(accuracies),
+            last=accuracies[-1],
+            accuracies=accuracies,
+            seconds=round(time.perf_counter() - start, 2),
+            commit=code_commit(),
+        )
+        self.path(cell).parent.mkdir(exist_ok=True)
+        write_json(self.path(cell), asdict(result))
+
+    def _load_examples(self, images: ImageSet, image_size: int):
+        raise NotImplementedError
+
+    def _load_tests(self, image_size: int):
+        raise NotImplementedError
+
+
+def write_cells(results: Sequence[CellResult], path: Path) -> None:
+    """Writes results as one Parquet file, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    pq.write_table(pa.Table.from_pylist([asdict(result) for result in results]), partial)
+    partial.replace(path)

@@ -1,0 +1,149 @@
+"""From the cells of a study to its table: as Markdown, LaTeX, CSV and JSON, and all cells as Parquet."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ddgs_hub.evaluation.paper_table import Cost, PaperTable, TableCell
+from ddgs_hub.recipe import changed_keys, load_recipe, recipe_names, recipe_to_dict
+from ddgs_hub.recipe.study import Cell, Study
+from ddgs_hub.stages.run_folder import write_json
+from ddgs_hub.stages.study.cells import CellResult, Cells, write_cells
+
+HEADERS = {"dataset": "dataset", "ipc": "IPC", "network": "network", "method": "method"}
+FULL = "full"
+
+Place = tuple[str, ...]  # values of the study's rows and columns
+
+
+@dataclass(frozen=True)
+class DatasetCells:
+    """The cells of one dataset that belong to a study, and where their results are."""
+
+    cells: Cells
+    wanted: Sequence[Cell]
+
+    def results(self) -> Iterator[tuple[Cell, CellResult]]:
+        """The cells that are done."""
+        return ((cell, self.cells.read(cell)) for cell in self.wanted if self.cells.is_done(cell))
+
+
+def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> PaperTable:
+    """Writes the table of a study, and a line for each cell.
+
+    Args:
+        study: its layout, and what the paper reports.
+        datasets: the cells of each dataset.
+        path: of the files, without their suffix.
+
+    Returns:
+        The table.
+    """
+    table = make_table(study, datasets)
+    for suffix, text in ((".md", table.markdown() + "\n"), (".tex", table.latex()), (".csv", table.csv())):
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path.with_name(f"{path.name}{suffix}"))
+    write_json(path.with_name(f"{path.name}.json"), table.to_dict())
+    results = [result for dataset in datasets for _, result in dataset.results()]
+    write_cells(results, path.with_name(f"{path.name}-cells.parquet"))
+    return table
+
+
+def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
+    """Arranges the results that there are as the study lays them out."""
+    places: dict[Place, TableCell] = {}
+    for dataset in datasets:
+        for cell in dataset.wanted:
+            for ipc in _ipcs(cell, dataset):
+                paper = study.paper_value(cell.dataset, cell.network.network, ipc, cell.method.label)
+                places.setdefault(_place(study, cell, ipc), TableCell({}, {}, paper))
+        for cell, result in dataset.results():
+            for ipc in _ipcs(cell, dataset):
+                found = places[_place(study, cell, ipc)]
+                found.best[result.seed] = result.best
+                found.last[result.seed] = result.last
+    order = [list(dict.fromkeys(values)) for values in zip(*places, strict=True)]  # of each axis, as the study has it
+    ordered = sorted(
+        places, key=lambda place: [values.index(value) for values, value in zip(order, place, strict=True)]
+    )
+    return PaperTable(
+        title=study.title,
+        axes=[HEADERS[axis] for axis in study.rows],
+        rows=list(dict.fromkeys(place[:-1] for place in ordered)),
+        column_axis=HEADERS[study.columns],
+        columns=order[-1],
+        cells={(place[:-1], place[-1]): cell for place, cell in places.items()},
+        method_axis=[*study.rows, study.columns].index("method"),
+        reference=study.reference,
+        upper_bound=[FULL],
+        costs=_costs(datasets),
+        notes=[*_not_run(datasets), *_about_the_paper(study, datasets)],
+    )
+
+
+def _ipcs(cell: Cell, dataset: DatasetCells) -> list[int]:
+    """Where a cell stands: the full dataset at every IPC."""
+    return [cell.ipc] if cell.ipc else list(dict.fromkeys(other.ipc for other in dataset.wanted if other.ipc))
+
+
+def _place(study: Study, cell: Cell, ipc: int) -> Place:
+    values = {
+        "dataset": cell.dataset,
+        "ipc": str(ipc),
+        "network": cell.network.network,
+        "method": cell.method.label,
+    }
+    return tuple(values[axis] for axis in (*study.rows, study.columns))
+
+
+def _costs(datasets: Sequence[DatasetCells]) -> dict[tuple[str, str], Cost]:
+    """By method, with the dataset where there are several, and IPC: means over networks and repeats."""
+    measured: dict[tuple[str, str], list[tuple[float, CellResult]]] = {}
+    for dataset in datasets:
+        for cell, result in dataset.results():
+            method = cell.method.label if len(datasets) == 1 else f"{cell.method.label}, {cell.dataset}"
+            key = (method, str(cell.ipc or "all"))
+            measured.setdefault(key, []).append((dataset.cells.sets.seconds(cell), result))
+    return {
+        key: Cost(
+            making=found[0][0],
+            training=float(np.mean([result.seconds for _, result in found])),
+            images_seen=float(np.mean([result.images_seen for _, result in found])),
+        )
+        for key, found in measured.items()
+    }
+
+
+def _not_run(datasets: Sequence[DatasetCells]) -> list[str]:
+    """A sentence on what is missing in the table."""
+    missing: dict[str, list[str]] = {}
+    for dataset in datasets:
+        for cell in dataset.wanted:
+            if not dataset.cells.is_done(cell):
+                at = f" at IPC {cell.ipc}" if cell.ipc else ""
+                missing.setdefault(f"{cell.method.label}{at} ({cell.dataset})", []).append(cell.network.network)
+    if not missing:
+        return []
+    parts = [f"{what}: {', '.join(dict.fromkeys(networks))}" for what, networks in missing.items()]
+    return [f"Not run, and missing above: {'; '.join(parts)}."]
+
+
+def _about_the_paper(study: Study, datasets: Sequence[DatasetCells]) -> list[str]:
+    """Sentences on what the paper has, and on settings that are not its own."""
+    notes = []
+    for dataset in datasets:
+        recipe = dataset.cells.recipe
+        if recipe.name not in study.paper:
+            notes.append(f"The paper has no values for {recipe.name}: its datasets are subsets of ImageNet.")
+        elif recipe.name in recipe_names():
+            usual = recipe_to_dict(load_recipe(recipe.name))
+            changed = changed_keys(usual, recipe_to_dict(recipe))
+            values = [f"{key} {new} instead of {old}" for key, (old, new) in changed.items() if key != "sample.ipc"]
+            if values:
+                notes.append(
+                    f"Not comparable with the paper where settings differ, {recipe.name}: {', '.join(values)}."
+                )
+    return notes

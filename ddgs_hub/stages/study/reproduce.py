@@ -1,0 +1,169 @@
+"""A study from nothing to its table, by one worker or by several that share a folder: `ddgs-hub reproduce`."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ddgs_hub.core.claims import Claims
+from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_for_all
+from ddgs_hub.core.staging import refuse_unwritable
+from ddgs_hub.core.text import printable
+from ddgs_hub.recipe import Recipe
+from ddgs_hub.recipe.study import Cell, Study, select_cells
+from ddgs_hub.stages.run_recipe import bind_folder
+from ddgs_hub.stages.study.cells import Cells
+from ddgs_hub.stages.study.effort import Effort, in_words
+from ddgs_hub.stages.study.report import DatasetCells, write_report
+from ddgs_hub.stages.study.sets import Sets
+from ddgs_hub.stages.study.tasks import Task, carry_out
+
+CLAIMS = ".claims"  # of all workers, in the folder that studies share
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a study does with one recipe.
+
+    Attributes:
+        all: every cell of the table.
+        chosen: those that are to be done.
+        cells: their results.
+        makers: the tasks that make what the chosen cells need.
+    """
+
+    all: Sequence[Cell]
+    chosen: Sequence[Cell]
+    cells: Cells
+    makers: Sequence[Task]
+
+
+def reproduce(
+    study: Study,
+    recipes: Sequence[Recipe],
+    output: Path,
+    *,
+    only: Sequence[str] = (),
+    dry_run: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Makes what is missing, trains a network for every cell that is missing, and writes the table.
+
+    Any number of workers can call this at once with the same folder, on any machines that see it: processes of a
+    launch, jobs of an array. They share out sets and cells, and each ends when all is done.
+
+    Args:
+        study: the cells.
+        recipes: of the datasets.
+        output: folder that studies share: a folder for each dataset, and the tables.
+        only: `KEY=VALUE,VALUE`: which cells to do, see `select_cells`. The table shows all that there are.
+        dry_run: only say what there is to do.
+        command: the command line, for cards.
+
+    Returns:
+        The table as JSON values (see `PaperTable.to_dict`), or the plan, and text for people.
+
+    Raises:
+        InputError: a folder belongs to another recipe or cannot be written, `only` chooses what there is not, or a
+            method cannot be carried out on the dataset.
+    """
+    datasets = _datasets(study, recipes, output, only, command)
+    if dry_run:
+        return _plan(study, datasets)
+    run_on_main(lambda: _begin(recipes, output))
+    _say(_plan(study, datasets)["text"])
+    _make_and_train(datasets, output / CLAIMS)
+    name = "-".join([study.name, *(recipe.name for recipe in recipes)])
+    wanted = [DatasetCells(dataset.cells, dataset.all) for dataset in datasets]
+    table = run_on_main(lambda: write_report(study, wanted, output / name))
+    files = ", ".join(f"{output / name}{suffix}" for suffix in (".md", ".tex", ".csv", ".json", "-cells.parquet"))
+    return {**table.to_dict(), "text": f"\n{table.markdown()}\n\nwritten: {files}"}
+
+
+def _datasets(
+    study: Study, recipes: Sequence[Recipe], output: Path, only: Sequence[str], command: str
+) -> list[Dataset]:
+    every = [cell for recipe in recipes for cell in study.for_recipe(recipe.name).cells(recipe.name)]
+    chosen = select_cells(every, only)
+    datasets = []
+    for recipe in recipes:
+        mine = [cell for cell in every if cell.dataset == recipe.name]
+        to_do = [cell for cell in chosen if cell.dataset == recipe.name]
+        sets = Sets(recipe, output / recipe.name, to_do, command)
+        cells = Cells(recipe, sets)
+        datasets.append(Dataset(mine, to_do, cells, sets.tasks(cell for cell in to_do if not cells.is_done(cell))))
+    return datasets
+
+
+def _begin(recipes: Sequence[Recipe], output: Path) -> None:
+    refuse_unwritable(output)
+    for recipe in recipes:
+        folder = output / recipe.name
+        # With one worker alone a folder in which nothing is made may change its recipe; others may have just begun.
+        bind_folder(folder, recipe, begun=(folder / ".made").is_dir())
+
+
+def _make_and_train(datasets: Sequence[Dataset], folder: Path) -> None:
+    """Sets first, by all processes of a launch together; then each trains networks of its own."""
+    makers = [_within(dataset, task) for dataset in datasets for task in dataset.makers]
+    trainers = [
+        _within(dataset, replace(task, work=partial(_train, dataset, cell, task)))
+        for dataset in datasets
+        for cell, task in zip(dataset.chosen, dataset.cells.tasks(dataset.chosen), strict=True)
+    ]
+    phases = [(makers, True), (trainers, False)] if is_distributed() else [([*makers, *trainers], False)]
+    for tasks, together in phases:
+        with Claims(folder) if is_main() or not together else nullcontext() as claims:
+            carry_out(tasks, claims, together=together)
+        wait_for_all()
+
+
+def _within(dataset: Dataset, task: Task) -> Task:
+    """The task under a name that no other dataset's has."""
+    name = dataset.cells.recipe.name
+    return replace(task, name=f"{name}.{task.name}", needs=tuple(f"{name}.{need}" for need in task.needs))
+
+
+def _train(dataset: Dataset, cell: Cell, task: Task) -> None:
+    """Trains the network of a cell, and says how far all are."""
+    task.work()
+    cells = dataset.cells
+    done = [other for other in dataset.chosen if cells.is_done(other)]
+    left = [other for other in dataset.chosen if not cells.is_done(other)]
+    result, seconds = cells.read(cell), Effort(cells).seconds_left(done, left)
+    rest = f"; {in_words(seconds)} left for one worker" if left and seconds else ""
+    text = f"{task.name:<32}best {result.best:.1f}, last {result.last:.1f} %  ({result.seconds:.1f} s)"
+    print(printable(f"{len(done)}/{len(dataset.chosen)} {text}{rest}"), flush=True)
+
+
+def _plan(study: Study, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """How many cells there are, what must be made for them, and how long that takes as far as it is known."""
+    plans, lines = [], [study.title]
+    for dataset in datasets:
+        cells, name = dataset.cells, dataset.cells.recipe.name
+        done = [cell for cell in dataset.chosen if cells.is_done(cell)]
+        left = [cell for cell in dataset.chosen if not cells.is_done(cell)]
+        to_make = [task.name for task in dataset.makers if not task.is_done()]
+        by_method: dict[str, int] = {}
+        for cell in left:
+            by_method[cell.method.label] = by_method.get(cell.method.label, 0) + 1
+        seconds = Effort(cells).seconds_left(done, left) if done and left else None
+        plan = {"dataset": name, "cells": len(dataset.chosen), "done": len(done), "to_do": by_method}
+        plans.append({**plan, "to_make": to_make, "seconds_left": seconds})
+        lines.append(f"{name}: {len(dataset.chosen)} networks, {len(done)} done before, {len(left)} to do")
+        if len(dataset.all) > len(dataset.chosen):
+            lines.append(f"  left out by --only: {len(dataset.all) - len(dataset.chosen)}")
+        if left:
+            lines.append(f"  by method: {', '.join(f'{label} {count}' for label, count in by_method.items())}")
+            known = f"about {in_words(seconds)} on one worker" if seconds else "known after the first network"
+            lines.append(f"  training: {known}")
+        if to_make:
+            lines.append(f"  to make first: {', '.join(to_make)}")
+    return {"title": study.title, "datasets": plans, "text": "\n".join(lines)}
+
+
+def _say(text: str) -> None:
+    if is_main():
+        print(printable(f"{text}\n"), flush=True)

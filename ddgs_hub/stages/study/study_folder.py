@@ -1,0 +1,79 @@
+"""Names of the folders and files of a study's dataset. Studies share them: what one has made, the next need not."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddgs_hub.core.schema import read_json
+from ddgs_hub.stages.run_folder import RunFolder, write_json
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a task has made, for people, and how long that took."""
+
+    made: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StudyFolder(RunFolder):
+    """Where the studies of one recipe keep what they make.
+
+    Attributes:
+        per_class: images a class of the pool; each size has a folder of its own.
+        base_per_class: of what the base generates.
+    """
+
+    per_class: int = 0
+    base_per_class: int = 0
+
+    @property
+    def pool(self) -> Path:
+        """What the fine-tuned DiT generates; later with difficulties."""
+        return self.path / f"pool-{self.per_class}"
+
+    @property
+    def base_pool(self) -> Path:
+        """What the base generates before it is fine-tuned."""
+        return self.path / f"pool-dit-{self.base_per_class}"
+
+    @property
+    def cells(self) -> Path:
+        """A file for each network that was trained and tested."""
+        return self.path / "cells"
+
+    def set(self, name: str) -> Path:
+        """A set of images that a method has made."""
+        return self.path / "sets" / name
+
+    def is_made(self, task: str) -> bool:
+        """Whether a task of this name is done."""
+        return self._made(task).is_file()
+
+    def read_made(self, task: str) -> Made:
+        """What a task has made.
+
+        Raises:
+            InputError: it is not done, or the file is damaged.
+        """
+        return read_json(self._made(task), Made, str(self._made(task)))
+
+    def write_made(self, task: str, made: Made) -> None:
+        """Notes that a task is done."""
+        self._made(task).parent.mkdir(exist_ok=True)
+        write_json(self._made(task), {"made": made.made, "seconds": made.seconds})
+
+    def size_made(self, task: str, least: int) -> int:
+        """The smallest number, `least` or more, for which a task `{task}-{number}` is done; else `least`.
+
+        Pools and selections nest: a larger one begins with the images of a smaller one.
+        """
+        named = (
+            re.fullmatch(rf"{re.escape(task)}-(\d+)\.json", path.name) for path in self._made(task).parent.glob("*")
+        )
+        sizes = [int(match[1]) for match in named if match]
+        return min((size for size in sizes if size >= least), default=least)
+
+    def _made(self, task: str) -> Path:
+        return self.path / ".made" / f"{task}.json"
