@@ -210,10 +210,8 @@ class PaperTable:
         for row in self.rows:
             found = [self.cells[row, column] for column in self.columns]
             values = [_text(part.mean_std()) for part in found]
-            marked = [
-                f"**{text}**" if (row, column) in bold else text
-                for column, text in zip(self.columns, values, strict=True)
-            ]
+            emphasis = ["**" if (row, column) in bold else "" for column in self.columns]
+            marked = [f"{stars}{text}{stars}" for stars, text in zip(emphasis, values, strict=True)]
             lines.append([*(markdown_cell(name) for name in row), *marked])
             if any(part.paper for part in found):
                 lines.append([*self._below("paper"), *(_text(part.paper) for part in found)])

@@ -55,9 +55,20 @@ def run_command(recipe: Recipe) -> str:
     """The command line of a run, with `--set` for each value in which the recipe differs from the packaged one."""
     if recipe.name not in recipe_names():
         return f"ddgs-hub run {recipe.name}.yaml"
+    return command_line("run", recipe.name, values=_changed_values(recipe))
+
+
+def study_command(study: str, recipe: Recipe) -> str:
+    """The command line that carries out a study with a recipe, likewise."""
+    if recipe.name not in recipe_names():
+        return f"ddgs-hub reproduce {study} --recipe {recipe.name}.yaml"
+    return command_line("reproduce", study, options=[("--recipe", recipe.name)], values=_changed_values(recipe))
+
+
+def _changed_values(recipe: Recipe) -> list[str]:
+    """What `--set` must be given for a packaged recipe to become this one."""
     changed = changed_keys(recipe_to_dict(load_recipe(recipe.name)), public_values(recipe_to_dict(recipe)))
-    values = [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
-    return command_line("run", recipe.name, values=values)
+    return [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
 
 
 def training_command(

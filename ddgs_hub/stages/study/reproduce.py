@@ -13,6 +13,7 @@ from ddgs_hub.core.staging import refuse_unwritable
 from ddgs_hub.core.text import printable
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.recipe.study import Cell, Study, select_cells
+from ddgs_hub.stages.commands import study_command
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.study.cells import Cells
 from ddgs_hub.stages.study.effort import Effort, in_words
@@ -47,7 +48,6 @@ def reproduce(
     *,
     only: Sequence[str] = (),
     dry_run: bool = False,
-    command: str = "",
 ) -> dict[str, Any]:
     """Makes what is missing, trains a network for every cell that is missing, and writes the table.
 
@@ -60,7 +60,6 @@ def reproduce(
         output: folder that studies share: a folder for each dataset, and the tables.
         only: `KEY=VALUE,VALUE`: which cells to do, see `select_cells`. The table shows all that there are.
         dry_run: only say what there is to do.
-        command: the command line, for cards.
 
     Returns:
         The table as JSON values (see `PaperTable.to_dict`), or the plan, and text for people.
@@ -69,7 +68,7 @@ def reproduce(
         InputError: a folder belongs to another recipe or cannot be written, `only` chooses what there is not, or a
             method cannot be carried out on the dataset.
     """
-    datasets = _datasets(study, recipes, output, only, command)
+    datasets = _datasets(study, recipes, output, only)
     if dry_run:
         return _plan(study, datasets)
     run_on_main(lambda: _begin(recipes, output))
@@ -82,16 +81,14 @@ def reproduce(
     return {**table.to_dict(), "text": f"\n{table.markdown()}\n\nwritten: {files}"}
 
 
-def _datasets(
-    study: Study, recipes: Sequence[Recipe], output: Path, only: Sequence[str], command: str
-) -> list[Dataset]:
+def _datasets(study: Study, recipes: Sequence[Recipe], output: Path, only: Sequence[str]) -> list[Dataset]:
     every = [cell for recipe in recipes for cell in study.for_recipe(recipe.name).cells(recipe.name)]
     chosen = select_cells(every, only)
     datasets = []
     for recipe in recipes:
         mine = [cell for cell in every if cell.dataset == recipe.name]
         to_do = [cell for cell in chosen if cell.dataset == recipe.name]
-        sets = Sets(recipe, output / recipe.name, to_do, command)
+        sets = Sets(recipe, output / recipe.name, to_do, study_command(study.name, recipe))
         cells = Cells(recipe, sets)
         datasets.append(Dataset(mine, to_do, cells, sets.tasks(cell for cell in to_do if not cells.is_done(cell))))
     return datasets

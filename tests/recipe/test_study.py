@@ -1,0 +1,127 @@
+"""Studies: what a table of the paper consists of, and what a user's own study may be."""
+
+from pathlib import Path
+
+import pytest
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.recipe.study import Cell, load_study, select_cells, study_names
+
+CELLS = {"table1": 225, "table2": 72, "table3": 45, "table4": 45}  # networks of the paper; Full is trained once
+OWN = """
+title: Mine
+recipes: [digits]
+methods: [random, ours]
+ipc: [1, 5]
+networks: [convnet3]
+rows: [ipc]
+columns: method
+reference: ours
+"""
+
+
+def cells(name: str, dataset: str = "imagewoof") -> list[Cell]:
+    study = load_study(name)
+    return [cell for recipe in study.recipes for cell in study.for_recipe(dataset).cells(recipe)]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_table_of_the_paper_has_all_its_networks(name):
+    assert len(cells(name)) == CELLS[name]
+
+
+def test_there_is_a_study_for_each_table():
+    assert study_names() == sorted(CELLS)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_paper_has_a_value_for_every_place_of_its_tables(name):
+    study = load_study(name)
+    for recipe in study.recipes:
+        for cell in study.cells(recipe):
+            for ipc in [cell.ipc] if cell.ipc else study.ipc:
+                assert study.paper_value(recipe, cell.network.network, ipc, cell.method.label) is not None
+
+
+def test_values_are_the_papers():
+    assert load_study("table1").paper_value("imagewoof", "resnetap10", 20, "ours") == (45.5, 0.4)
+    assert load_study("table2").paper_value("imageidc", "resnetap10", 50, "random") == (68.1, 0.7)
+    assert load_study("table3").paper_value("imagewoof", "resnetap10", 10, "hill") == (35.8, 0.2)
+    assert load_study("table4").paper_value("imagewoof", "resnetap10", 10, "n = 6") == (34.5, 0.8)
+    assert load_study("table1").paper_value("digits", "convnet", 10, "ours") is None
+
+
+def test_what_all_tables_have_in_common_the_paper_reports_alike():
+    at = [(name, label) for name, label in (("table1", "ours"), ("table3", "scale"), ("table4", "n = 5"))]
+    for ipc in (10, 20, 50):
+        values = {load_study(name).paper_value("imagewoof", "resnetap10", ipc, label) for name, label in at}
+        assert len(values) == 1
+
+
+def test_the_digits_have_smaller_sets_and_networks():
+    study = load_study("table1").for_recipe("digits")
+    assert study.ipc == [1, 10]
+    assert [network.width for network in study.networks] == [32, 16]
+    assert len(study.cells("digits")) == 8 * 2 * 2 * 3 + 2 * 3
+
+
+def test_only_chooses_cells_and_each_option_among_those_of_the_others():
+    chosen = select_cells(cells("table1"), ["method=ours,random", "ipc=10", "network=resnet18"])
+    assert {(cell.method.label, cell.ipc, cell.network.network) for cell in chosen} == {
+        ("random", 10, "resnet18"),
+        ("ours", 10, "resnet18"),
+    }
+
+
+def test_the_full_dataset_is_in_every_row():
+    assert {cell.method.label for cell in select_cells(cells("table1"), ["ipc=10"])} >= {"full", "ours"}
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ("ipc", "--only takes KEY=VALUE"),
+        ("color=red", "--only takes KEY=VALUE"),
+        ("ipc=11", "no cell has the ipc '11'; there are 10, 20, 50"),
+        ("method=our", "no cell has the method 'our'"),
+        ("pool_size=3", "this study does not tell them apart"),
+    ],
+)
+def test_a_choice_of_what_there_is_not_is_refused(only, message):
+    with pytest.raises(InputError, match=message):
+        select_cells(cells("table1"), [only])
+
+
+def test_a_study_of_ones_own_is_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN)
+    assert load_study(path).name == "mine"
+    assert len(load_study(path).cells("digits")) == 12
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("columns: method", "columns: ipc", "ipc is in rows and in columns"),
+        ("reference: ours", "reference: dm", "the reference dm is none of random, ours"),
+        ("networks: [convnet3]", "networks: [vgg]", "unknown network 'vgg'"),
+        ("[random, ours]", "[random, random]", "two methods have the same label"),
+        ("[random, ours]", "[{method: dit, pool_size: 2}, ours]", "are settings of ours, not of dit"),
+        ("rows: [ipc]", "rows: [network]", "method and ipc must be in rows or in columns"),
+        ("title: Mine", "titel: Mine", "unknown key 'titel'"),
+        ("ipc: [1, 5]", "ipc: [0]", "greater than or equal to 1"),
+        ("title: Mine", "title: Mine\npaper: {digits: {convnet3: {1: {ours: 12}}}}", "paper"),
+        ("title: Mine", "title: Mine\npaper: {digits: {convnet3: {1: {ours: about 12}}}}", "is no accuracy such as"),
+    ],
+)
+def test_a_mistake_in_a_study_is_said_in_one_sentence(tmp_path, old, new, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        load_study(path)
+
+
+@pytest.mark.parametrize(("name", "message"), [("table5", "unknown study 'table5'"), ("no.yaml", "cannot read study")])
+def test_a_study_that_is_not_there_is_said_in_one_sentence(name, message):
+    with pytest.raises(InputError, match=message):
+        load_study(Path(name) if name.endswith("yaml") else name)
