@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as checked_dataclass
 
+from ddgs_hub.core.rows import class_names, read_rows
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.recipe import Protocol, Recipe
 from ddgs_hub.recipe.study import Cell
@@ -18,8 +20,13 @@ from ddgs_hub.stages.run_folder import write_json
 from ddgs_hub.stages.study.sets import ImageSet, Sets
 from ddgs_hub.stages.study.tasks import Task
 
+if TYPE_CHECKING:
+    import torch
 
-@dataclass(frozen=True, kw_only=True, config=FOREIGN)
+    from ddgs_hub.evaluation.tensors import Examples
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=FOREIGN)
 class CellResult:
     """What a cell gave: a line of `cells.parquet`."""
 
@@ -46,6 +53,15 @@ class CellResult:
         return self.epochs * self.train_images
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Images on the device, for all networks of one image size."""
+
+    examples: "Examples"
+    ipc: int  # images per class, by the rows
+    num_classes: int
+
+
 class Cells:
     """The cells of one dataset: their files, and how one is computed.
 
@@ -56,8 +72,8 @@ class Cells:
 
     def __init__(self, recipe: Recipe, sets: Sets) -> None:
         self.recipe, self.sets = recipe, sets
-        self._examples = lru_cache(maxsize=1)(self._load_examples)  # cells of one set come one after the other
-        self._tests = lru_cache(maxsize=1)(self._load_tests)
+        self._load = lru_cache(maxsize=1)(self._load_images)  # cells of one set come one after the other
+        self._load_tests = lru_cache(maxsize=1)(self._load_validation)
 
     def tasks(self, cells: Iterable[Cell]) -> list[Task]:
         """A task for each cell; it needs the set."""
@@ -99,11 +115,11 @@ class Cells:
         from ddgs_hub.evaluation.evaluate import train_network
 
         protocol, start = self.protocol(cell), time.perf_counter()
-        examples = self._examples(self.sets.image_set(cell), protocol.image_size)
-        tests, names = self._tests(protocol.image_size)
-        epochs = protocol.epochs_for(examples.images_per_class(len(names)))
-        seed = self.recipe.seed + cell.repeat
-        accuracies = train_network(examples, tests, protocol, len(names), epochs=epochs, seed=seed)
+        images, tests = self._load(self.sets.image_set(cell)), self._load_tests()
+        epochs, seed = protocol.epochs_for(images.ipc), self.recipe.seed + cell.repeat
+        accuracies = train_network(
+            images.examples, tests.examples, protocol, images.num_classes, epochs=epochs, seed=seed
+        )
         result = CellResult(
             dataset=cell.dataset,
             method=cell.method.method,
@@ -114,7 +130,7 @@ class Cells:
             width=cell.network.width,
             repeat=cell.repeat,
             seed=seed,
-            train_images=len(examples),
+            train_images=len(images.examples),
             epochs=epochs,
             best=max(accuracies),
             last=accuracies[-1],
@@ -125,11 +141,28 @@ class Cells:
         self.path(cell).parent.mkdir(exist_ok=True)
         write_json(self.path(cell), asdict(result))
 
-    def _load_examples(self, images: ImageSet, image_size: int):
-        raise NotImplementedError
+    def _load_images(self, images: ImageSet) -> "Loaded":
+        from ddgs_hub.evaluation.tensors import images_per_class, load_examples, same_classes
 
-    def _load_tests(self, image_size: int):
-        raise NotImplementedError
+        rows, protocol = images.read(), self.recipe.evaluate
+        where = f"the images in {images.folder}"
+        same_classes(rows, read_rows(self.sets.folders.original, "validation", names=["label"]))
+        examples = load_examples(rows, protocol, training=True, where=where, device=_device())
+        return Loaded(examples, images_per_class(rows), len(class_names(rows)))
+
+    def _load_validation(self) -> "Loaded":
+        from ddgs_hub.evaluation.tensors import images_per_class, load_examples
+
+        rows, protocol = read_rows(self.sets.folders.original, "validation"), self.recipe.evaluate
+        examples = load_examples(rows, protocol, training=False, where="the validation images", device=_device())
+        return Loaded(examples, images_per_class(rows), len(class_names(rows)))
+
+
+def _device() -> "torch.device":
+    """The device of this process: in a launch each has its own."""
+    from ddgs_hub.evaluation.tensors import default_device
+
+    return get_state().device if is_distributed() else default_device()
 
 
 def write_cells(results: Sequence[CellResult], path: Path) -> None:
