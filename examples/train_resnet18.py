@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torch.utils.data import DataLoader
 
 import ddgs_hub
-from ddgs_hub.evaluation import build_network
+from ddgs_hub.evaluation import build_network, images_per_class
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("repo", help="Hub id of a distilled dataset, or a folder such as runs/digits/hub/digits-ddgs-ipc10")
@@ -30,7 +30,7 @@ set_seed(arguments.seed, device_specific=True)
 data = ddgs_hub.load(arguments.repo, revision=arguments.revision)
 tests = ddgs_hub.load(arguments.validation, split="validation").rows
 protocol = data.protocol
-epochs = arguments.epochs or protocol.epochs_for(ipc=len(data.rows) // len(data.class_names))
+epochs = arguments.epochs or protocol.epochs_for(images_per_class(data.rows))
 
 # The ResNet-18 of the paper's tables: instance instead of batch normalisation, which ten images a class do not feed,
 # and a stem that follows the image size.

@@ -14,7 +14,7 @@ from ddgs_hub.recipe import Protocol
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation.augmentation import mix
-    from ddgs_hub.evaluation.evaluate import Evaluation
+    from ddgs_hub.evaluation.evaluate import Evaluation, train_network, train_networks
     from ddgs_hub.evaluation.figures import (
         ClassDifficulties,
         Difficulties,
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     )
     from ddgs_hub.evaluation.networks import build_network
     from ddgs_hub.evaluation.tables import accuracy_table
-    from ddgs_hub.evaluation.tensors import same_classes
+    from ddgs_hub.evaluation.tensors import Examples, images_per_class, load_examples, same_classes
     from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
 
 __all__ = [
     "ClassDifficulties",
     "Difficulties",
     "Evaluation",
+    "Examples",
     "Protocol",
     "SheetRow",
     "TrainTransform",
@@ -40,21 +41,25 @@ __all__ = [
     "build_network",
     "difficulty_figure",
     "image_sheet",
+    "images_per_class",
+    "load_examples",
     "mix",
     "same_classes",
     "scored_figure",
+    "train_network",
+    "train_networks",
 ]
 
 _MODULES = {
     "augmentation": ("mix",),
-    "evaluate": ("Evaluation",),
+    "evaluate": ("Evaluation", "train_network", "train_networks"),
     "figures": (
         *("ClassDifficulties", "Difficulties", "SheetRow"),
         *("difficulty_figure", "image_sheet", "scored_figure"),
     ),
     "networks": ("build_network",),
     "tables": ("accuracy_table",),
-    "tensors": ("same_classes",),
+    "tensors": ("Examples", "images_per_class", "load_examples", "same_classes"),
     "transforms": ("TrainTransform", "ValidationTransform"),
 }
 

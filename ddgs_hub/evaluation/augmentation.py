@@ -8,13 +8,14 @@ not depend on the device.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch.nn.functional import one_hot
 from torchvision.transforms.v2 import CutMix
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
+from ddgs_hub.evaluation.tensors import Examples
 from ddgs_hub.recipe import Protocol
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, range 0 … 1
@@ -25,20 +26,20 @@ ASPECT_RATIOS = (3 / 4, 4 / 3)  # of a crop, width / height
 CROP_ATTEMPTS = 10
 
 
-def augment(images: Sequence[torch.Tensor], protocol: Protocol) -> torch.Tensor:
-    """One random view of each image.
+def augment(examples: Examples, chosen: torch.Tensor, protocol: Protocol) -> torch.Tensor:
+    """One random view of each chosen image.
 
     Args:
-        images: uint8 `(3, h, w)` each, of any sizes, RGB.
+        examples: the images, of any sizes.
+        chosen: int64 `(B,)`, on the CPU: which of them.
         protocol: says which augmentations, and how strong.
 
     Returns:
         float32 `(B, 3, image_size, image_size)`, RGB in 0 … 1; lighting noise may leave this range.
     """
-    sizes = torch.tensor([image.shape[1:] for image in images], dtype=torch.float64)
-    boxes = random_crop_boxes(sizes, protocol.crop_scale)
-    flips = torch.rand(len(images)) < 0.5 if protocol.flip else torch.zeros(len(images), dtype=torch.bool)
-    views = crop_and_resize(images, boxes, flips, protocol.image_size)
+    boxes = random_crop_boxes(examples.sizes[chosen].double(), protocol.crop_scale)
+    flips = torch.rand(len(chosen)) < 0.5 if protocol.flip else torch.zeros(len(chosen), dtype=torch.bool)
+    views = crop_and_resize(examples, chosen, boxes, flips, protocol.image_size)
     if protocol.color_jitter:
         views = color_jitter(views, protocol.color_jitter)
     if protocol.lighting:
@@ -105,29 +106,46 @@ def random_crop_boxes(sizes: torch.Tensor, smallest: float) -> torch.Tensor:
 
 
 def crop_and_resize(
-    images: Sequence[torch.Tensor], boxes: torch.Tensor, flips: torch.Tensor, size: int
+    examples: Examples, chosen: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, size: int
 ) -> torch.Tensor:
-    """Cuts a box out of each image and resizes it bilinearly, with antialiasing, as two matrix products.
+    """Cuts a box out of each chosen image and resizes it bilinearly, with antialiasing, as two matrix products.
 
     Args:
-        images: uint8 `(3, h, w)` each.
-        boxes: `(B, 4)`: top, left, height and width in px.
-        flips: bool `(B,)`: which images to mirror left to right.
+        examples: the images.
+        chosen: int64 `(B,)`: which of them.
+        boxes: float64 `(B, 4)`: top, left, height and width in px, whole numbers.
+        flips: bool `(B,)`: which views to mirror left to right.
         size: height and width of the result, px.
 
     Returns:
         float32 `(B, 3, size, size)` in 0 … 1.
     """
-    device = images[0].device
-    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-    canvas = torch.zeros(len(images), 3, height, width, dtype=torch.uint8, device=device)
-    for place, image in zip(canvas, images, strict=True):
-        place[:, : image.shape[1], : image.shape[2]] = image
+    device = examples.pixels.device
+    if examples.stack is None:
+        canvas = _cut(examples, chosen, boxes.long())
+        boxes = boxes * boxes.new_tensor((0, 0, 1, 1))  # the box now begins at the corner
+    else:
+        canvas = examples.stack[chosen.to(device)]
     top, left, box_height, box_width = boxes.float().to(device).unbind(1)
-    rows = _resize_weights(top, box_height, size, height)
-    columns = _resize_weights(left, box_width, size, width)
+    rows = _resize_weights(top, box_height, size, canvas.shape[2])
+    columns = _resize_weights(left, box_width, size, canvas.shape[3])
     columns = torch.where(flips.to(device)[:, None, None], columns.flip(1), columns)
     return rows[:, None] @ (canvas.float() / 255) @ columns.transpose(1, 2)[:, None]
+
+
+def _cut(examples: Examples, chosen: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """uint8 `(B, 3, h, w)`: int64 boxes of images of any sizes, in the corners of canvases for the largest of them.
+
+    Beside and below a smaller box lie other pixels of the set: they are given no weight.
+    """
+    device = examples.pixels.device
+    height, width = boxes[:, 2:].amax(0).tolist()
+    heights, widths = examples.sizes[chosen].unbind(1)
+    first = examples.starts[chosen] + boxes[:, 0] * widths + boxes[:, 1]
+    first, widths, area = (values.to(device)[:, None, None] for values in (first, widths, heights * widths))
+    places = first + torch.arange(height, device=device)[:, None] * widths + torch.arange(width, device=device)
+    places = places[:, None] + torch.arange(3, device=device)[:, None, None] * area[:, None]
+    return examples.pixels.take(places.clamp_(max=len(examples.pixels) - 1))
 
 
 def _resize_weights(start: torch.Tensor, length: torch.Tensor, size: int, extent: int) -> torch.Tensor:

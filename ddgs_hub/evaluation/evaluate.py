@@ -1,7 +1,7 @@
 """How well a dataset trains a classifier: networks from scratch on it, tested on real validation images."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,10 +16,8 @@ from tqdm import tqdm
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.augmentation import augment, mix, normalize
 from ddgs_hub.evaluation.networks import build_network
-from ddgs_hub.evaluation.tensors import for_training, for_validation, same_classes, to_tensors
+from ddgs_hub.evaluation.tensors import Examples, default_device, images_per_class, load_examples, same_classes
 from ddgs_hub.recipe import Protocol
-
-Examples = tuple[list[torch.Tensor], torch.Tensor]  # uint8 (3, h, w) each, and int64 (N,)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))  # `to_dict` adds derived keys
@@ -68,22 +66,21 @@ def evaluate(
     validation: Dataset,
     protocol: Protocol,
     *,
-    ipc: int,
+    ipc: int | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Trains `protocol.repeats` networks from scratch on `train` and tests them on `validation`.
 
-    Repeat r draws its weights, batches and augmentations from seed + r. So datasets that are compared with one seed get
-    the same networks and, if they have the same number of images, the same batches and crops. The state of torch's
-    global generator is neither used nor changed. Both sets of images are held in memory.
+    To train several networks on one dataset, load it once: see `load_examples` and `train_networks`.
 
     Args:
         train: columns `image`, `label`; every row is used.
         validation: the same, with the same classes in the same order.
         protocol: the network and how it is trained.
-        ipc: images per class; decides the epochs where the protocol does not.
+        ipc: images per class; decides the epochs where the protocol does not. None: those of `train`, see
+            `images_per_class`.
         seed: of the first repeat.
         device: where to train; None: a GPU where there is one.
         on_progress: called after every epoch with the number of epochs done and the number of all, over the repeats.
@@ -92,37 +89,32 @@ def evaluate(
         InputError: `ipc` is not positive, a dataset is empty or lacks a column, an image cannot be decoded, a label is
             none of the classes, or the two do not have the same classes.
     """
+    classes = same_classes(train, validation)
+    ipc = images_per_class(train) if ipc is None else ipc
     if ipc < 1:
         raise InputError(f"ipc is {ipc}: give the number of training images per class, at least 1")
-    classes = same_classes(train, validation)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    examples = to_tensors(train, for_training(protocol), where="the training images", device=device)
-    tests = to_tensors(validation, for_validation(protocol), where="the validation images", device=device)
-    epochs = protocol.epochs_for(ipc)
-    accuracies = _train_repeats(examples, tests, protocol, len(classes), epochs, seed, on_progress)
-    return Evaluation(
-        protocol=protocol,
-        ipc=ipc,
-        seed=seed,
-        epochs=epochs,
-        num_classes=len(classes),
-        train_images=len(train),
-        validation_images=len(validation),
-        evaluation_epochs=protocol.evaluation_epochs(epochs),
-        accuracies=accuracies,
-    )
+    device = device or default_device()
+    examples = load_examples(train, protocol, training=True, where="the training images", device=device)
+    tests = load_examples(validation, protocol, training=False, where="the validation images", device=device)
+    return train_networks(examples, tests, protocol, len(classes), ipc=ipc, seed=seed, on_progress=on_progress)
 
 
-def _train_repeats(
+def train_networks(
     examples: Examples,
     tests: Examples,
     protocol: Protocol,
     num_classes: int,
-    epochs: int,
-    seed: int,
-    on_progress: Callable[[int, int], None] | None,
-) -> list[list[float]]:
-    """Trains the network of each repeat, one after the other; returns the accuracies of each."""
+    *,
+    ipc: int,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Trains the network of each repeat on images that are loaded; see `evaluate` and `train_network`.
+
+    Repeat r draws its weights, batches and augmentations from seed + r. So datasets that are compared with one seed get
+    the same networks and, if they have the same number of images, the same batches and crops.
+    """
+    epochs = protocol.epochs_for(ipc)
     total = protocol.repeats * epochs
     accuracies: list[list[float]] = []
     with tqdm(total=total, desc=f"train {protocol.network}", unit="epoch", leave=False, delay=2, disable=None) as bar:
@@ -132,36 +124,84 @@ def _train_repeats(
             if on_progress:
                 on_progress(len(accuracies) * epochs + epoch, total)
 
-        for repeat in range(protocol.repeats):
-            # All draws are from torch's CPU generator, on every device; its state is restored afterwards.
-            with torch.random.fork_rng(devices=[]), _deterministic(examples[1].device):
-                torch.default_generator.manual_seed(seed + repeat)
-                accuracies.append(_train(examples, tests, protocol, num_classes, epochs, after_epoch))
-    return accuracies
+        for number in range(seed, seed + protocol.repeats):
+            arguments = (examples, tests, protocol, num_classes)
+            accuracies.append(train_network(*arguments, epochs=epochs, seed=number, after_epoch=after_epoch))
+    return Evaluation(
+        protocol=protocol,
+        ipc=ipc,
+        seed=seed,
+        epochs=epochs,
+        num_classes=num_classes,
+        train_images=len(examples),
+        validation_images=len(tests),
+        evaluation_epochs=protocol.evaluation_epochs(epochs),
+        accuracies=accuracies,
+    )
 
 
-def _train(
+def train_network(
     examples: Examples,
     tests: Examples,
     protocol: Protocol,
     num_classes: int,
+    *,
     epochs: int,
-    after_epoch: Callable[[int], None],
+    seed: int,
+    after_epoch: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """Trains one network; returns its accuracy in % at each of the protocol's tests."""
-    images, labels = examples
-    tested_after = set(protocol.evaluation_epochs(epochs))
-    network = build_network(protocol.network, num_classes, protocol.image_size, width=protocol.width)
-    network.to(labels.device)
+    """Trains one network from scratch: one repeat of an evaluation.
+
+    Everything is drawn from `seed`, on the CPU whatever the device. The state of torch's global generator is neither
+    used nor changed.
+
+    Args:
+        examples: training images, as `load_examples` gives them; every one is used in each epoch.
+        tests: validation images, on the same device.
+        protocol: the network and how it is trained; the two above were loaded under one of its `image_size`.
+        num_classes: of the labels of both.
+        epochs: how long, see `Protocol.epochs_for`.
+        seed: of the weights, batches and augmentations.
+        after_epoch: called after every epoch with the number of epochs done.
+
+    Returns:
+        Top-1 accuracy in % at each of the protocol's tests.
+
+    Raises:
+        InputError: `tests` were loaded at another size, or the protocol's network cannot take images of its size.
+    """
+    expected = (len(tests), 3, protocol.image_size, protocol.image_size)
+    if tests.stack is None or tests.stack.shape != expected:
+        raise InputError(
+            f"the validation images were not loaded at {protocol.image_size} px: load them under this protocol"
+        )
+    # All draws are from torch's CPU generator, on every device; its state is restored afterwards.
+    with torch.random.fork_rng(devices=[]), _deterministic(examples.labels.device):
+        torch.default_generator.manual_seed(seed)
+        network = build_network(protocol.network, num_classes, protocol.image_size, width=protocol.width)
+        network.to(examples.labels.device)
+        tested_after, accuracies = set(protocol.evaluation_epochs(epochs)), []
+        for epoch in _epochs(network, examples, protocol, num_classes, epochs):
+            if epoch in tested_after:
+                accuracies.append(accuracy(network, tests, protocol.batch_size))
+            if after_epoch:
+                after_epoch(epoch)
+    return accuracies
+
+
+def _epochs(
+    network: torch.nn.Module, examples: Examples, protocol: Protocol, num_classes: int, epochs: int
+) -> Iterator[int]:
+    """Trains a network; yields the number of epochs done after each."""
+    labels = examples.labels
     optimizer = torch.optim.SGD(
         network.parameters(), protocol.learning_rate, protocol.momentum, weight_decay=protocol.weight_decay
     )
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(protocol.milestones(epochs)), protocol.lr_decay)
-    accuracies = []
     for epoch in range(1, epochs + 1):
         network.train()
-        for batch in torch.randperm(len(images)).split(protocol.batch_size):
-            inputs = normalize(augment([images[row] for row in batch.tolist()], protocol))
+        for batch in torch.randperm(len(examples)).split(protocol.batch_size):
+            inputs = normalize(augment(examples, batch, protocol))
             inputs, targets = mix(inputs, labels[batch.to(labels.device)], num_classes, protocol)
             with _precision(labels.device):
                 loss = F.cross_entropy(network(inputs), targets)
@@ -169,24 +209,20 @@ def _train(
             loss.backward()
             optimizer.step()
         schedule.step()
-        if epoch in tested_after:
-            accuracies.append(accuracy(network, tests, protocol.batch_size))
-        after_epoch(epoch)
-    return accuracies
+        yield epoch
 
 
 @torch.inference_mode()
 def accuracy(network: torch.nn.Module, tests: Examples, batch_size: int) -> float:
-    """Top-1 accuracy in % of a network on images of one size, uint8 `(3, h, w)` each, and their labels `(N,)`."""
-    images, labels = tests
+    """Top-1 accuracy in % of a network on images of one size."""
     network.eval()
     correct = 0
-    for start in range(0, len(images), batch_size):
-        inputs = normalize(torch.stack(images[start : start + batch_size]).float() / 255)
+    images = tests.pixels.view(len(tests), 3, *tests.sizes[0].tolist())
+    for batch, labels in zip(images.split(batch_size), tests.labels.split(batch_size), strict=True):
         with _precision(labels.device):
-            predicted = network(inputs).argmax(1)
-        correct += int((predicted == labels[start : start + batch_size]).sum())
-    return 100 * correct / len(images)
+            predicted = network(normalize(batch.float() / 255)).argmax(1)
+        correct += int((predicted == labels).sum())
+    return 100 * correct / len(tests)
 
 
 def _precision(device: torch.device) -> Any:

@@ -1,7 +1,10 @@
 """Rows of a dataset as tensors in memory, decoded once for thousands of epochs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from datasets import Dataset
 from PIL.Image import Image
@@ -15,32 +18,88 @@ from ddgs_hub.core.rows import checked_labels, class_names, require_columns, und
 from ddgs_hub.recipe import Protocol
 
 
-def to_tensors(
-    rows: Dataset, prepare: Callable[[Image], Image], *, where: str, device: torch.device | str = "cpu"
-) -> tuple[list[torch.Tensor], torch.Tensor]:
+@dataclass(frozen=True)
+class Examples:
+    """Images and labels of a dataset on one device, decoded once for thousands of epochs and any number of networks.
+
+    The pixels of all images lie one after the other: a single very wide image takes its own room, not that of a canvas
+    for all of them.
+    """
+
+    pixels: torch.Tensor  # uint8 (P,): the images in order, each (3, h, w), RGB
+    sizes: torch.Tensor  # int64 (N, 2), height and width in px; on the CPU, where crops are drawn
+    labels: torch.Tensor  # int64 (N,), on the device of the pixels
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @cached_property
+    def stack(self) -> torch.Tensor | None:
+        """The images as one tensor, uint8 `(N, 3, h, w)`, a view; None where they differ in size."""
+        height, width = self.sizes[0].tolist()
+        alike = bool((self.sizes == self.sizes[0]).all())
+        return self.pixels.view(len(self), 3, height, width) if alike else None
+
+    @cached_property
+    def starts(self) -> torch.Tensor:
+        """Where each image begins in `pixels`, int64 `(N,)`, on the CPU."""
+        counts = 3 * self.sizes.prod(1)
+        return counts.cumsum(0) - counts
+
+
+def pack(images: Iterable[Image], labels: torch.Tensor, device: torch.device | str = "cpu") -> Examples:
+    """RGB images of any sizes, and int64 `(N,)` of their labels, as `Examples` on a device."""
+    pixels, sizes = bytearray(), []  # grows in place: a list of tensors would be copied whole to be joined
+    for image in images:
+        pixels += pil_to_tensor(image).numpy().tobytes()
+        sizes.append((image.height, image.width))
+    packed = torch.frombuffer(pixels, dtype=torch.uint8).to(device)
+    return Examples(packed, torch.tensor(sizes), labels.to(device))
+
+
+def load_examples(
+    rows: Dataset, protocol: Protocol, *, training: bool, where: str, device: torch.device | str | None = None
+) -> Examples:
     """Decodes the images and checks the labels of a dataset.
+
+    What is loaded serves every protocol with the same `image_size` and `crop_scale` (training) or `crop_pct`
+    (validation): any network, seed and number of epochs.
 
     Args:
         rows: columns `image` and `label` (ClassLabel); others are left alone.
-        prepare: applied once to each RGB image; made by `for_training` or `for_validation`.
+        protocol: decides the size that the images are kept at.
+        training: keep what random crops need, see `for_training`; else what a test needs, see `for_validation`.
         where: the name of the dataset in messages.
-        device: where the tensors are kept.
-
-    Returns:
-        The images, uint8 `(3, h, w)` each, and the labels, int64 `(N,)`.
+        device: where the tensors are kept; None: a GPU where there is one.
 
     Raises:
         InputError: there are no rows, a column is missing, an image cannot be decoded, or a label is none of the
             classes.
     """
     require_columns(rows, "image", "label", where=where)
-    labels = checked_labels(rows, where)
+    labels = torch.from_numpy(checked_labels(rows, where))
+    prepare = (for_training if training else for_validation)(protocol)
     cells = undecoded(rows.select_columns("image"))
-    images = []
-    for row, cell in enumerate(tqdm(cells, desc=f"decode {where}", unit="image", leave=False, delay=2, disable=None)):
-        image = prepare(decode_image(cell["image"], f"{row} of {where}"))
-        images.append(pil_to_tensor(image).to(device))
-    return images, torch.from_numpy(labels).to(device)
+    bar = tqdm(cells, desc=f"decode {where}", unit="image", leave=False, delay=2, disable=None)
+    images = (prepare(decode_image(cell["image"], f"{row} of {where}")) for row, cell in enumerate(bar))
+    return pack(images, labels, device or default_device())
+
+
+def default_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def images_per_class(rows: Dataset) -> int:
+    """IPC of a dataset: the number of images of its largest class.
+
+    The largest, so that a set which lacks an image somewhere is still of its IPC, and the classes of a full dataset,
+    which differ in size, share one schedule.
+
+    Raises:
+        InputError: there are no rows, `label` is missing or is no `ClassLabel`, or a label is none of the classes.
+    """
+    return int(np.bincount(checked_labels(rows)).max())
 
 
 def for_training(protocol: Protocol) -> Callable[[Image], Image]:

@@ -9,7 +9,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from ddgs_hub.core.decoding import to_rgb
 from ddgs_hub.evaluation.augmentation import augment, normalize
-from ddgs_hub.evaluation.tensors import for_training, for_validation
+from ddgs_hub.evaluation.tensors import for_training, for_validation, pack
 from ddgs_hub.recipe import Protocol
 
 
@@ -29,7 +29,9 @@ class TrainTransform:
     def batch(self, images: Sequence[Image]) -> torch.Tensor:
         """float32 `(B, 3, image_size, image_size)` of a batch; quicker than one image at a time."""
         prepare = for_training(self.protocol)
-        return normalize(augment([pil_to_tensor(prepare(to_rgb(image))) for image in images], self.protocol))
+        everything = torch.arange(len(images))
+        examples = pack((prepare(to_rgb(image)) for image in images), everything)
+        return normalize(augment(examples, everything, self.protocol))
 
 
 @dataclass(frozen=True)

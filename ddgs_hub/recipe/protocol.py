@@ -43,7 +43,8 @@ class Protocol:
     width: Count | None = None  # channels of a ConvNet, or of a ResNet's first stage; None: the reference's 128 and 64
     image_size: Annotated[int, Field(ge=4)] = 224  # px, both sides of what the network sees
     crop_pct: PositiveShare = 0.875  # validation: image_size / side before the center crop
-    epochs: Count | None = None  # None: by IPC, 3000 at 1, 2000 up to 10, 1500 to 50, 1000 to 200, 500 to 500, else 300
+    epochs: Count | None = None  # at any IPC; None: 3000 at 1, 2000 to 10, 1500 to 50, 1000 to 200, 500 to 500, 300
+    epochs_scale: Positive = 1.0  # the share of that table to train for, where `epochs` is None; rounded, at least 1
     repeats: Count = 3  # networks, each from its own seed
     evaluations: Count = 100  # on the validation images, evenly spread over the epochs, the last after the last one
     batch_size: Count = 64
@@ -65,10 +66,14 @@ class Protocol:
         return network
 
     def epochs_for(self, ipc: int) -> int:
-        """Epochs at `ipc` images a class: `epochs`, or the reference's table where that is None."""
+        """Epochs at `ipc` images a class: `epochs`, or where that is None `epochs_scale` of the reference's table.
+
+        A full dataset is one set among others: beyond 500 images a class the table has 300.
+        """
         if self.epochs is not None:
             return self.epochs
-        return next((epochs for largest, epochs in EPOCHS_BY_IPC if ipc <= largest), EPOCHS_BEYOND)
+        table = next((epochs for largest, epochs in EPOCHS_BY_IPC if ipc <= largest), EPOCHS_BEYOND)
+        return max(1, round(table * self.epochs_scale))
 
     def milestones(self, epochs: int) -> tuple[int, int]:
         """Finished epochs after which the learning rate is multiplied by `lr_decay`: 2/3 and 5/6 of `epochs`."""

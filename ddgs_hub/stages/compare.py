@@ -77,7 +77,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     Each method's result is written to its own file at once, so a killed evaluation resumes with the next one.
 
     Args:
-        recipe: `evaluate` is the protocol, `sample.ipc` decides its number of epochs.
+        recipe: `evaluate` is the protocol; each set's own images per class decide its number of epochs.
         methods: name of the method → its images.
         validation: real images.
         output: folder of the results.
@@ -97,7 +97,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
         digest = fingerprint(rows)
         result = evaluated_before(path, digest)
         if result is None:
-            result = evaluate(rows, validation, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
+            result = evaluate(rows, validation, recipe.evaluate, seed=recipe.seed)
             write_json(path, {"rows_fingerprint": digest, **result.to_dict()})
         results[method] = {"rows_fingerprint": digest, **result.to_dict()}
     write_json(output / RESULTS, results)
@@ -123,7 +123,7 @@ def evaluate_source(recipe: Recipe, source: str, validation: Path, *, revision: 
 
     rows = load_rows(source, revision=revision)
     tests = read_rows(validation, "validation")
-    result = evaluate(rows, tests, recipe.evaluate, ipc=recipe.sample.ipc, seed=recipe.seed)
+    result = evaluate(rows, tests, recipe.evaluate, seed=recipe.seed)
     return {**result.to_dict(), "text": accuracy_table({Path(source).name: result})}
 
 

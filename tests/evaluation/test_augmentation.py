@@ -16,9 +16,18 @@ from ddgs_hub.evaluation.augmentation import (
     random_crop_boxes,
     saturation,
 )
+from ddgs_hub.evaluation.tensors import Examples, pack
 from ddgs_hub.recipe import Protocol
 
 PLAIN = {"crop_scale": 1, "flip": False, "color_jitter": 0, "lighting": 0}
+
+
+def packed(images: list[torch.Tensor]) -> Examples:
+    return pack([functional.to_pil_image(image) for image in images], torch.zeros(len(images), dtype=torch.int64))
+
+
+def views_of(images: list[torch.Tensor], protocol: Protocol) -> torch.Tensor:
+    return augment(packed(images), torch.arange(len(images)), protocol)
 
 
 def images_of(*sizes: tuple[int, int]) -> list[torch.Tensor]:
@@ -30,10 +39,18 @@ def test_crops_are_those_of_torchvision_for_images_of_any_size():
     images = images_of((40, 30), (16, 16), (9, 50), (64, 48), (20, 20))
     boxes = torch.tensor([[3, 2, 30, 20], [0, 0, 16, 16], [1, 30, 8, 20], [10, 7, 40, 41], [5, 6, 7, 5]])
     flips = torch.tensor([False, True, True, False, False])
-    views = crop_and_resize(images, boxes.double(), flips, 16)
+    views = crop_and_resize(packed(images), torch.arange(5), boxes.double(), flips, 16)
     for image, box, flip, view in zip(images, boxes.tolist(), flips, views, strict=True):
         expected = functional.resized_crop(image.float() / 255, *box, size=[16, 16], antialias=True)
         torch.testing.assert_close(view, expected.flip(2) if flip else expected, atol=2e-6, rtol=0)
+
+
+def test_crops_of_chosen_images_are_the_same_whatever_else_is_held():
+    images = images_of((16, 16), (16, 16), (16, 16), (40, 30))
+    boxes, flips = torch.tensor([[2, 1, 12, 15], [0, 3, 16, 13]]).double(), torch.tensor([True, False])
+    alike = crop_and_resize(packed(images[:3]), torch.tensor([2, 0]), boxes, flips, 8)
+    mixed = crop_and_resize(packed(images), torch.tensor([2, 0]), boxes, flips, 8)
+    torch.testing.assert_close(mixed, alike, atol=1e-6, rtol=0)
 
 
 def test_boxes_are_spread_as_torchvision_spreads_them():
@@ -64,14 +81,14 @@ def test_a_shape_that_no_crop_fits_gives_its_center(height, width, box):
 
 def test_without_augmentation_an_image_is_itself():
     images = images_of((16, 16), (16, 16))
-    views = augment(images, Protocol(image_size=16, **PLAIN))
+    views = views_of(images, Protocol(image_size=16, **PLAIN))
     torch.testing.assert_close(views, torch.stack(images).float() / 255, atol=1e-6, rtol=0)
 
 
 def test_flips_are_half_of_the_views_and_can_be_switched_off():
     torch.manual_seed(0)
     image = images_of((16, 16))[0]
-    views = augment([image] * 200, Protocol(image_size=16, **(PLAIN | {"flip": True})))
+    views = views_of([image] * 200, Protocol(image_size=16, **(PLAIN | {"flip": True})))
     flipped = torch.isclose(views, image.flip(2) / 255, atol=1e-5).all(3).all(2).all(1)
     kept = torch.isclose(views, image / 255, atol=1e-5).all(3).all(2).all(1)
     assert (flipped ^ kept).all()
@@ -123,8 +140,8 @@ def test_normalize_takes_off_imagenets_mean():
 def test_views_follow_torchs_generator():
     images, protocol = images_of((20, 18), (16, 16)), Protocol(image_size=16)
     torch.manual_seed(3)
-    first = augment(images, protocol)
+    first = views_of(images, protocol)
     torch.manual_seed(3)
-    torch.testing.assert_close(augment(images, protocol), first, atol=0, rtol=0)
-    assert not torch.equal(augment(images, protocol), first)
+    torch.testing.assert_close(views_of(images, protocol), first, atol=0, rtol=0)
+    assert not torch.equal(views_of(images, protocol), first)
     assert first.shape == (2, 3, 16, 16)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Iterator
 from io import BytesIO
@@ -13,7 +14,8 @@ from threads import one_thread
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.schema import read_values
-from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate
+from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate, train_network
+from ddgs_hub.evaluation.tensors import load_examples, pack
 from ddgs_hub.recipe import Protocol
 
 SHORT = {
@@ -80,6 +82,43 @@ def test_a_seed_decides_everything_and_nothing_else_does(digits):
     assert other.accuracies[1] not in first.accuracies
 
 
+def test_networks_trained_one_by_one_on_what_is_loaded_once_are_those_of_an_evaluation(digits):
+    train, validation = digits
+    protocol = Protocol(**SHORT, epochs=2, evaluations=2, repeats=2, learning_rate=0.04)
+    examples = load_examples(train, protocol, training=True, where="train", device="cpu")
+    tests = load_examples(validation, protocol, training=False, where="validation", device="cpu")
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    done = []
+    second = train_network(examples, tests, protocol, 10, epochs=2, seed=6, after_epoch=done.append)
+    assert torch.equal(torch.rand(3), expected)  # the caller's generator is where it was
+    assert done == [1, 2]
+    other = dataclasses.replace(protocol, network="resnetap10", width=4)
+    assert train_network(examples, tests, other, 10, epochs=2, seed=6) != second
+    first = train_network(examples, tests, protocol, 10, epochs=2, seed=5)
+    assert evaluate(*digits, protocol, seed=5, device="cpu").accuracies == [first, second]
+
+
+def test_tests_of_another_size_are_refused(digits):
+    train, validation = digits
+    protocol = Protocol(**SHORT)
+    examples = load_examples(train, protocol, training=True, where="train", device="cpu")
+    tests = load_examples(validation, protocol, training=False, where="validation", device="cpu")
+    larger = dataclasses.replace(protocol, image_size=20)
+    with pytest.raises(InputError, match="the validation images were not loaded at 20 px"):
+        train_network(examples, tests, larger, 10, epochs=1, seed=0)
+
+
+def test_the_rows_decide_the_schedule(digits):
+    train, validation = digits
+    protocol = Protocol(**SHORT, epochs_scale=0.002, evaluations=1, repeats=1)
+    for share, ipc, epochs in [(train, 10, 4), (train.select(range(0, 100, 10)), 1, 6)]:
+        result = evaluate(share, validation, protocol, device="cpu")
+        assert (result.ipc, result.epochs) == (ipc, epochs)
+    assert evaluate(train, validation, protocol, ipc=1, device="cpu").epochs == 6
+
+
 SENSITIVE = SHORT | {"epochs": 6, "evaluations": 3, "repeats": 1, "learning_rate": 0.04}
 
 
@@ -140,11 +179,10 @@ def test_json_keeps_everything_and_adds_the_summary():
 
 def test_accuracy_is_the_share_of_right_answers():
     brightest_channel = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten())
-    images = [torch.zeros(3, 4, 4, dtype=torch.uint8) for _ in range(5)]
-    for index, image in enumerate(images):
-        image[index % 3] = 255
-    assert accuracy(brightest_channel, (images, torch.tensor([0, 1, 2, 0, 1])), batch_size=2) == 100
-    assert accuracy(brightest_channel, (images, torch.tensor([0, 1, 1, 0, 0])), batch_size=2) == 60
+    colors = ["red", "lime", "blue", "red", "lime"]
+    for labels, share in [([0, 1, 2, 0, 1], 100), ([0, 1, 1, 0, 0], 60)]:
+        examples = pack([PILImage.new("RGB", (4, 4), color) for color in colors], torch.tensor(labels))
+        assert accuracy(brightest_channel, examples, batch_size=2) == share
 
 
 def test_mistakes_are_refused(digits):

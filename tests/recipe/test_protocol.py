@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe import Protocol, parse_network_name
+from ddgs_hub.recipe import Protocol, load_recipe, parse_network_name
 
 
 def test_defaults_are_the_reference_protocol():
@@ -37,6 +37,14 @@ def test_epochs_by_ipc(ipc, epochs):
     assert Protocol(epochs=7).epochs_for(ipc) == 7
 
 
+@pytest.mark.parametrize(("ipc", "epochs"), [(1, 120), (10, 80), (50, 60), (200, 40), (500, 20), (501, 12), (1200, 12)])
+def test_a_share_of_the_table_keeps_its_shape(ipc, epochs):
+    assert Protocol(epochs_scale=0.04).epochs_for(ipc) == epochs
+    assert load_recipe("digits").evaluate.epochs_for(ipc) == epochs
+    assert Protocol(epochs_scale=0.04, epochs=7).epochs_for(ipc) == 7  # a fixed number is what it says
+    assert Protocol(epochs_scale=1e-6).epochs_for(ipc) == 1
+
+
 def test_a_single_epoch_has_the_full_learning_rate():
     assert Protocol().milestones(1) == (1, 1)
     assert Protocol().milestones(60) == (40, 50)
@@ -61,6 +69,7 @@ def test_validation_images_are_resized_beyond_the_crop():
     ("key", "value"),
     [
         ("epochs", 0),
+        ("epochs_scale", 0),
         ("repeats", 0),
         ("learning_rate", 0),
         ("momentum", 1),
