@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from ddgs_hub.core.processes import get_state, is_distributed
 from ddgs_hub.core.rows import class_names, read_rows
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.recipe import Protocol, Recipe
