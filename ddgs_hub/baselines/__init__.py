@@ -14,10 +14,9 @@ from ddgs_hub.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddgs_hub.baselines.coreset import herding, k_center, random_selection
-    from ddgs_hub.baselines.dm import DMSchedule, dm_gradient, dm_step, embedding_distance
+    from ddgs_hub.baselines.dm import dm_gradient, dm_step, embedding_distance
     from ddgs_hub.baselines.idc import (
         CutMix,
-        IDCSchedule,
         decode,
         draw_cutmix,
         gradient_distance,
@@ -31,10 +30,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "coreset": ("herding", "k_center", "random_selection"),
-    "dm": ("DMSchedule", "dm_gradient", "dm_step", "embedding_distance"),
+    "dm": ("dm_gradient", "dm_step", "embedding_distance"),
     "idc": (
         "CutMix",
-        "IDCSchedule",
         "decode",
         "draw_cutmix",
         "gradient_distance",
@@ -49,9 +47,7 @@ _MODULES = {
 
 __all__ = [
     "CutMix",
-    "DMSchedule",
     "Draws",
-    "IDCSchedule",
     "LearntImages",
     "at_rest",
     "augment",

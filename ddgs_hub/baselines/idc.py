@@ -10,7 +10,6 @@ Networks, batches and draws are arguments. Only `draw_cutmix` draws, from the ge
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
@@ -19,44 +18,13 @@ from torch.nn import functional as F
 from ddgs_hub.baselines.learnt import LearntImages, moved
 from ddgs_hub.baselines.siamese import Draws, augment
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.recipe import IDCSettings, Metric
 
-Metric = Literal["l1", "mse"]
 METRICS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "l1": lambda gap: gap.abs().sum(),
     "mse": lambda gap: gap.square().sum(),  # a sum all the same, in spite of its published name
 }
 PADDING = 0.5  # mid grey, in [0, 1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class IDCSchedule:
-    """Hyper-parameters of IDC-1, as published for ten classes of ImageNet."""
-
-    # Outer iterations: clamp the images, take a fresh network, train it, then run the inner loop.
-    outer_iterations: int = 500
-    early: int = 10  # epochs of real images that a fresh network is trained for before it is matched
-    inner_loop: int = 100  # times: one step for each class, then one pass of training
-    # Matching.
-    factor: int = 1  # a stored image holds factor² training images
-    metric: Metric = "l1"
-    batch_real: int = 64  # real images of the class in a step, and of all classes in a batch of training
-    batch_synthetic: int = 128  # stored images of the class in a step, at most
-    strategy: tuple[str, ...] = ("color", "crop", "cutout")  # one draw for the real and the synthetic images
-    lr_images: float = 3e-3  # at 10 images a class and 224 px; see `image_lr`
-    momentum_images: float = 0.5
-    # Training of the network on real images of all classes.
-    images_per_pass: int = 500  # a pass ends with the batch that reaches it
-    training_strategy: tuple[str, ...] = ("color", "crop")  # a draw per image; CutMix takes the place of cutout
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-
-    def image_lr(self, ipc: int, image_size: int) -> float:
-        """Learning rate of the images: `lr_images` · ipc / 10 · (image_size / 224)², for units of [0, 1].
-
-        Proportional to ipc, because the cross-entropy is a mean over the synthetic images of a class.
-        """
-        return self.lr_images * (ipc / 10) * (image_size / 224) ** 2
 
 
 @dataclass(frozen=True)
@@ -175,17 +143,17 @@ def idc_step(
         label: as in `idc_gradient`, like `rows` and `distance`.
         rows: of the class.
         distance: the loss.
-        lr: of the images; `IDCSchedule.image_lr`.
+        lr: of the images; `IDCSettings.image_lr`.
         momentum: of the images.
     """
     loss, gradient = idc_gradient(learnt.images, label, rows, distance)
     return moved(learnt, gradient, lr, momentum), loss
 
 
-def network_optimizer(network: nn.Module, schedule: IDCSchedule) -> torch.optim.SGD:
+def network_optimizer(network: nn.Module, settings: IDCSettings) -> torch.optim.SGD:
     """The optimiser of a fresh network. It is kept through the early epochs and all inner loops of the network."""
     return torch.optim.SGD(
-        network.parameters(), lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
+        network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
 
 

@@ -15,7 +15,7 @@ from ddgs_hub.recipe import (
     changed_keys,
     load_recipe,
     recipe_names,
-    recipe_to_dict,
+    values_of_run,
 )
 from ddgs_hub.stages.score_request import ScoreRequest
 
@@ -55,7 +55,7 @@ def run_command(recipe: Recipe) -> str:
     """The command line of a run, with `--set` for each value in which the recipe differs from the packaged one."""
     if recipe.name not in recipe_names():
         return f"ddgs-hub run {recipe.name}.yaml"
-    changed = changed_keys(recipe_to_dict(load_recipe(recipe.name)), public_values(recipe_to_dict(recipe)))
+    changed = changed_keys(values_of_run(load_recipe(recipe.name)), public_values(values_of_run(recipe)))
     values = [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
     return command_line("run", recipe.name, values=values)
 

@@ -14,7 +14,7 @@ from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_bytes, read_json
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.core.text import one_line, printable
-from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
+from ddgs_hub.recipe import Recipe, changed_keys, values_of_run
 from ddgs_hub.stages.base import make_base
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
@@ -138,7 +138,7 @@ class Run:
         """Makes the folder, or checks that it belongs to this recipe."""
         path = self.folder / RECIPE
         if path.is_file() and self._finished():  # a folder without a finished stage may be taken
-            changed = changed_keys(self._begun_with(path), recipe_to_dict(self.recipe))
+            changed = changed_keys(self._begun_with(path), values_of_run(self.recipe))
             if changed:
                 key, (old, new) = next(iter(changed.items()))
                 raise InputError(
