@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ddgs_hub.baselines.learnt import LearntImages, moved
+from ddgs_hub.baselines.shares import ALONE, Shares
 from ddgs_hub.baselines.siamese import Draws, augment
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe import IDCSettings, Metric
@@ -65,7 +66,13 @@ def decode(stored: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def gradient_distance(
-    network: nn.Module, real: torch.Tensor, synthetic: torch.Tensor, label: int, draws: Draws, metric: Metric = "l1"
+    network: nn.Module,
+    real: torch.Tensor,
+    synthetic: torch.Tensor,
+    label: int,
+    draws: Draws,
+    metric: Metric = "l1",
+    shares: Shares = ALONE,
 ) -> torch.Tensor:
     """Σ_w d(∇_w CE(θ; A(real)), ∇_w CE(θ; A(synthetic))) over the weights w of all convolutions: the objective of IDC.
 
@@ -78,6 +85,7 @@ def gradient_distance(
         label: the class.
         draws: of one row: A, the same for real and synthetic images.
         metric: `l1` or `mse`.
+        shares: of several processes, each has the gradient of its rows of `real`; the synthetic side is alike in all.
 
     Returns:
         A scalar, float32 or finer, which can be differentiated by `synthetic`.
@@ -94,7 +102,12 @@ def gradient_distance(
         loss = F.cross_entropy(network(augment(images, draws)), labels)
         return torch.autograd.grad(loss, weights, create_graph=create_graph)
 
-    targets = gradients(real.detach(), create_graph=False)
+    own = real.detach()[shares.rows(len(real))]
+    if len(own):
+        targets = [len(own) / len(real) * part for part in gradients(own, create_graph=False)]
+    else:
+        targets = [torch.zeros_like(weight) for weight in weights]
+    targets = shares.summed(targets)
     distances = []
     for target, gradient in zip(targets, gradients(synthetic, create_graph=True), strict=True):
         gap = (target - gradient).to(torch.promote_types(gradient.dtype, torch.float32))
@@ -158,12 +171,13 @@ def network_optimizer(network: nn.Module, settings: IDCSettings) -> torch.optim.
 
 
 def training_step(
-    network: nn.Module,
+    network: Callable[[torch.Tensor], torch.Tensor],
     optimizer: torch.optim.Optimizer,
     images: torch.Tensor,
     labels: torch.Tensor,
     draws: Draws,
     cutmix: CutMix | None,
+    shares: Shares = ALONE,
 ) -> torch.Tensor:
     """Trains the network on one batch of real images of all classes, and returns the loss before.
 
@@ -177,19 +191,29 @@ def training_step(
         labels: int64 `(N,)`.
         draws: of N rows.
         cutmix: of N images; None: as they are.
+        shares: of several processes, each has the loss of its rows, and all take the step of the whole batch.
     """
-    views = augment(images, draws)
-    if cutmix is None:
-        loss = F.cross_entropy(network(views), labels)
-    else:
-        partners = cutmix.partners.to(images.device)
+    views, partners, stayed = augment(images, draws), labels, 1.0
+    if cutmix is not None:
         views, stayed = mixed(views, cutmix)
-        logits = network(views)
-        loss = stayed * F.cross_entropy(logits, labels) + (1 - stayed) * F.cross_entropy(logits, labels[partners])
-    optimizer.zero_grad()
-    loss.backward()
+        partners = labels[cutmix.partners.to(images.device)]
+    own = shares.rows(len(images))
+    optimizer.zero_grad(set_to_none=False)
+    loss = images.new_zeros(())
+    if len(labels[own]):
+        logits = network(views[own])
+        loss = stayed * F.cross_entropy(logits, labels[own])
+        if cutmix is not None:
+            loss = loss + (1 - stayed) * F.cross_entropy(logits, partners[own])
+        loss = len(labels[own]) / len(labels) * loss
+        loss.backward()
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+    *gradients, loss = shares.summed([*gradients, loss.detach()])
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient
     optimizer.step()
-    return loss.detach()
+    return loss
 
 
 def mixed(images: torch.Tensor, cutmix: CutMix) -> tuple[torch.Tensor, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Shares:
         total = self.accelerator.reduce(torch.cat([tensor.flatten() for tensor in tensors]), "sum")
         parts = total.split([tensor.numel() for tensor in tensors])
         return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+    def of_the_first(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The tensors of the first process: what all compute alike can drift apart by a rounding on a GPU."""
+        return list(tensors) if self.world == 1 else broadcast(list(tensors))
 
 
 ALONE = Shares()

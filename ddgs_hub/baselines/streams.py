@@ -12,20 +12,20 @@ import torch
 
 
 class Purpose(IntEnum):
-    """What is drawn, as a part of keys: none draws the numbers of another."""
+    """What is drawn, as a part of keys."""
 
     START = 0  # real images to start from
     NETWORK = 1  # initial weights
     REAL = 2  # real images that are matched
-    VIEW = 3  # augmentation of what is matched
-    STORED = 4  # synthetic images that are matched
-    TRAINING = 5  # real images that a network is trained on, and their augmentation
-    EARLY = 6  # the same, in the early training of networks that are kept
+    STORED = 3  # synthetic images that are matched
+    TRAINING = 4  # real images that a network is trained on
+    EARLY = 5  # the same, for networks that are trained early, once, and kept
+    VIEW = 6  # augmentation
 
 
 def seed_of(*key: int) -> int:
     """A seed for torch, 0 … 2⁶³ − 1, that keys do not share."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(_told_apart(key)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def generator_of(*key: int) -> torch.Generator:
@@ -35,7 +35,7 @@ def generator_of(*key: int) -> torch.Generator:
 
 def without_repetition(count: int, size: int, *key: int) -> torch.Tensor:
     """The first `size` of `count` in a random order, int64; all where there are fewer."""
-    return torch.from_numpy(np.random.default_rng(key).permutation(count)[:size])
+    return torch.from_numpy(np.random.default_rng(_told_apart(key)).permutation(count)[:size])
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
@@ -75,6 +75,11 @@ def pass_length(count: int, batch_size: int, position: int, images: int) -> int:
         taken += count - (per_epoch - 1) * batch_size if is_last else batch_size
         batches += 1
     return batches
+
+
+def _told_apart(key: tuple[int, ...]) -> tuple[int, ...]:
+    """NumPy fills keys up with zeros, so that (1, 2) and (1, 2, 0) would be alike."""
+    return (len(key), *key)
 
 
 def _order(count: int, epoch: int, key: tuple[int, ...]) -> torch.Tensor:

@@ -13,7 +13,7 @@ from ddgs_hub.core.lazy import lazy_names
 from ddgs_hub.recipe import Protocol
 
 if TYPE_CHECKING:
-    from ddgs_hub.evaluation.augmentation import mix
+    from ddgs_hub.evaluation.augmentation import IMAGENET_MEAN, IMAGENET_STD, mix
     from ddgs_hub.evaluation.evaluate import Evaluation
     from ddgs_hub.evaluation.figures import (
         ClassDifficulties,
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
         image_sheet,
         scored_figure,
     )
-    from ddgs_hub.evaluation.networks import build_network
+    from ddgs_hub.evaluation.networks import Embedding, build_network
     from ddgs_hub.evaluation.tables import accuracy_table
-    from ddgs_hub.evaluation.tensors import same_classes
+    from ddgs_hub.evaluation.tensors import for_validation, same_classes
     from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
 
 __all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "ClassDifficulties",
     "Difficulties",
+    "Embedding",
     "Evaluation",
     "Protocol",
     "SheetRow",
@@ -39,6 +42,7 @@ __all__ = [
     "accuracy_table",
     "build_network",
     "difficulty_figure",
+    "for_validation",
     "image_sheet",
     "mix",
     "same_classes",
@@ -46,15 +50,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    "augmentation": ("mix",),
+    "augmentation": ("IMAGENET_MEAN", "IMAGENET_STD", "mix"),
     "evaluate": ("Evaluation",),
     "figures": (
         *("ClassDifficulties", "Difficulties", "SheetRow"),
         *("difficulty_figure", "image_sheet", "scored_figure"),
     ),
-    "networks": ("build_network",),
+    "networks": ("Embedding", "build_network"),
     "tables": ("accuracy_table",),
-    "tensors": ("same_classes",),
+    "tensors": ("for_validation", "same_classes"),
     "transforms": ("TrainTransform", "ValidationTransform"),
 }
 

@@ -88,6 +88,31 @@ def training_command(
     return command_line(command, options=options, values=values, seed=seed)
 
 
+def matching_command(
+    method: str,
+    recipe: str,
+    original: Path,
+    output: Path,
+    *,
+    ipc: int,
+    values: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> str:
+    """The command line that learns images by matching; see `training_command`.
+
+    Args:
+        method: `dm` or `idc-1`.
+        recipe: as it was given, a name or a file.
+        original: folder of the original images.
+        output: folder of the learnt ones.
+        ipc: images per class.
+        values: what `--set` was given.
+        seed: what `--seed` was given.
+    """
+    options: list[Option] = [("--recipe", recipe), ("--original", original), ("--ipc", ipc), ("--output", output)]
+    return command_line("baseline", method, options=options, values=values, seed=seed)
+
+
 def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:
     """The command line that scores the same rows again.
 
