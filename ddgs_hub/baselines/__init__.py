@@ -1,9 +1,9 @@
 """What difficulty-guided sampling is compared with: coresets of real images, and images learnt by matching.
 
 Coresets take features and labels as arrays and give row numbers, with NumPy only. DM and IDC-1 move synthetic images
-so that networks see in them what they see in real ones: of both there is the mathematics of a step, which takes
-networks, batches and random draws as arguments. This room does not know where features, networks and images come
-from, reads no images and writes no datasets.
+so that networks see in them what they see in real ones: `dm` and `idc` are the mathematics of a step, which takes
+networks, batches and random draws as arguments; `dm_learning` and `idc_learning` draw them and go from step to step.
+This room does not know where features, networks and images come from, reads no images and writes no datasets.
 
 The names below are imported when first used, so that coresets do not load torch.
 """
@@ -14,10 +14,10 @@ from ddgs_hub.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddgs_hub.baselines.coreset import herding, k_center, random_selection
-    from ddgs_hub.baselines.dm import DMSchedule, dm_gradient, dm_step, embedding_distance
+    from ddgs_hub.baselines.dm import dm_gradient, dm_step, embedding_distance
+    from ddgs_hub.baselines.dm_learning import learn_dm
     from ddgs_hub.baselines.idc import (
         CutMix,
-        IDCSchedule,
         decode,
         draw_cutmix,
         gradient_distance,
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
         network_optimizer,
         training_step,
     )
+    from ddgs_hub.baselines.idc_learning import learn_idc
     from ddgs_hub.baselines.learnt import LearntImages, at_rest, clamped
+    from ddgs_hub.baselines.real_images import RealImages
     from ddgs_hub.baselines.siamese import Draws, augment, draw_chain, draw_one
 
 _MODULES = {
     "coreset": ("herding", "k_center", "random_selection"),
-    "dm": ("DMSchedule", "dm_gradient", "dm_step", "embedding_distance"),
+    "dm": ("dm_gradient", "dm_step", "embedding_distance"),
     "idc": (
         "CutMix",
-        "IDCSchedule",
         "decode",
         "draw_cutmix",
         "gradient_distance",
@@ -43,16 +44,18 @@ _MODULES = {
         "network_optimizer",
         "training_step",
     ),
+    "dm_learning": ("learn_dm",),
+    "idc_learning": ("learn_idc",),
+    "real_images": ("RealImages",),
     "learnt": ("LearntImages", "at_rest", "clamped"),
     "siamese": ("Draws", "augment", "draw_chain", "draw_one"),
 }
 
 __all__ = [
     "CutMix",
-    "DMSchedule",
     "Draws",
-    "IDCSchedule",
     "LearntImages",
+    "RealImages",
     "at_rest",
     "augment",
     "clamped",
@@ -68,6 +71,8 @@ __all__ = [
     "idc_gradient",
     "idc_step",
     "k_center",
+    "learn_dm",
+    "learn_idc",
     "network_optimizer",
     "random_selection",
     "training_step",

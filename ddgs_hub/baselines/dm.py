@@ -6,26 +6,15 @@ arguments: this module draws nothing, and does not know what a network is made o
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 
 from ddgs_hub.baselines.learnt import LearntImages, moved
-from ddgs_hub.baselines.siamese import OPERATIONS, Draws, augment
+from ddgs_hub.baselines.shares import ALONE, Shares
+from ddgs_hub.baselines.siamese import Draws, augment
+from ddgs_hub.recipe import DMSettings
 
 Embedding = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DMSchedule:
-    """Hyper-parameters of DM, as published for 32 px and up to 50 images a class."""
-
-    steps: int = 20_001  # t = 0 … 20,000
-    batch_real: int = 256  # real images of each class in a step, without repetition; all where a class has fewer
-    strategy: tuple[str, ...] = OPERATIONS  # of which each class and step draws one; without `flip` for digits
-    lr: float = 1.0  # of the images; right because they are normalised and the loss is a sum over features
-    momentum: float = 0.5
-    network_width: int = 128  # channels of the ConvNet that embeds, with PyTorch's own initialisation
 
 
 def embedding_distance(embed: Embedding, real: torch.Tensor, synthetic: torch.Tensor, draws: Draws) -> torch.Tensor:
@@ -46,7 +35,7 @@ def embedding_distance(embed: Embedding, real: torch.Tensor, synthetic: torch.Te
 
 
 def dm_gradient(
-    embed: Embedding, images: torch.Tensor, real: Sequence[torch.Tensor], draws: Sequence[Draws]
+    embed: Embedding, images: torch.Tensor, real: Sequence[torch.Tensor | None], draws: Sequence[Draws]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss of a step, summed over the classes, and its gradient by all synthetic images.
 
@@ -55,7 +44,8 @@ def dm_gradient(
     Args:
         embed: ψ, the network of this step; see `embedding_distance`.
         images: `(C, ipc, 3, H, W)`, normalised, synthetic.
-        real: for each class `(B, 3, H, W)`, normalised; B may differ.
+        real: for each class `(B, 3, H, W)`, normalised; B may differ. None: another process has this class; here its
+            loss and its gradient are zero.
         draws: for each class draws of one row.
 
     Returns:
@@ -63,6 +53,10 @@ def dm_gradient(
     """
     losses, gradients = [], []
     for synthetic, batch, shared in zip(images, real, draws, strict=True):
+        if batch is None:
+            losses.append(images.new_zeros((), dtype=torch.promote_types(images.dtype, torch.float32)))
+            gradients.append(torch.zeros_like(synthetic))
+            continue
         leaf = synthetic.detach().requires_grad_()
         loss = embedding_distance(embed, batch, leaf, shared)
         gradients += torch.autograd.grad(loss, leaf)
@@ -71,14 +65,20 @@ def dm_gradient(
 
 
 def dm_step(
-    embed: Embedding, learnt: LearntImages, real: Sequence[torch.Tensor], draws: Sequence[Draws], schedule: DMSchedule
+    embed: Embedding,
+    learnt: LearntImages,
+    real: Sequence[torch.Tensor | None],
+    draws: Sequence[Draws],
+    settings: DMSettings,
+    shares: Shares = ALONE,
 ) -> tuple[LearntImages, torch.Tensor]:
     """One step of DM: the images after one SGD step for all classes together, and the loss before it.
 
-    The images are not clipped, here or anywhere while they are learnt. Arguments as in `dm_gradient`.
+    The images are not clipped, here or anywhere while they are learnt. Arguments as in `dm_gradient`; of several
+    processes, each gives the classes of its own, and all get the same result.
     """
-    loss, gradient = dm_gradient(embed, learnt.images, real, draws)
-    return moved(learnt, gradient, schedule.lr, schedule.momentum), loss
+    loss, gradient = shares.summed(dm_gradient(embed, learnt.images, real, draws))
+    return moved(learnt, gradient, settings.lr, settings.momentum), loss
 
 
 def _mean(embeddings: torch.Tensor) -> torch.Tensor:

@@ -10,53 +10,22 @@ Networks, batches and draws are arguments. Only `draw_cutmix` draws, from the ge
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ddgs_hub.baselines.learnt import LearntImages, moved
+from ddgs_hub.baselines.shares import ALONE, Shares
 from ddgs_hub.baselines.siamese import Draws, augment
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.recipe import IDCSettings, Metric
 
-Metric = Literal["l1", "mse"]
 METRICS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "l1": lambda gap: gap.abs().sum(),
     "mse": lambda gap: gap.square().sum(),  # a sum all the same, in spite of its published name
 }
 PADDING = 0.5  # mid grey, in [0, 1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class IDCSchedule:
-    """Hyper-parameters of IDC-1, as published for ten classes of ImageNet."""
-
-    # Outer iterations: clamp the images, take a fresh network, train it, then run the inner loop.
-    outer_iterations: int = 500
-    early: int = 10  # epochs of real images that a fresh network is trained for before it is matched
-    inner_loop: int = 100  # times: one step for each class, then one pass of training
-    # Matching.
-    factor: int = 1  # a stored image holds factor² training images
-    metric: Metric = "l1"
-    batch_real: int = 64  # real images of the class in a step, and of all classes in a batch of training
-    batch_synthetic: int = 128  # stored images of the class in a step, at most
-    strategy: tuple[str, ...] = ("color", "crop", "cutout")  # one draw for the real and the synthetic images
-    lr_images: float = 3e-3  # at 10 images a class and 224 px; see `image_lr`
-    momentum_images: float = 0.5
-    # Training of the network on real images of all classes.
-    images_per_pass: int = 500  # a pass ends with the batch that reaches it
-    training_strategy: tuple[str, ...] = ("color", "crop")  # a draw per image; CutMix takes the place of cutout
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-
-    def image_lr(self, ipc: int, image_size: int) -> float:
-        """Learning rate of the images: `lr_images` · ipc / 10 · (image_size / 224)², for units of [0, 1].
-
-        Proportional to ipc, because the cross-entropy is a mean over the synthetic images of a class.
-        """
-        return self.lr_images * (ipc / 10) * (image_size / 224) ** 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +66,13 @@ def decode(stored: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def gradient_distance(
-    network: nn.Module, real: torch.Tensor, synthetic: torch.Tensor, label: int, draws: Draws, metric: Metric = "l1"
+    network: nn.Module,
+    real: torch.Tensor,
+    synthetic: torch.Tensor,
+    label: int,
+    draws: Draws,
+    metric: Metric = "l1",
+    shares: Shares = ALONE,
 ) -> torch.Tensor:
     """Σ_w d(∇_w CE(θ; A(real)), ∇_w CE(θ; A(synthetic))) over the weights w of all convolutions: the objective of IDC.
 
@@ -110,6 +85,7 @@ def gradient_distance(
         label: the class.
         draws: of one row: A, the same for real and synthetic images.
         metric: `l1` or `mse`.
+        shares: of several processes, each has the gradient of its rows of `real`; the synthetic side is alike in all.
 
     Returns:
         A scalar, float32 or finer, which can be differentiated by `synthetic`.
@@ -126,7 +102,12 @@ def gradient_distance(
         loss = F.cross_entropy(network(augment(images, draws)), labels)
         return torch.autograd.grad(loss, weights, create_graph=create_graph)
 
-    targets = gradients(real.detach(), create_graph=False)
+    own = real.detach()[shares.rows(len(real))]
+    if len(own):
+        targets = [len(own) / len(real) * part for part in gradients(own, create_graph=False)]
+    else:
+        targets = [torch.zeros_like(weight) for weight in weights]
+    targets = shares.summed(targets)
     distances = []
     for target, gradient in zip(targets, gradients(synthetic, create_graph=True), strict=True):
         gap = (target - gradient).to(torch.promote_types(gradient.dtype, torch.float32))
@@ -175,27 +156,28 @@ def idc_step(
         label: as in `idc_gradient`, like `rows` and `distance`.
         rows: of the class.
         distance: the loss.
-        lr: of the images; `IDCSchedule.image_lr`.
+        lr: of the images; `IDCSettings.image_lr`.
         momentum: of the images.
     """
     loss, gradient = idc_gradient(learnt.images, label, rows, distance)
     return moved(learnt, gradient, lr, momentum), loss
 
 
-def network_optimizer(network: nn.Module, schedule: IDCSchedule) -> torch.optim.SGD:
+def network_optimizer(network: nn.Module, settings: IDCSettings) -> torch.optim.SGD:
     """The optimiser of a fresh network. It is kept through the early epochs and all inner loops of the network."""
     return torch.optim.SGD(
-        network.parameters(), lr=schedule.lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
+        network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
 
 
 def training_step(
-    network: nn.Module,
+    network: Callable[[torch.Tensor], torch.Tensor],
     optimizer: torch.optim.Optimizer,
     images: torch.Tensor,
     labels: torch.Tensor,
     draws: Draws,
     cutmix: CutMix | None,
+    shares: Shares = ALONE,
 ) -> torch.Tensor:
     """Trains the network on one batch of real images of all classes, and returns the loss before.
 
@@ -209,19 +191,29 @@ def training_step(
         labels: int64 `(N,)`.
         draws: of N rows.
         cutmix: of N images; None: as they are.
+        shares: of several processes, each has the loss of its rows, and all take the step of the whole batch.
     """
-    views = augment(images, draws)
-    if cutmix is None:
-        loss = F.cross_entropy(network(views), labels)
-    else:
-        partners = cutmix.partners.to(images.device)
+    views, partners, stayed = augment(images, draws), labels, 1.0
+    if cutmix is not None:
         views, stayed = mixed(views, cutmix)
-        logits = network(views)
-        loss = stayed * F.cross_entropy(logits, labels) + (1 - stayed) * F.cross_entropy(logits, labels[partners])
-    optimizer.zero_grad()
-    loss.backward()
+        partners = labels[cutmix.partners.to(images.device)]
+    own = shares.rows(len(images))
+    optimizer.zero_grad(set_to_none=False)
+    loss = images.new_zeros(())
+    if len(labels[own]):
+        logits = network(views[own])
+        loss = stayed * F.cross_entropy(logits, labels[own])
+        if cutmix is not None:
+            loss = loss + (1 - stayed) * F.cross_entropy(logits, partners[own])
+        loss = len(labels[own]) / len(labels) * loss
+        loss.backward()
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+    *gradients, loss = shares.summed([*gradients, loss.detach()])
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient
     optimizer.step()
-    return loss.detach()
+    return loss
 
 
 def mixed(images: torch.Tensor, cutmix: CutMix) -> tuple[torch.Tensor, float]:

@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional as F
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.recipe import OPERATIONS
 
-OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")  # all that a strategy can list
 GEOMETRIC = ("crop", "scale", "rotate")  # of which a chain has one
 BRIGHTNESS, SATURATION, CONTRAST = 1.0, 2.0, 0.5  # strengths of the three colour operations
 CROP_SHARE = 0.125  # largest shift, as a share of the side

@@ -170,19 +170,39 @@ def sample(
 
 
 def baseline(
-    method: Annotated[Literal["random", "herding", "k-center"], typer.Argument(help="Selection method.")],
+    method: Annotated[Literal["random", "herding", "k-center", "dm", "idc-1"], typer.Argument(help="Method.")],
     original: OriginalOption,
     output: OutputOption,
     ipc: IpcOption = SAMPLE.ipc,
     scorer: Annotated[str | None, typer.Option(help="Classifier whose features herding and k-center use.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random selection.")] = 0,
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe whose sections dm and idc say how dm and idc-1 learn images.")
+    ] = None,
+    values: SetOption = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed; default: the recipe's, or 0 for a random selection.")
+    ] = None,
     token: TokenOption = None,
 ) -> None:
-    """Select real images by a method that difficulty-guided sampling is compared with.
+    """Make what difficulty-guided sampling is compared with: real images, selected, or images learnt by matching.
 
     Example: ddgs-hub baseline herding --original runs/digits/original --scorer runs/digits/scorer --output herding
-    """
-    from ddgs_hub.stages import make_baseline
 
+    Example: accelerate launch -m ddgs_hub baseline dm --recipe digits --original runs/digits/original --output dm
+    """
+    from ddgs_hub.stages import make_baseline, make_matching, matching_command
+
+    if method in ("dm", "idc-1"):
+        if recipe is None:
+            raise InputError(f"{method} learns its images as a recipe says: give --recipe")
+        if scorer is not None:
+            raise InputError(f"{method} uses no classifier: leave --scorer away")
+        command = matching_command(method, recipe, original, output, ipc=ipc, values=values, seed=seed)
+        with locked_for_launch(output):
+            settings = read_recipe(recipe, values, seed)
+            say(make_matching(settings, method, original, output, ipc=ipc, command=command))
+        return
+    if recipe is not None or values:
+        raise InputError(f"{method} selects real images, whatever the recipe: leave --recipe and --set away")
     with locked_for_launch(output):
-        say(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed)))
+        say(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed or 0)))

@@ -11,10 +11,10 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ddgs_hub.core.checkpoints import Checkpoints, Stateful
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.processes import get_accelerator
-from ddgs_hub.diffusion.checkpoints import Checkpoints, Stateful
 from ddgs_hub.diffusion.ddpm import Schedule
 from ddgs_hub.diffusion.denoiser import Denoiser, cast_frozen
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit, trained_parameters

@@ -13,7 +13,7 @@ from ddgs_hub.core.lazy import lazy_names
 from ddgs_hub.recipe import Protocol
 
 if TYPE_CHECKING:
-    from ddgs_hub.evaluation.augmentation import mix
+    from ddgs_hub.evaluation.augmentation import IMAGENET_MEAN, IMAGENET_STD, mix
     from ddgs_hub.evaluation.evaluate import Evaluation, train_network, train_networks
     from ddgs_hub.evaluation.figures import (
         ClassDifficulties,
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
         image_sheet,
         scored_figure,
     )
-    from ddgs_hub.evaluation.networks import build_network
+    from ddgs_hub.evaluation.networks import Embedding, build_network
     from ddgs_hub.evaluation.tables import accuracy_table
-    from ddgs_hub.evaluation.tensors import Examples, images_per_class, load_examples, same_classes
+    from ddgs_hub.evaluation.tensors import Examples, for_validation, images_per_class, load_examples, same_classes
     from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
 
 __all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "ClassDifficulties",
     "Difficulties",
+    "Embedding",
     "Evaluation",
     "Examples",
     "Protocol",
@@ -40,6 +43,7 @@ __all__ = [
     "accuracy_table",
     "build_network",
     "difficulty_figure",
+    "for_validation",
     "image_sheet",
     "images_per_class",
     "load_examples",
@@ -51,15 +55,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    "augmentation": ("mix",),
+    "augmentation": ("IMAGENET_MEAN", "IMAGENET_STD", "mix"),
     "evaluate": ("Evaluation", "train_network", "train_networks"),
     "figures": (
         *("ClassDifficulties", "Difficulties", "SheetRow"),
         *("difficulty_figure", "image_sheet", "scored_figure"),
     ),
-    "networks": ("build_network",),
+    "networks": ("Embedding", "build_network"),
     "tables": ("accuracy_table",),
-    "tensors": ("Examples", "images_per_class", "load_examples", "same_classes"),
+    "tensors": ("Examples", "for_validation", "images_per_class", "load_examples", "same_classes"),
     "transforms": ("TrainTransform", "ValidationTransform"),
 }
 

@@ -5,7 +5,7 @@ that weights can be exchanged with it.
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -152,6 +152,23 @@ class ResNet(nn.Module):
         # A mean, not nn.AdaptiveAvgPool2d: that one's backward pass is not deterministic on CUDA.
         logits: torch.Tensor = self.fc(self.features(images)[-1].mean((2, 3)))
         return logits
+
+
+class Embedding(nn.Module):
+    """The output of a network's last block, flattened: what images are compared by. Its weights are not trained.
+
+    Args:
+        network: a ConvNet or a ResNet.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network.requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Embeddings `(B, D)` of normalised images `(B, in_channels, image_size, image_size)`."""
+        network = cast("ConvNet | ResNet", self.network)
+        return network.features(images)[-1].flatten(1)
 
 
 def convnet_depth(image_size: int) -> int:

@@ -5,6 +5,7 @@ the paper's value. This room loads neither torch nor datasets. It does not know 
 nothing of the Hub: the names of models and datasets are only text here.
 """
 
+from ddgs_hub.recipe.matching import OPERATIONS, DMSettings, IDCSettings, Metric
 from ddgs_hub.recipe.protocol import Protocol, parse_network_name
 from ddgs_hub.recipe.reading import (
     changed_keys,
@@ -14,6 +15,7 @@ from ddgs_hub.recipe.reading import (
     recipe_names,
     recipe_to_dict,
     recipe_to_yaml,
+    values_of_run,
 )
 from ddgs_hub.recipe.sections import (
     AutoencoderTraining,
@@ -31,11 +33,15 @@ from ddgs_hub.recipe.sections import (
 )
 
 __all__ = [
+    "OPERATIONS",
     "AutoencoderTraining",
     "CodecSettings",
+    "DMSettings",
     "DataSettings",
     "FinetuneSettings",
     "HubSettings",
+    "IDCSettings",
+    "Metric",
     "ModelSettings",
     "PoolSettings",
     "Pretraining",
@@ -52,4 +58,5 @@ __all__ = [
     "recipe_names",
     "recipe_to_dict",
     "recipe_to_yaml",
+    "values_of_run",
 ]

@@ -13,6 +13,7 @@ from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe.sections import Recipe
 
 T = TypeVar("T")
+MATCHING = ("dm", "idc")  # sections of images that are learnt by matching: `baseline` alone reads them
 RECIPES = Path(__file__).parents[1] / "recipes"
 # What PyYAML raises. A date that does not exist and a number of thousands of digits are ValueErrors.
 UNREADABLE_YAML = (yaml.YAMLError, ValueError, RecursionError)
@@ -101,6 +102,14 @@ def parse_section(section: type[T], values: dict[str, Any], where: str) -> T:
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested dictionaries, every default written out."""
     return dataclasses.asdict(recipe)
+
+
+def values_of_run(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without `dm` and `idc`, which decide nothing that a run makes or publishes.
+
+    So a set, a model or a run folder of before these sections is still known as made by the same recipe.
+    """
+    return {name: value for name, value in recipe_to_dict(recipe).items() if name not in MATCHING}
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.schema import Json
+from ddgs_hub.recipe.matching import DMSettings, IDCSettings
 from ddgs_hub.recipe.protocol import Protocol
 from ddgs_hub.recipe.ranges import SECTION, Count, Decay, Distribution, NonNegative, Positive, PositiveShare, Share
 
@@ -192,6 +193,8 @@ class Recipe:
     score: ScoreSettings = dataclasses.field(default_factory=ScoreSettings)
     sample: SampleSettings = dataclasses.field(default_factory=SampleSettings)
     evaluate: Protocol = dataclasses.field(default_factory=Protocol)
+    dm: DMSettings = dataclasses.field(default_factory=DMSettings)
+    idc: IDCSettings = dataclasses.field(default_factory=IDCSettings)
     paper: dict[str, str] = dataclasses.field(default_factory=dict)  # what the paper reports for this recipe
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@
 | `pool` | a DiT | generated images |
 | `score` | images and a scorer | the same with their difficulties |
 | `sample` | a scored pool and original | the distilled set |
+| `matching` | original images | images learnt by DM or IDC-1 |
 | `compare`, `figures` | distilled and other sets | accuracies, pictures |
 | `repository`, `scored_repository` | a distilled set, a scored set | the folder that is published |
 | `run` | a recipe | all of these, in their order |
@@ -27,10 +28,11 @@ from ddgs_hub.core.lazy import lazy_names
 if TYPE_CHECKING:
     from ddgs_hub.stages.base import make_base
     from ddgs_hub.stages.builders import DistilledBuilder, DistilledConfig, ScoredBuilder, ScoredConfig
-    from ddgs_hub.stages.commands import training_command
+    from ddgs_hub.stages.commands import matching_command, training_command
     from ddgs_hub.stages.compare import evaluate_source, make_baseline
     from ddgs_hub.stages.figures import make_figures
     from ddgs_hub.stages.finetune import finetune_and_publish, make_dit
+    from ddgs_hub.stages.matching import make_matching
     from ddgs_hub.stages.original import make_original
     from ddgs_hub.stages.pool import make_pool
     from ddgs_hub.stages.run import Run
@@ -49,7 +51,7 @@ _MODULES = {
         "ScoredBuilder",
         "ScoredConfig",
     ),
-    "commands": ("training_command",),
+    "commands": ("matching_command", "training_command"),
     "compare": (
         "evaluate_source",
         "make_baseline",
@@ -60,6 +62,7 @@ _MODULES = {
         "make_dit",
     ),
     "run_folder": ("RunFolder",),
+    "matching": ("make_matching",),
     "original": ("make_original",),
     "pool": ("make_pool",),
     "run": ("Run",),
@@ -88,9 +91,11 @@ __all__ = [
     "make_distilled",
     "make_dit",
     "make_figures",
+    "make_matching",
     "make_original",
     "make_pool",
     "make_scorer",
+    "matching_command",
     "reproduce",
     "score_and_publish",
     "score_source",

@@ -2,9 +2,10 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.hub import OpenedPool, public_values
@@ -16,6 +17,7 @@ from ddgs_hub.recipe import (
     load_recipe,
     recipe_names,
     recipe_to_dict,
+    values_of_run,
 )
 from ddgs_hub.stages.score_request import ScoreRequest
 
@@ -55,19 +57,21 @@ def run_command(recipe: Recipe) -> str:
     """The command line of a run, with `--set` for each value in which the recipe differs from the packaged one."""
     if recipe.name not in recipe_names():
         return f"ddgs-hub run {recipe.name}.yaml"
-    return command_line("run", recipe.name, values=_changed_values(recipe))
+    return command_line("run", recipe.name, values=_changed_values(recipe, values_of_run))
 
 
 def study_command(study: str, recipe: Recipe) -> str:
     """The command line that carries out a study with a recipe, likewise."""
     if recipe.name not in recipe_names():
         return f"ddgs-hub reproduce {study} --recipe {recipe.name}.yaml"
-    return command_line("reproduce", study, options=[("--recipe", recipe.name)], values=_changed_values(recipe))
+    return command_line(
+        "reproduce", study, options=[("--recipe", recipe.name)], values=_changed_values(recipe, recipe_to_dict)
+    )
 
 
-def _changed_values(recipe: Recipe) -> list[str]:
+def _changed_values(recipe: Recipe, values_of: Callable[[Recipe], dict[str, Any]]) -> list[str]:
     """What `--set` must be given for a packaged recipe to become this one."""
-    changed = changed_keys(recipe_to_dict(load_recipe(recipe.name)), public_values(recipe_to_dict(recipe)))
+    changed = changed_keys(values_of(load_recipe(recipe.name)), public_values(values_of(recipe)))
     return [f"{key}={new if isinstance(new, str) else json.dumps(new)}" for key, (_, new) in changed.items()]
 
 
@@ -97,6 +101,31 @@ def training_command(
     options: list[Option] = [("--recipe", recipe), ("--original", original), ("--output", output)]
     options += [("--base", base), ("--revision", revision)]
     return command_line(command, options=options, values=values, seed=seed)
+
+
+def matching_command(
+    method: str,
+    recipe: str,
+    original: Path,
+    output: Path,
+    *,
+    ipc: int,
+    values: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> str:
+    """The command line that learns images by matching; see `training_command`.
+
+    Args:
+        method: `dm` or `idc-1`.
+        recipe: as it was given, a name or a file.
+        original: folder of the original images.
+        output: folder of the learnt ones.
+        ipc: images per class.
+        values: what `--set` was given.
+        seed: what `--seed` was given.
+    """
+    options: list[Option] = [("--recipe", recipe), ("--original", original), ("--ipc", ipc), ("--output", output)]
+    return command_line("baseline", method, options=options, values=values, seed=seed)
 
 
 def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:

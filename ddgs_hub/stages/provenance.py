@@ -11,7 +11,7 @@ from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, TRANSFORMER
 from ddgs_hub.core.hub_client import cached_model_commit
 from ddgs_hub.core.model_files import HUB_PREFIX, ModelFiles
 from ddgs_hub.hub import hash_weights, hub_id
-from ddgs_hub.recipe import Recipe, recipe_to_dict
+from ddgs_hub.recipe import Recipe, values_of_run
 
 LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
 # Files that loading a model leaves in the Hub's cache: of a classifier, of a pipeline, of an adapter.
@@ -19,8 +19,8 @@ LOADED = (CONFIG_FILE, f"{TRANSFORMER}/{CONFIG_FILE}", ADAPTER_FILE)
 
 
 def made_with(recipe: Recipe) -> dict[str, Any]:
-    """The resolved recipe and the versions of the libraries that carry it out."""
-    return {"recipe": recipe_to_dict(recipe), "versions": library_versions(*LIBRARIES)}
+    """The resolved recipe, as far as a run reads it, and the versions of the libraries that carry it out."""
+    return {"recipe": values_of_run(recipe), "versions": library_versions(*LIBRARIES)}
 
 
 def library_versions(*libraries: str) -> dict[str, str]:

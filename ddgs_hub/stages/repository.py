@@ -24,7 +24,7 @@ from ddgs_hub.hub import (
     hash_pool,
 )
 from ddgs_hub.hub.layout import FIGURES
-from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
+from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, values_of_run
 from ddgs_hub.stages.commands import sample_command
 from ddgs_hub.stages.compare import METHODS, read_table
 from ddgs_hub.stages.figures import draw_sheet, read_selections
@@ -89,7 +89,7 @@ def write_sampled_repository(
     recipe = replace(recipe, sample=sample)
     provenance = {
         KIND: DISTILLED.name,
-        "recipe": recipe_to_dict(recipe),
+        "recipe": values_of_run(recipe),
         "versions": versions,  # with which the pool was made
         "sampled": {**opened.sources, "seed": seed, "versions": library_versions()},
         CONTENT: {**content.to_dict(), **describe_rows(rows)},

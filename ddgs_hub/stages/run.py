@@ -14,6 +14,7 @@ from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.pool_stages import Stage, pool_stages
+from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.repository import make_repository
 from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, FINISHED, SHEET, RunFolder, write_json
 from ddgs_hub.stages.run_recipe import bind_folder
@@ -68,7 +69,7 @@ class Run:
     def __call__(self) -> None:
         """Runs the stages that are not finished, prints a line for each, and then the results."""
         with locked_for_launch(self.folder):
-            run_on_main(lambda: bind_folder(self.folder, self.recipe, begun=bool(self._finished())))
+            run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
             self._carry_out()
         self._report()
 

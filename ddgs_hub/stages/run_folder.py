@@ -16,6 +16,7 @@ LOSSES = "losses.json"  # of a trained DiT: every loss at every step
 BASE_RECIPE = "recipe.json"  # of a base: how it was trained
 RESULTS = "results.json"  # of an evaluation: the accuracies of every method
 LATENTS = "latents"  # beside the trained model: the encoded images, which the next training reuses
+NETWORKS = "early-networks"  # beside an IDC-1 set: networks that sets of the same images share
 DIFFICULTY_FIGURE, SHEET = "difficulty.png", "sheet.png"  # the paper's Figures 2 and 3
 
 

@@ -8,17 +8,16 @@ import yaml
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.text import one_line
-from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
-from ddgs_hub.stages.provenance import made_with
+from ddgs_hub.recipe import changed_keys
 from ddgs_hub.stages.run_folder import RECIPE
 
 
-def bind_folder(folder: Path, recipe: Recipe, *, begun: bool) -> None:
+def bind_folder(folder: Path, made: dict[str, Any], *, begun: bool) -> None:
     """Makes the folder and writes its `recipe.yaml`, or checks that it belongs to this recipe.
 
     Args:
         folder: of the results.
-        recipe: what they are made by.
+        made: what they are made with: its `recipe` as values, and more; see `made_with`.
         begun: whether something in it is finished; otherwise another recipe may take the folder.
 
     Raises:
@@ -26,7 +25,7 @@ def bind_folder(folder: Path, recipe: Recipe, *, begun: bool) -> None:
     """
     path = folder / RECIPE
     if path.is_file() and begun:
-        changed = changed_keys(_begun_with(path), recipe_to_dict(recipe))
+        changed = changed_keys(_begun_with(path), made["recipe"])
         if changed:
             key, (old, new) = next(iter(changed.items()))
             raise InputError(
@@ -41,7 +40,7 @@ def bind_folder(folder: Path, recipe: Recipe, *, begun: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".partial")  # replaces a link instead of writing through it
-        beside.write_text(yaml.safe_dump(made_with(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        beside.write_text(yaml.safe_dump(made, sort_keys=False, allow_unicode=True), encoding="utf-8")
         beside.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}; choose another --output") from error

@@ -13,7 +13,6 @@ from torch import nn
 from ddgs_hub.baselines import (
     CutMix,
     Draws,
-    IDCSchedule,
     at_rest,
     clamped,
     decode,
@@ -25,6 +24,7 @@ from ddgs_hub.baselines import (
     training_step,
 )
 from ddgs_hub.evaluation.networks import ConvNet, ResNet
+from ddgs_hub.recipe import IDCSettings
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -97,7 +97,7 @@ class Replay:
     def __init__(self, run: GoldenRun):
         self.run, self.config, self.labels = run, run.config, run.arrays["labels"]
         self.real = run.normalize(run.arrays["real_u8"].double() / 255)
-        self.schedule = IDCSchedule(**{name: self.config[name] for name in ("lr", "momentum", "weight_decay")})
+        self.settings = IDCSettings(**{name: self.config[name] for name in ("lr", "momentum", "weight_decay")})
         self.learnt = at_rest(run.by_class(run.arrays["images_before"][0]))
         self.records = {name: [] for name in ("images_before", "images_after", "grads", "losses")}
         self.weights = {}
@@ -106,7 +106,7 @@ class Replay:
         for iteration in self.run.facts["iterations"]:
             self.learnt = self.clamp(self.learnt)
             network = self.run.network(iteration["network"])
-            optimizer = network_optimizer(network, self.schedule)
+            optimizer = network_optimizer(network, self.settings)
             for training in iteration["early"]:
                 self.train(network, optimizer, training)
             for inner in iteration["inner"]:

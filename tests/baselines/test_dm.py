@@ -6,9 +6,9 @@ import torch
 from golden_matching import TIGHT, GoldenRun, draws_of, read_run
 from torch import nn
 
-from ddgs_hub.baselines import DMSchedule, Draws, at_rest, dm_gradient, dm_step, draw_one, embedding_distance
-from ddgs_hub.baselines.siamese import OPERATIONS
+from ddgs_hub.baselines import Draws, at_rest, dm_gradient, dm_step, draw_one, embedding_distance
 from ddgs_hub.evaluation.networks import ConvNet
+from ddgs_hub.recipe import OPERATIONS, DMSettings
 
 
 def embedding(network: nn.Module):
@@ -18,7 +18,7 @@ def embedding(network: nn.Module):
 def replayed(run: GoldenRun, change=lambda draws: draws, step=dm_step) -> dict[str, torch.Tensor]:
     """Losses, gradients and images of all steps; a mutant changes a step's draws, or the step."""
     config, real = run.config, run.arrays["real"]
-    schedule = DMSchedule(lr=config["lr_img"], momentum=config["momentum"])
+    settings = DMSettings(lr=config["lr_img"], momentum=config["momentum"])
     learnt = at_rest(run.by_class(run.arrays["images"][0]))
     losses, gradients, images = [], [], [learnt.images]
     for number, classes in enumerate(run.facts["steps"]):
@@ -26,7 +26,7 @@ def replayed(run: GoldenRun, change=lambda draws: draws, step=dm_step) -> dict[s
         batches = [real[entry["real_indices"]] for entry in classes]
         draws = change([draws_of(entry.get("augment")) for entry in classes])
         gradients.append(dm_gradient(embed, learnt.images, batches, draws)[1])
-        learnt, loss = step(embed, learnt, batches, draws, schedule)
+        learnt, loss = step(embed, learnt, batches, draws, settings)
         losses.append(loss)
         images.append(learnt.images)
     flat = {"grads": gradients, "images": images}
@@ -46,7 +46,7 @@ def test_the_start_is_of_real_images(golden):
     assert torch.equal(run.arrays["images"][0], run.arrays["real"][rows])
 
 
-def class_after_class(embed, learnt, real, draws, schedule):
+def class_after_class(embed, learnt, real, draws, settings):
     """A mutant: a step of its own for each class, so that momentum acts once for each."""
     total = torch.zeros((), dtype=torch.float64)
     for label in range(len(real)):
@@ -54,8 +54,8 @@ def class_after_class(embed, learnt, real, draws, schedule):
         loss, gradient = dm_gradient(embed, before, real, draws)
         own = torch.zeros_like(gradient)
         own[label] = gradient[label]
-        velocity = schedule.momentum * learnt.velocity + own
-        learnt = type(learnt)(before - schedule.lr * velocity, velocity)
+        velocity = settings.momentum * learnt.velocity + own
+        learnt = type(learnt)(before - settings.lr * velocity, velocity)
         total = loss
     return learnt, total
 
@@ -66,7 +66,7 @@ def class_after_class(embed, learnt, real, draws, schedule):
         {"change": lambda draws: [draws[0]] * len(draws)},  # a draw of each class forgotten
         {"change": lambda draws: [Draws()] * len(draws)},  # no augmentation
         {"step": class_after_class},
-        {"step": lambda *arguments: dm_step(*arguments[:-1], DMSchedule(lr=1.0, momentum=0.0))},
+        {"step": lambda *arguments: dm_step(*arguments[:-1], DMSettings(lr=1.0, momentum=0.0))},
     ],
     ids=["a draw for all classes", "no augmentation", "a step for each class", "no momentum"],
 )
@@ -120,14 +120,14 @@ def test_the_distance_is_a_sum_over_features():
 
 def test_a_step_is_that_of_torch_sgd_and_clips_nothing():
     network, images, real, draws = toy()
-    embed, schedule = embedding(network), DMSchedule(lr=30.0)
+    embed, settings = embedding(network), DMSettings(lr=30.0)
     parameter = images.clone().requires_grad_()
-    optimizer = torch.optim.SGD([parameter], lr=schedule.lr, momentum=schedule.momentum)
+    optimizer = torch.optim.SGD([parameter], lr=settings.lr, momentum=settings.momentum)
     learnt = at_rest(images)
     for _ in range(3):
         parameter.grad = dm_gradient(embed, parameter, real, draws)[1]
         optimizer.step()
-        learnt, _ = dm_step(embed, learnt, real, draws, schedule)
+        learnt, _ = dm_step(embed, learnt, real, draws, settings)
     torch.testing.assert_close(learnt.images, parameter.detach())
     assert learnt.images.abs().max() > 3
     assert not learnt.images.requires_grad
@@ -136,7 +136,7 @@ def test_a_step_is_that_of_torch_sgd_and_clips_nothing():
 def test_equal_draws_give_equal_steps_and_leave_their_arguments_alone():
     network, images, real, draws = toy()
     learnt, weights = at_rest(images), copy.deepcopy(network.state_dict())
-    first, second = (dm_step(embedding(network), learnt, real, draws, DMSchedule()) for _ in range(2))
+    first, second = (dm_step(embedding(network), learnt, real, draws, DMSettings()) for _ in range(2))
     assert torch.equal(first[0].images, second[0].images)
     assert torch.equal(first[1], second[1])
     assert torch.equal(learnt.images, images)
@@ -147,9 +147,9 @@ def test_equal_draws_give_equal_steps_and_leave_their_arguments_alone():
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])
 def test_coarser_types_come_close(dtype, error):
     network, images, real, draws = toy(dtype)
-    learnt, loss = dm_step(embedding(network), at_rest(images), real, draws, DMSchedule())
+    learnt, loss = dm_step(embedding(network), at_rest(images), real, draws, DMSettings())
     exact, exact_loss = dm_step(
-        embedding(network.double()), at_rest(images.double()), [x.double() for x in real], draws, DMSchedule()
+        embedding(network.double()), at_rest(images.double()), [x.double() for x in real], draws, DMSettings()
     )
     assert learnt.images.dtype == learnt.velocity.dtype == dtype
     assert loss.dtype == torch.float32
@@ -160,13 +160,13 @@ def test_coarser_types_come_close(dtype, error):
 def test_a_step_runs_under_autocast():
     network, images, real, draws = toy(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        learnt, loss = dm_step(embedding(network), at_rest(images), real, draws, DMSchedule())
+        learnt, loss = dm_step(embedding(network), at_rest(images), real, draws, DMSettings())
     assert learnt.images.dtype == loss.dtype == torch.float32
     assert learnt.images.isfinite().all()
 
 
-def test_the_schedule_is_the_published_one():
-    schedule = DMSchedule()
-    assert (schedule.steps, schedule.batch_real, schedule.network_width) == (20_001, 256, 128)
-    assert (schedule.lr, schedule.momentum) == (1.0, 0.5)
-    assert schedule.strategy == ("color", "crop", "cutout", "flip", "scale", "rotate")
+def test_the_settings_are_the_published_ones():
+    settings = DMSettings()
+    assert (settings.steps, settings.batch_real, settings.network_width) == (20_001, 256, 128)
+    assert (settings.lr, settings.momentum) == (1.0, 0.5)
+    assert settings.strategy == ["color", "crop", "cutout", "flip", "scale", "rotate"]

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from ddgs_hub.baselines import (
     CutMix,
     Draws,
-    IDCSchedule,
     LearntImages,
     at_rest,
     augment,
@@ -19,6 +18,7 @@ from ddgs_hub.baselines import (
 from ddgs_hub.baselines.idc import cutmix_box, mixed
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.evaluation.networks import ConvNet
+from ddgs_hub.recipe import IDCSettings
 
 
 @pytest.mark.parametrize("name", ["idc-a", "idc-feat", "idc-resnetap"])
@@ -69,7 +69,7 @@ class NetworkNotTrained(Replay):
 
 class OptimizerOfEachBatch(Replay):
     def training_step(self, network, optimizer, *batch):
-        idc.training_step(network, idc.network_optimizer(network, self.schedule), *batch)
+        idc.training_step(network, idc.network_optimizer(network, self.settings), *batch)
 
 
 class LambdaForTheArea(Replay):
@@ -261,7 +261,7 @@ def test_training_learns_and_equal_draws_give_equal_weights():
     draws, cutmix = draw_chain(("color", "crop"), 5, 8, 8, generator), idc.draw_cutmix(5, 8, 8, generator)
     networks = [toy()[0] for _ in range(2)]
     for network in networks:
-        optimizer = idc.network_optimizer(network, IDCSchedule(lr=0.1))
+        optimizer = idc.network_optimizer(network, IDCSettings(lr=0.1))
         losses = [idc.training_step(network, optimizer, real, labels, draws, cutmix) for _ in range(30)]
         assert losses[-1] < losses[0]
     assert all(torch.equal(a, b) for a, b in zip(*(network.parameters() for network in networks), strict=True))
@@ -271,7 +271,7 @@ def test_training_without_cutmix_is_of_the_labels_alone():
     network, _, real, _ = toy()
     labels = torch.tensor([0, 1, 2, 0, 1])
     expected = F.cross_entropy(network(real), labels)
-    loss = idc.training_step(network, idc.network_optimizer(network, IDCSchedule()), real, labels, Draws(), None)
+    loss = idc.training_step(network, idc.network_optimizer(network, IDCSettings()), real, labels, Draws(), None)
     torch.testing.assert_close(loss, expected.detach())
 
 
@@ -300,17 +300,20 @@ def test_a_step_and_training_run_under_autocast():
             momentum=0.5,
         )
         idc.training_step(
-            network, idc.network_optimizer(network, IDCSchedule()), real, torch.tensor([0, 1, 2, 0, 1]), draws, None
+            network, idc.network_optimizer(network, IDCSettings()), real, torch.tensor([0, 1, 2, 0, 1]), draws, None
         )
     assert learnt.images.dtype == loss.dtype == torch.float32
     assert learnt.images.isfinite().all()
 
 
-def test_the_schedule_is_the_published_one():
-    schedule = IDCSchedule()
-    assert (schedule.outer_iterations, schedule.inner_loop, schedule.early) == (500, 100, 10)
-    assert (schedule.batch_real, schedule.batch_synthetic, schedule.images_per_pass) == (64, 128, 500)
-    assert (schedule.lr, schedule.momentum, schedule.weight_decay) == (0.01, 0.9, 5e-4)
-    assert (schedule.factor, schedule.metric, schedule.momentum_images) == (1, "l1", 0.5)
-    assert [schedule.image_lr(ipc, 224) for ipc in (10, 20, 50)] == pytest.approx([0.003, 0.006, 0.015])
-    assert schedule.image_lr(10, 112) == pytest.approx(0.00075)
+def test_the_settings_are_the_published_ones():
+    settings = IDCSettings()
+    assert (settings.outer_iterations, settings.inner_loop, settings.early) == (500, 100, 10)
+    assert (settings.batch_real, settings.batch_synthetic, settings.images_per_pass) == (64, 128, 500)
+    assert (settings.lr, settings.momentum, settings.weight_decay) == (0.01, 0.9, 5e-4)
+    assert (settings.metric, settings.momentum_images) == ("l1", 0.5)
+    assert settings.strategy == ["color", "crop", "cutout"]
+    assert settings.training_strategy == ["color", "crop"]
+    assert (settings.network, settings.early_networks) == ("resnetap10", None)
+    assert [settings.image_lr(ipc, 224) for ipc in (10, 20, 50)] == pytest.approx([0.003, 0.006, 0.015])
+    assert settings.image_lr(10, 112) == pytest.approx(0.00075)

@@ -6,8 +6,8 @@ import torch
 from golden_matching import TIGHT, draws_of, read_run
 
 from ddgs_hub.baselines import Draws, augment, draw_chain, draw_one
-from ddgs_hub.baselines.siamese import OPERATIONS
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.recipe import OPERATIONS
 
 NAMES = [field.name for field in fields(Draws)]
 

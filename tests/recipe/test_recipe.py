@@ -12,7 +12,9 @@ import yaml
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.original import SUBSETS
 from ddgs_hub.recipe import (
+    DMSettings,
     FinetuneSettings,
+    IDCSettings,
     PoolSettings,
     Protocol,
     Recipe,
@@ -23,8 +25,10 @@ from ddgs_hub.recipe import (
     recipe_names,
     recipe_to_dict,
     recipe_to_yaml,
+    values_of_run,
 )
 
+MATCHING = ("dm", "idc")
 MINIMAL: dict[str, Any] = {
     "name": "tiny",
     "data": {"original": "digits"},
@@ -77,6 +81,7 @@ class TestPackagedRecipes:
         # The defaults are the paper's hyper-parameters; what a recipe spells out must not drift from them.
         assert (recipe.finetune, recipe.pool, recipe.sample) == (FinetuneSettings(), PoolSettings(), SampleSettings())
         assert recipe.evaluate == Protocol()
+        assert (recipe.dm, recipe.idc) == (DMSettings(), IDCSettings())
 
     @pytest.mark.parametrize(
         ("name", "reported"),
@@ -120,6 +125,14 @@ class TestReadingAndWriting:
         written = recipe_to_dict(parse_recipe(MINIMAL))
         assert set(written) == {field.name for field in dataclasses.fields(Recipe)}
         assert written["evaluate"]["lr_decay"] == 0.2
+
+    def test_a_recipe_of_before_the_sections_of_matching_is_read_with_the_published_ones(self) -> None:
+        before = {
+            name: value for name, value in recipe_to_dict(load_recipe("digits")).items() if name[:2] not in ("dm", "id")
+        }
+        recipe = parse_recipe(before)
+        assert (recipe.dm, recipe.idc) == (DMSettings(), IDCSettings())
+        assert before == values_of_run(recipe) == values_of_run(load_recipe("digits", ["dm.steps=3", "idc.early=0"]))
 
     def test_no_difference(self) -> None:
         assert changed_keys(recipe_to_dict(load_recipe("digits")), recipe_to_dict(load_recipe("digits"))) == {}
@@ -215,6 +228,12 @@ class TestErrors:
             ("pool.num_steps", 1001, r"pool\.num_steps: input should be less than or equal to 1000, got 1001"),
             ("data.subset", "imagemeow", r"data\.subset: input should be 'imagewoof', 'imagenette' or 'imageidc'"),
             ("sample.distribution", "valley", r"sample\.distribution: input should be 'scale', .* got 'valley'"),
+            ("dm.network", "alexnet", r"dm\.network: unknown network 'alexnet'"),
+            ("dm.strategy", ["colour"], r"dm\.strategy\.0: input should be 'color', 'crop', .* got 'colour'"),
+            ("dm.momentum", 1, r"dm\.momentum: input should be less than 1, got 1"),
+            ("idc.metric", "cosine", r"idc\.metric: input should be 'l1' or 'mse', got 'cosine'"),
+            ("idc.early", -1, r"idc\.early: input should be greater than or equal to 0, got -1"),
+            ("idc.early_networks", 0, r"idc\.early_networks: input should be greater than or equal to 1, got 0"),
             ("evaluate.network", "alexnet", r"evaluate\.network: unknown network 'alexnet'"),
             ("name", "../elsewhere", r"name: string should match pattern"),
             ("hub.dataset", "", r"hub\.dataset: string should match pattern"),
@@ -239,7 +258,17 @@ class TestErrors:
 
     def test_every_section_has_numbers_that_the_next_test_knows(self) -> None:
         assert {key.rpartition(".")[0] for key in FLOATS} == {
-            *("data", "codec.training", "model.pretraining", "finetune", "pool", "score.training", "sample", "evaluate")
+            *(
+                "data",
+                "codec.training",
+                "model.pretraining",
+                "finetune",
+                "pool",
+                "score.training",
+                "sample",
+                "evaluate",
+            ),
+            *("dm", "idc"),
         }
 
     @pytest.mark.parametrize("key", FLOATS)

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from tiny_dit import tiny_autoencoder, tiny_dit
 
 from benchmarks.published import PlainDiT
+from ddgs_hub.core.checkpoints import Checkpoints
 from ddgs_hub.diffusion import PoolClasses, add_difffit, load_autoencoder, load_dit, save_adapter, save_pipeline
-from ddgs_hub.diffusion.checkpoints import Checkpoints
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"

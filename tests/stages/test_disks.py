@@ -19,11 +19,11 @@ from safetensors.torch import save_file
 
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core import machine, staging
+from ddgs_hub.core.checkpoints import Checkpoints
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.rows import parquet_path, read_rows, write_rows
 from ddgs_hub.core.staging import hidden_sibling, locked_folder, shared_sibling, staged_folder
-from ddgs_hub.diffusion.checkpoints import Checkpoints
 from ddgs_hub.evaluation import figures
 from ddgs_hub.original import spool
 

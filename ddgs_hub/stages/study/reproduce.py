@@ -11,9 +11,10 @@ from ddgs_hub.core.claims import Claims
 from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_for_all
 from ddgs_hub.core.staging import refuse_unwritable
 from ddgs_hub.core.text import printable
-from ddgs_hub.recipe import Recipe
+from ddgs_hub.recipe import Recipe, recipe_to_dict
 from ddgs_hub.recipe.study import Cell, Study, select_cells
 from ddgs_hub.stages.commands import study_command
+from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.study.cells import Cells
 from ddgs_hub.stages.study.effort import Effort, in_words
@@ -99,7 +100,7 @@ def _begin(recipes: Sequence[Recipe], output: Path) -> None:
     for recipe in recipes:
         folder = output / recipe.name
         # With one worker alone a folder in which nothing is made may change its recipe; others may have just begun.
-        bind_folder(folder, recipe, begun=(folder / ".made").is_dir())
+        bind_folder(folder, {**made_with(recipe), "recipe": recipe_to_dict(recipe)}, begun=(folder / ".made").is_dir())
 
 
 def _make_and_train(datasets: Sequence[Dataset], folder: Path) -> None:

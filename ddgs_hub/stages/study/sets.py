@@ -16,6 +16,7 @@ from ddgs_hub.recipe import Recipe
 from ddgs_hub.recipe.ranges import Distribution
 from ddgs_hub.recipe.study import Cell
 from ddgs_hub.stages.compare import make_baseline
+from ddgs_hub.stages.matching import make_matching
 from ddgs_hub.stages.pool_stages import (
     BASE_POOL,
     ORIGINAL,
@@ -172,8 +173,6 @@ class Sets:
         output = self.image_set(cell).folder
         assert ipc is not None
         if method in ("dm", "idc-1"):
-            from ddgs_hub.stages.matching import make_matching
-
             return lambda: make_matching(recipe, method, folders.original, output, ipc=ipc, command=self.command)
         if method == "ours":
             settings = replace(

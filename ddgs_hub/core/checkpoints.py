@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +38,7 @@ class Checkpoints:
         self.folder = Path(folder) if folder else None
         self.key = key
         self.parts = parts
+        self.saved_at = time.monotonic()  # or when the training began
 
     def restore(self) -> int:
         """Restores the newest readable checkpoint; returns the number of steps that are done, 0 without one."""
@@ -63,6 +65,12 @@ class Checkpoints:
         partial.rename(self.folder / f"step-{step}.pt")
         for old in self._files()[KEPT:]:
             old.unlink()
+        self.saved_at = time.monotonic()
+
+    def save_when_due(self, step: int, seconds: float) -> None:
+        """Saves the state after `step` steps, unless the last save, or the start, is less than `seconds` ago."""
+        if time.monotonic() - self.saved_at >= seconds:
+            self.save(step)
 
     def clear(self) -> None:
         """Removes all checkpoints."""
