@@ -126,7 +126,7 @@ class PaperTable:
         """Caption, table, paired tests, costs and notes, for a terminal and a page."""
         parts = [self.title, _meaning(), markdown_table(self._text_rows())]
         if tests := self.tests():
-            lines = [["against", "pairs", f"{self.reference} is higher by (points)", "p"]]
+            lines = [["against", "pairs", f"{self.reference} higher by (points)", "p"]]
             for method, test in tests.items():
                 p = "–" if test.p is None else f"{test.p:.2g}"
                 lines.append([markdown_cell(method), str(test.pairs), f"{test.difference:+.1f}", p])

@@ -21,7 +21,8 @@ with Claims(sys.argv[1]) as claims, claims.claim("work") as mine:
 def holder(folder: Path) -> subprocess.Popen[str]:
     """A process that has claimed `work`."""
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "True\n"
+    assert process.stdout is not None
+    assert process.stdout.readline() == "True\n"
     return process
 
 

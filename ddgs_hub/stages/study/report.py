@@ -1,19 +1,37 @@
 """From the cells of a study to its table: as Markdown, LaTeX, CSV and JSON, and all cells as Parquet."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ddgs_hub.evaluation.networks import convnet_depth
 from ddgs_hub.evaluation.paper_table import Cost, PaperTable, TableCell
-from ddgs_hub.recipe import changed_keys, load_recipe, recipe_names, recipe_to_dict
+from ddgs_hub.recipe import changed_keys, load_recipe, parse_network_name, recipe_names, recipe_to_dict
 from ddgs_hub.recipe.study import Cell, Study
 from ddgs_hub.stages.run_folder import write_json
 from ddgs_hub.stages.study.cells import CellResult, Cells, write_cells
 
 HEADERS = {"dataset": "dataset", "ipc": "IPC", "network": "network", "method": "method"}
-FULL = "full"
+# As the paper writes them; what is not here is written as it is.
+NAMES = {
+    "random": "Random",
+    "k-center": "K-Center",
+    "herding": "Herding",
+    "dit": "DiT",
+    "dm": "DM",
+    "idc-1": "IDC-1",
+    "minimax": "Minimax",
+    "ours": "Ours",
+    "full": "Full",
+    "resnetap10": "ResNetAP-10",
+    "resnet18": "ResNet-18",
+    "imagewoof": "ImageWoof",
+    "imagenette": "ImageNette",
+    "imageidc": "ImageIDC",
+}
 
 Place = tuple[str, ...]  # values of the study's rows and columns
 
@@ -59,10 +77,10 @@ def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
         for cell in dataset.wanted:
             for ipc in _ipcs(cell, dataset):
                 paper = study.paper_value(cell.dataset, cell.network.network, ipc, cell.method.label)
-                places.setdefault(_place(study, cell, ipc), TableCell({}, {}, paper))
+                places.setdefault(_place(study, dataset, cell, ipc), TableCell({}, {}, paper))
         for cell, result in dataset.results():
             for ipc in _ipcs(cell, dataset):
-                found = places[_place(study, cell, ipc)]
+                found = places[_place(study, dataset, cell, ipc)]
                 found.best[result.seed] = result.best
                 found.last[result.seed] = result.last
     order = [list(dict.fromkeys(values)) for values in zip(*places, strict=True)]  # of each axis, as the study has it
@@ -77,8 +95,8 @@ def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
         columns=order[-1],
         cells={(place[:-1], place[-1]): cell for place, cell in places.items()},
         method_axis=[*study.rows, study.columns].index("method"),
-        reference=study.reference,
-        upper_bound=[FULL],
+        reference=_name(study.reference),
+        upper_bound=[_name("full")],
         costs=_costs(datasets),
         notes=[*_not_run(datasets), *_about_the_paper(study, datasets)],
     )
@@ -89,14 +107,24 @@ def _ipcs(cell: Cell, dataset: DatasetCells) -> list[int]:
     return [cell.ipc] if cell.ipc else list(dict.fromkeys(other.ipc for other in dataset.wanted if other.ipc))
 
 
-def _place(study: Study, cell: Cell, ipc: int) -> Place:
+def _place(study: Study, dataset: DatasetCells, cell: Cell, ipc: int) -> Place:
     values = {
-        "dataset": cell.dataset,
-        "ipc": str(ipc),
-        "network": cell.network.network,
-        "method": cell.method.label,
+        "dataset": _name(cell.dataset),
+        "ipc": str(ipc) if "ipc" in study.rows else f"IPC {ipc}",
+        "network": _network_name(cell.network.network, dataset.cells.recipe.evaluate.image_size),
+        "method": _name(cell.method.label),
     }
     return tuple(values[axis] for axis in (*study.rows, study.columns))
+
+
+def _name(name: str) -> str:
+    return NAMES.get(name, name)
+
+
+def _network_name(network: str, image_size: int) -> str:
+    """A ConvNet with its depth, others as the paper writes them."""
+    family, depth = parse_network_name(network)
+    return f"ConvNet-{depth or convnet_depth(image_size)}" if family == "convnet" else _name(network)
 
 
 def _costs(datasets: Sequence[DatasetCells]) -> dict[tuple[str, str], Cost]:
@@ -104,7 +132,9 @@ def _costs(datasets: Sequence[DatasetCells]) -> dict[tuple[str, str], Cost]:
     measured: dict[tuple[str, str], list[tuple[float, CellResult]]] = {}
     for dataset in datasets:
         for cell, result in dataset.results():
-            method = cell.method.label if len(datasets) == 1 else f"{cell.method.label}, {cell.dataset}"
+            method = _name(cell.method.label)
+            if len(datasets) > 1:
+                method = f"{method}, {_name(cell.dataset)}"
             key = (method, str(cell.ipc or "all"))
             measured.setdefault(key, []).append((dataset.cells.sets.seconds(cell), result))
     return {
@@ -119,16 +149,14 @@ def _costs(datasets: Sequence[DatasetCells]) -> dict[tuple[str, str], Cost]:
 
 def _not_run(datasets: Sequence[DatasetCells]) -> list[str]:
     """A sentence on what is missing in the table."""
-    missing: dict[str, list[str]] = {}
+    wanted, missing = Counter[str](), Counter[str]()
     for dataset in datasets:
         for cell in dataset.wanted:
-            if not dataset.cells.is_done(cell):
-                at = f" at IPC {cell.ipc}" if cell.ipc else ""
-                missing.setdefault(f"{cell.method.label}{at} ({cell.dataset})", []).append(cell.network.network)
-    if not missing:
-        return []
-    parts = [f"{what}: {', '.join(dict.fromkeys(networks))}" for what, networks in missing.items()]
-    return [f"Not run, and missing above: {'; '.join(parts)}."]
+            method = _name(cell.method.label) if len(datasets) == 1 else f"{_name(cell.method.label)}, {cell.dataset}"
+            wanted[method] += 1
+            missing[method] += not dataset.cells.is_done(cell)
+    parts = [f"{method} {missing[method]} of {wanted[method]}" for method in wanted if missing[method]]
+    return [f"Networks that were not run, and are not in the means above: {'; '.join(parts)}."] if parts else []
 
 
 def _about_the_paper(study: Study, datasets: Sequence[DatasetCells]) -> list[str]:
@@ -137,7 +165,7 @@ def _about_the_paper(study: Study, datasets: Sequence[DatasetCells]) -> list[str
     for dataset in datasets:
         recipe = dataset.cells.recipe
         if recipe.name not in study.paper:
-            notes.append(f"The paper has no values for {recipe.name}: its datasets are subsets of ImageNet.")
+            notes.append(f"The paper reports nothing for {_name(recipe.name)}.")
         elif recipe.name in recipe_names():
             usual = recipe_to_dict(load_recipe(recipe.name))
             changed = changed_keys(usual, recipe_to_dict(recipe))

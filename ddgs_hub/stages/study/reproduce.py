@@ -132,7 +132,7 @@ def _train(dataset: Dataset, cell: Cell, task: Task) -> None:
     left = [other for other in dataset.chosen if not cells.is_done(other)]
     result, seconds = cells.read(cell), Effort(cells).seconds_left(done, left)
     rest = f"; {in_words(seconds)} left for one worker" if left and seconds else ""
-    text = f"{task.name:<32}best {result.best:.1f}, last {result.last:.1f} %  ({result.seconds:.1f} s)"
+    text = f"{task.name:<44} best {result.best:.1f}, last {result.last:.1f} %  ({result.seconds:.1f} s)"
     print(printable(f"{len(done)}/{len(dataset.chosen)} {text}{rest}"), flush=True)
 
 
