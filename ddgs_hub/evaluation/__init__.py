@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from ddgs_hub.evaluation.figures import (
         ClassDifficulties,
         Difficulties,
+        ScoredImages,
         SheetRow,
         difficulty_figure,
+        distributions_figure,
         image_sheet,
+        save_figure,
         scored_figure,
+        spread_indices,
     )
     from ddgs_hub.evaluation.networks import build_network
     from ddgs_hub.evaluation.tables import accuracy_table
@@ -33,24 +37,29 @@ __all__ = [
     "Difficulties",
     "Evaluation",
     "Protocol",
+    "ScoredImages",
     "SheetRow",
     "TrainTransform",
     "ValidationTransform",
     "accuracy_table",
     "build_network",
     "difficulty_figure",
+    "distributions_figure",
     "image_sheet",
     "mix",
     "same_classes",
+    "save_figure",
     "scored_figure",
+    "spread_indices",
 ]
 
 _MODULES = {
     "augmentation": ("mix",),
     "evaluate": ("Evaluation",),
     "figures": (
-        *("ClassDifficulties", "Difficulties", "SheetRow"),
-        *("difficulty_figure", "image_sheet", "scored_figure"),
+        *("ClassDifficulties", "Difficulties", "ScoredImages", "SheetRow"),
+        *("difficulty_figure", "distributions_figure", "image_sheet", "scored_figure"),
+        *("save_figure", "spread_indices"),
     ),
     "networks": ("build_network",),
     "tables": ("accuracy_table",),

@@ -18,13 +18,22 @@ from ddgs_hub.recipe import Recipe, changed_keys, recipe_to_dict
 from ddgs_hub.stages.base import make_base
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
+from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.finetune import make_dit
 from ddgs_hub.stages.original import make_original
 from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.repository import make_repository
-from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, FINISHED, RECIPE, SHEET, RunFolder, write_json
+from ddgs_hub.stages.run_folder import (
+    DIFFICULTY_FIGURE,
+    DISTRIBUTIONS_FIGURE,
+    FINISHED,
+    RECIPE,
+    SHEET,
+    RunFolder,
+    write_json,
+)
 from ddgs_hub.stages.sample import make_distilled
 from ddgs_hub.stages.score import score_in_place
 from ddgs_hub.stages.scorer import make_scorer
@@ -76,7 +85,7 @@ def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
     scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
     add("score original", run.original, score_in_place, run.original, scorer, **scoring)
     add("score pool", run.pool, score_in_place, run.pool, scorer, **scoring)
-    figures = partial(make_figures, run.original, run.pool, run.distilled, run.figures)
+    figures = partial(_draw, run)
     return [
         *stages,
         Stage("sample", run.distilled, partial(_sample, recipe, run)),
@@ -89,6 +98,10 @@ def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
 def _sample(recipe: Recipe, run: RunFolder) -> str:
     made = make_distilled(recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True)
     return str(made["text"])
+
+
+def _draw(run: RunFolder) -> str:
+    return make_figures(rows_of_run(run), run.figures)
 
 
 class Run:
@@ -183,7 +196,8 @@ class Run:
     def _report(self) -> None:
         folders = self.folders
         self._say(f"\n{read_table(folders.evaluation)}\n")
-        self._say(f"figures      {folders.figures / DIFFICULTY_FIGURE}, {folders.figures / SHEET}")
+        pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
+        self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
         self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
         self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
 
