@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import dataset_files, split_revision
-from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, read_tables, require_columns
+from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, read_tables
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.hub import PROVENANCE, OpenedPool, Provenance, open_pool, read_provenance
@@ -154,7 +154,10 @@ def _ipc_of(run: Path, ipc: int | None) -> int:
 
 
 def _scored(original: Path) -> Path:
-    require_columns(read_rows(original, names=["label", "difficulty"]), "difficulty", where=str(original))
+    """The folder of the original, if it has been scored."""
+    names = read_tables(original)[0].names
+    if "difficulty" not in names:
+        raise InputError(f"{original} has no column 'difficulty': finish the run, or score it")
     return original
 
 
@@ -166,9 +169,11 @@ def chosen_classes(rows: FigureRows, names: list[str]) -> list[int]:
     """The labels of classes by their names, each once, in the order that they were given.
 
     Raises:
-        InputError: a class is unknown; the message names all.
+        InputError: a class is unknown, the message names all; or the pool has other classes.
     """
     known = class_names(rows.distilled)
+    if known != class_names(rows.opened.columns):
+        raise InputError("the distilled set and its pool have different classes: give a set with its own pool")
     for name in names:
         if name not in known:
             raise InputError(f"there is no class '{name}': choose from {', '.join(known)}")

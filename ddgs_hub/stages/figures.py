@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.rows import checked_labels, class_names, require_columns, undecoded
+from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, log_transform, select_by_difficulty
 from ddgs_hub.stages.figure_rows import FigureRows, chosen_classes
@@ -57,9 +57,8 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
             save_figure(figure, folder / picture, (folder / picture).with_suffix(".svg"))
         draw_sheet(rows.distilled, folder / SHEET, rows, on_sheet)
     pictures = ", ".join(Path(name).stem for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE))
-    line = f"{output.name}/: {pictures} (.png, .svg); difficulty of {' and '.join(names[k] for k in shown)}"
-    if not chosen:
-        line += ", the easiest and the hardest class"
+    of = " and ".join(names[k] for k in shown)
+    line = f"{output.name}/: {pictures} (.png, .svg); " + (f"of {of}" if chosen else f"easiest and hardest class: {of}")
     return line if rows.original else f"{line}; the sheet has no original images, only their scores are at hand"
 
 
@@ -76,26 +75,31 @@ def draw_sheet(
     """
     from ddgs_hub.evaluation import SheetRow, image_sheet, save_figure
 
-    labels, difficulty = np.asarray(distilled["label"]), np.asarray(distilled["difficulty"])
-    names = class_names(distilled)
+    names, labels, difficulty = class_names(distilled), _column(distilled, "label"), _column(distilled, "difficulty")
+    if classes is None:
+        classes = np.linspace(0, len(names) - 1, min(len(names), MOST_CLASSES)).round().astype(int).tolist()
+    originals = _originals(rows, classes) if rows and rows.original else {}
     sheet = []
-    spread = np.linspace(0, len(names) - 1, min(len(names), MOST_CLASSES)).round().astype(int)
-    for k in spread if classes is None else classes:
+    for k in classes:
         of_class = np.flatnonzero(labels == k)
         shown = _scored_images(distilled.select(of_class), difficulty[of_class])
-        sheet.append(SheetRow(names[k], shown, _originals(rows, k) if rows and rows.original else None))
+        sheet.append(SheetRow(names[k], shown, originals.get(k)))
     save_figure(image_sheet(sheet), path, path.with_suffix(".svg"))
 
 
-def _originals(rows: FigureRows, label: int) -> "ScoredImages":
-    """A few original images of a class; the others are not decoded."""
+def _originals(rows: FigureRows, classes: Sequence[int]) -> "dict[int, ScoredImages]":
+    """A few original images of each class; the original is read once, and no other image is decoded."""
     from ddgs_hub.evaluation import spread_indices
 
-    scores = rows.opened.original
-    of_class = np.flatnonzero(np.asarray(scores["label"]) == label)
-    difficulty = np.asarray(scores["difficulty"])[of_class]
-    spread = spread_indices(difficulty)
-    return _scored_images(rows.original_images(of_class[spread]), difficulty[spread])
+    labels, difficulty = (_column(rows.opened.original, name) for name in ("label", "difficulty"))
+    of_class = [np.flatnonzero(labels == k) for k in classes]
+    shown = [indices[spread_indices(difficulty[indices])] for indices in of_class]
+    images = rows.original_images(np.concatenate(shown))
+    ends = np.cumsum([len(indices) for indices in shown])
+    return {
+        k: _scored_images(images.select(range(end - len(indices), end)), difficulty[indices])
+        for k, indices, end in zip(classes, shown, ends, strict=True)
+    }
 
 
 def _scored_images(images: Dataset, difficulty: NDArray[np.floating]) -> "ScoredImages":
@@ -118,12 +122,11 @@ class _Sampled:
         self.rows = rows
         self.names = class_names(rows.distilled)
         made = distill_columns(rows.opened.columns, rows.opened.original, rows.sample, seed=rows.seed)
-        labels, values = np.asarray(made.pool["label"]), np.asarray(made.pool["difficulty"])
-        self.pool_log = [_finite(made.pool["difficulty_log"], labels == k) for k in range(len(self.names))]
+        labels, values, log = (_column(made.pool, name) for name in ("label", "difficulty", "difficulty_log"))
         # What was no candidate has no transformed difficulty, and is not shown.
-        candidates = ~np.isnan(np.asarray(made.pool["difficulty_log"], dtype=float))
-        self.pool = [values[(labels == k) & candidates] for k in range(len(self.names))]
-        labels, values = (np.asarray(rows.opened.original[name]) for name in ("label", "difficulty"))
+        candidates = [(labels == k) & ~np.isnan(log) for k in range(len(self.names))]
+        self.pool, self.pool_log = [values[chosen] for chosen in candidates], [log[chosen] for chosen in candidates]
+        labels, values = (_column(rows.opened.original, name) for name in ("label", "difficulty"))
         self.original = [values[labels == k] for k in range(len(self.names))]
         self.original_log = [
             log_transform(original, selection["bottom"], selection["top"])
@@ -137,8 +140,7 @@ class _Sampled:
         sample, original, pool = self.rows.sample, self.original[label], self.pool[label]
         counts = DISTRIBUTIONS[sample.distribution](original, sample.ipc)
         drawn = select_by_difficulty(pool, counts, np.random.default_rng([self.rows.seed, label]))
-        of_class = checked_labels(self.rows.distilled) == label
-        distilled_log = _finite(self.rows.distilled["difficulty_log"], of_class)
+        distilled_log = _column(self.rows.distilled, "difficulty_log")[_column(self.rows.distilled, "label") == label]
         return ClassDifficulties(
             self.names[label],
             before=Difficulties(original, pool, pool[drawn]),
@@ -152,7 +154,6 @@ class _Sampled:
         return {ipc: {name: counts(original, ipc) for name, counts in DISTRIBUTIONS.items()} for ipc in ipcs}
 
 
-def _finite(column: Sequence[float | None], of_class: NDArray[np.bool_]) -> NDArray[np.float32]:
-    # float32, as it is in the datasets: bins then are those of the column `difficulty_bin`.
-    values = np.asarray(column, dtype=np.float32)[of_class]
-    return values[~np.isnan(values)]
+def _column(rows: Dataset, name: str) -> NDArray[Any]:
+    """A column of numbers in its own type, `(N,)`: bins are those of the datasets."""
+    return np.asarray(rows.select_columns(name).with_format("arrow")[:].column(name).to_numpy())

@@ -30,8 +30,7 @@ def text_of(folder, name):
 def test_a_run_gives_all_figures_and_says_which_classes_it_shows(pooled, tmp_path):
     line = make_figures(find_rows(str(pooled)), tmp_path / "out")
     assert re.fullmatch(
-        r"out/: difficulty, sheet, distributions \(\.png, \.svg\); difficulty of zero and one, the easiest and the "
-        "hardest class",
+        r"out/: difficulty, sheet, distributions \(\.png, \.svg\); easiest and hardest class: zero and one",
         line,
     )
     made = pictures(tmp_path / "out")
@@ -61,7 +60,7 @@ def test_difficulties_are_those_of_the_rows_and_of_their_transformation(pooled):
 
 def test_classes_are_chosen_by_name(pooled, tmp_path):
     rows = find_rows(str(pooled))
-    assert "difficulty of one" in make_figures(rows, tmp_path / "out", ["one", "one"])
+    assert "; of one" in make_figures(rows, tmp_path / "out", ["one", "one"])
     assert {"zero", "one"} & set(text_of(tmp_path / "out", "sheet")) == {"one"}
     assert {"zero", "one"} & set(text_of(tmp_path / "out", "difficulty")) == {"one"}
     with pytest.raises(InputError, match="there is no class 'two': choose from zero, one"):

@@ -63,6 +63,7 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with mpl.rc_context(STYLE):
                 figure.savefig(path, metadata=dated.get(path.suffix))
+            figure.set_layout_engine("none")  # laid out once, for all formats alike
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 

@@ -78,7 +78,7 @@ def image_sheet(rows: Sequence[SheetRow]) -> Figure:
             left += TILE + GAP
 
     middle = (WIDTH + MIDDLE) // 2
-    write(0, 20, "original" if paired else "distilled", fontweight="bold")
+    write(0, 20, "original" if paired else "distilled (original images are not at hand)", fontweight="bold")
     if paired:
         write(middle, 20, "distilled", fontweight="bold")
     write(0, 56, "difficulty under each image, easy → hard")
