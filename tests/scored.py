@@ -41,11 +41,11 @@ import ddgs_hub.stages.score
 from ddgs_hub.original import reading as source_rows
 from ddgs_hub.original import spool
 from ddgs_hub.cli.main import main
-from ddgs_hub.evaluation import figures
+from ddgs_hub.evaluation.figures import scored as scored_figures
 
 source_rows.ROWS_PER_GROUP = int(sys.argv[2])
 spool.PART_BYTES = int(sys.argv[3])
-figures.MOST_CLASSES = 1  # of many panels, most of the time would go into drawing
+scored_figures.MOST_CLASSES = 1  # of many panels, most of the time would go into drawing
 if sys.argv[1] == "hurry":
     time.sleep = lambda seconds: None
 

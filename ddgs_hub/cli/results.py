@@ -19,7 +19,6 @@ from ddgs_hub.cli.options import (
 )
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.recipe import SampleSettings
 
 
 def evaluate(
@@ -43,17 +42,29 @@ def evaluate(
 
 
 def figures(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    output: Annotated[Path | None, typer.Option(callback=new_folder, help="Default RUN/figures.")] = None,
-    ipc: Annotated[int, typer.Option(min=1, help="Of the distilled dataset to show.")] = SampleSettings().ipc,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|OWNER/NAME[@REVISION]|FOLDER",
+            help="A run folder, a dataset that was published with its pool, or the folder of a repository.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option(callback=new_folder, help="Default RUN/figures, or figures-NAME here.")
+    ] = None,
+    ipc: Annotated[int | None, typer.Option(min=1, help="Of the distilled dataset of a run that has several.")] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME", help="Show this class in Figures 2 and 3; can be repeated."),
+    ] = None,
+    token: TokenOption = None,
 ) -> None:
-    """Draw the paper's Figures 2 and 3 of a run: difficulty distributions, and distilled images with theirs.
+    """Draw the paper's Figures 2, 3 and 4: difficulties, images with theirs, and sampling distributions.
 
-    Example: ddgs-hub figures runs/digits
+    Example: ddgs-hub figures runs/digits --class 3 --class 8
     """
-    from ddgs_hub.stages import RunFolder, make_figures
+    from ddgs_hub.stages import figures_folder, find_rows, make_figures
 
-    run = RunFolder(run_folder, ipc)
-    output = output or run.figures
-    with locked_for_launch(output):
-        say(run_on_main(lambda: make_figures(run.original, run.pool, run.distilled, output)))
+    folder = output or figures_folder(source)
+    with locked_for_launch(folder):
+        say(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.builders import DistilledBuilder, DistilledConfig, ScoredBuilder, ScoredConfig
     from ddgs_hub.stages.commands import matching_command, training_command
     from ddgs_hub.stages.compare import evaluate_source, make_baseline
+    from ddgs_hub.stages.figure_rows import FigureRows, figures_folder, find_rows
     from ddgs_hub.stages.figures import make_figures
     from ddgs_hub.stages.finetune import finetune_and_publish, make_dit
     from ddgs_hub.stages.matching import make_matching
@@ -56,6 +57,7 @@ _MODULES = {
         "evaluate_source",
         "make_baseline",
     ),
+    "figure_rows": ("FigureRows", "figures_folder", "find_rows"),
     "figures": ("make_figures",),
     "finetune": (
         "finetune_and_publish",
@@ -79,12 +81,15 @@ _MODULES = {
 __all__ = [
     "DistilledBuilder",
     "DistilledConfig",
+    "FigureRows",
     "Run",
     "RunFolder",
     "ScoreRequest",
     "ScoredBuilder",
     "ScoredConfig",
     "evaluate_source",
+    "figures_folder",
+    "find_rows",
     "finetune_and_publish",
     "make_base",
     "make_baseline",

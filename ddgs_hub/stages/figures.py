@@ -1,76 +1,159 @@
-"""From a scored original, pool and distilled set to the paper's Figures 2 and 3: the stage `figures`."""
+"""From a scored original, pool and distilled set to the paper's Figures 2, 3 and 4: the stage `figures`."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset
+from numpy.typing import NDArray
 
 from ddgs_hub.core.decoding import decode_image
-from ddgs_hub.core.rows import class_names, read_rows, undecoded
-from ddgs_hub.core.schema import read_json
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.hub import ClassSelection
-from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, SELECTIONS, SHEET
+from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, log_transform, select_by_difficulty
+from ddgs_hub.stages.figure_rows import FigureRows, chosen_classes
+from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, DISTRIBUTIONS_FIGURE, SHEET
+
+if TYPE_CHECKING:
+    from ddgs_hub.evaluation import ClassDifficulties, ScoredImages
+
+MOST_CLASSES = 20  # on a sheet
 
 
-def make_figures(original: Path, pool: Path, distilled: Path, output: Path) -> str:
-    """Draws the difficulty distributions (Fig. 2) and the sheet of distilled images (Fig. 3).
+def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) -> str:
+    """Draws difficulty distributions (Fig. 2), images (Fig. 3) and sampling distributions (Fig. 4), as PNG and SVG.
 
     Args:
-        original: folder with the column `difficulty`.
-        pool: folder with `difficulty` and `difficulty_log`.
-        distilled: folder of the distilled set.
+        rows: what they show.
         output: folder of the pictures.
+        classes: names of those in Figures 2 and 3. None: in Fig. 2 the two whose originals are easiest and hardest on
+            average, in Fig. 3 all, of more than twenty those that are spread over the means of the originals.
 
     Returns:
-        The names of the pictures, for people.
+        What was drawn, in one line for people.
 
     Raises:
-        InputError: a folder or a column is missing.
+        InputError: a class is unknown, there are more than twenty, a column is missing, or nothing can be written.
     """
-    from ddgs_hub.evaluation import ClassDifficulties, Difficulties, difficulty_figure
-    from ddgs_hub.sampling import log_transform
+    from ddgs_hub.evaluation import difficulty_figure, distributions_figure, save_figure
 
-    rows = {
-        "original": read_rows(original, names=["label", "difficulty"]),
-        "pool": read_rows(pool, names=["label", "difficulty", "difficulty_log"]),
-        "distilled": read_rows(distilled),
-    }
-    labels = {name: np.asarray(part["label"]) for name, part in rows.items()}
-    raw = {name: np.asarray(part["difficulty"]) for name, part in rows.items()}
-    log = {name: np.asarray(rows[name]["difficulty_log"]) for name in ("pool", "distilled")}
-    selections = read_selections(distilled)
-    # The two classes whose originals are easiest and hardest on average; all others lie between them.
-    means = [raw["original"][labels["original"] == k].mean() for k in range(len(selections))]
-    panels = []
-    for k in sorted({int(np.argmin(means)), int(np.argmax(means))}):
-        before = {name: values[labels[name] == k] for name, values in raw.items()}
-        after = {name: values[labels[name] == k] for name, values in log.items()}
-        after["original"] = log_transform(before["original"], selections[k].bottom, selections[k].top)
-        panels.append(ClassDifficulties(selections[k].name, Difficulties(**before), Difficulties(**after)))
+    require_columns(rows.distilled, "image", "label", "difficulty", "difficulty_log", where="the distilled set")
+    names, chosen = class_names(rows.distilled), chosen_classes(rows, list(classes))
+    if len(chosen) > MOST_CLASSES:
+        raise InputError(f"{len(chosen)} classes are too many for a figure: give at most {MOST_CLASSES}")
+    sampled = _Sampled(rows)
+    by_mean = np.argsort([values.mean() for values in sampled.original], kind="stable")
+    shown = chosen or sorted({int(by_mean[0]), int(by_mean[-1])})
+    spread = np.linspace(0, len(by_mean) - 1, min(len(by_mean), MOST_CLASSES)).round().astype(int)
+    on_sheet = chosen or sorted(by_mean[spread].tolist())
     with staged_folder(output) as folder:
-        difficulty_figure(panels, folder / DIFFICULTY_FIGURE)
-        draw_sheet(rows["distilled"], folder / SHEET)
-    return f"{output.name}/{DIFFICULTY_FIGURE} and {output.name}/{SHEET}"
+        panels = [sampled.difficulties(k) for k in shown]
+        for picture, figure in (
+            (DIFFICULTY_FIGURE, difficulty_figure(panels)),
+            (DISTRIBUTIONS_FIGURE, distributions_figure(sampled.distributions())),
+        ):
+            save_figure(figure, folder / picture, (folder / picture).with_suffix(".svg"))
+        draw_sheet(rows.distilled, folder / SHEET, rows, on_sheet)
+    pictures = ", ".join(Path(name).stem for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE))
+    of = " and ".join(names[k] for k in shown)
+    line = f"{output.name}/: {pictures} (.png, .svg); " + (f"of {of}" if chosen else f"easiest and hardest class: {of}")
+    return line if rows.original else f"{line}; the sheet has no original images, only their scores are at hand"
 
 
-def read_selections(distilled: Path) -> list[ClassSelection]:
-    """How each class of a distilled set was selected.
+def draw_sheet(
+    distilled: Dataset, path: Path, rows: FigureRows | None = None, classes: Sequence[int] | None = None
+) -> None:
+    """Draws images of each class, from easy to hard, with their difficulty (Fig. 3), as PNG and SVG.
 
-    Raises:
-        InputError: there is no such file, or it is damaged.
+    Args:
+        distilled: the distilled rows.
+        path: of the PNG; the SVG lies beside it.
+        rows: where the original images are; None, and if they are not there: the distilled ones are drawn alone.
+        classes: labels; None: all, or twenty of them.
     """
-    return read_json(distilled / SELECTIONS, list[ClassSelection], str(distilled / SELECTIONS))
+    from ddgs_hub.evaluation import SheetRow, image_sheet, save_figure
 
-
-def draw_sheet(rows: Dataset, path: Path) -> None:
-    """Draws the images of each class, from easy to hard, with their difficulty (Fig. 3)."""
-    from ddgs_hub.evaluation import SheetRow, image_sheet
-
-    images = [decode_image(cell["image"], row) for row, cell in enumerate(undecoded(rows))]
-    labels, difficulty = np.asarray(rows["label"]), np.asarray(rows["difficulty"])
+    names, labels, difficulty = class_names(distilled), _column(distilled, "label"), _column(distilled, "difficulty")
+    if classes is None:
+        classes = np.linspace(0, len(names) - 1, min(len(names), MOST_CLASSES)).round().astype(int).tolist()
+    originals = _originals(rows, classes) if rows and rows.original else {}
     sheet = []
-    for k, name in enumerate(class_names(rows)):
+    for k in classes:
         of_class = np.flatnonzero(labels == k)
-        sheet.append(SheetRow(name, [images[i] for i in of_class], difficulty[of_class].tolist()))
-    image_sheet(sheet, path)
+        shown = _scored_images(distilled.select(of_class), difficulty[of_class])
+        sheet.append(SheetRow(names[k], shown, originals.get(k)))
+    save_figure(image_sheet(sheet), path, path.with_suffix(".svg"))
+
+
+def _originals(rows: FigureRows, classes: Sequence[int]) -> "dict[int, ScoredImages]":
+    """A few original images of each class; the original is read once, and no other image is decoded."""
+    from ddgs_hub.evaluation import spread_indices
+
+    labels, difficulty = (_column(rows.opened.original, name) for name in ("label", "difficulty"))
+    of_class = [np.flatnonzero(labels == k) for k in classes]
+    shown = [indices[spread_indices(difficulty[indices])] for indices in of_class]
+    images = rows.original_images(np.concatenate(shown))
+    ends = np.cumsum([len(indices) for indices in shown])
+    return {
+        k: _scored_images(images.select(range(end - len(indices), end)), difficulty[indices])
+        for k, indices, end in zip(classes, shown, ends, strict=True)
+    }
+
+
+def _scored_images(images: Dataset, difficulty: NDArray[np.floating]) -> "ScoredImages":
+    from ddgs_hub.evaluation import ScoredImages
+
+    cells = undecoded(images.select_columns("image"))["image"]
+    return ScoredImages([decode_image(cell, row) for row, cell in enumerate(cells)], difficulty.tolist())
+
+
+class _Sampled:
+    """The difficulties of each class while it was sampled; the draw is made again, so that any pool serves.
+
+    Args:
+        rows: what was sampled.
+    """
+
+    def __init__(self, rows: FigureRows) -> None:
+        from ddgs_hub.sampling.datasets import distill_columns
+
+        self.rows = rows
+        self.names = class_names(rows.distilled)
+        made = distill_columns(rows.opened.columns, rows.opened.original, rows.sample, seed=rows.seed)
+        labels, values, log = (_column(made.pool, name) for name in ("label", "difficulty", "difficulty_log"))
+        # What was no candidate has no transformed difficulty, and is not shown.
+        candidates = [(labels == k) & ~np.isnan(log) for k in range(len(self.names))]
+        self.pool, self.pool_log = [values[chosen] for chosen in candidates], [log[chosen] for chosen in candidates]
+        labels, values = (_column(rows.opened.original, name) for name in ("label", "difficulty"))
+        self.original = [values[labels == k] for k in range(len(self.names))]
+        self.original_log = [
+            log_transform(original, selection["bottom"], selection["top"])
+            for original, selection in zip(self.original, made.classes, strict=True)
+        ]
+
+    def difficulties(self, label: int) -> "ClassDifficulties":
+        """What Fig. 2 shows of a class."""
+        from ddgs_hub.evaluation import ClassDifficulties, Difficulties
+
+        sample, original, pool = self.rows.sample, self.original[label], self.pool[label]
+        counts = DISTRIBUTIONS[sample.distribution](original, sample.ipc)
+        drawn = select_by_difficulty(pool, counts, np.random.default_rng([self.rows.seed, label]))
+        distilled_log = _column(self.rows.distilled, "difficulty_log")[_column(self.rows.distilled, "label") == label]
+        return ClassDifficulties(
+            self.names[label],
+            before=Difficulties(original, pool, pool[drawn]),
+            after=Difficulties(self.original_log[label], self.pool_log[label], distilled_log),
+        )
+
+    def distributions(self) -> dict[int, dict[str, NDArray[np.int64]]]:
+        """What Fig. 4 shows: at the paper's IPCs and this one, of `scale` that of all classes together."""
+        original = np.concatenate(self.original_log)
+        ipcs = sorted({self.rows.sample.ipc, *PRESETS["hill"]})
+        return {ipc: {name: counts(original, ipc) for name, counts in DISTRIBUTIONS.items()} for ipc in ipcs}
+
+
+def _column(rows: Dataset, name: str) -> NDArray[Any]:
+    """A column of numbers in its own type, `(N,)`: bins are those of the datasets."""
+    return np.asarray(rows.select_columns(name).with_format("arrow")[:].column(name).to_numpy())

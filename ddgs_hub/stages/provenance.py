@@ -7,11 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, TRANSFORMER
 from ddgs_hub.core.hub_client import cached_model_commit
 from ddgs_hub.core.model_files import HUB_PREFIX, ModelFiles
-from ddgs_hub.hub import hash_weights, hub_id
-from ddgs_hub.recipe import Recipe, values_of_run
+from ddgs_hub.hub import Provenance, hash_weights, hub_id
+from ddgs_hub.recipe import Recipe, parse_recipe, values_of_run
 
 LIBRARIES = ("accelerate", "datasets", "diffusers", "huggingface_hub", "timm", "torch", "transformers")
 # Files that loading a model leaves in the Hub's cache: of a classifier, of a pipeline, of an adapter.
@@ -66,3 +67,11 @@ def scorer_identity(name: str | Path, revision: str | None = None) -> str:
 
     on_hub = ModelFiles.of(name).on_hub
     return model_identity(f"{HUB_PREFIX}{scorer_repository(str(name))}" if on_hub else name, revision)
+
+
+def recipe_of(provenance: Provenance) -> Recipe | None:
+    """The recipe in a published `provenance.json`; None if there is none, or if this version cannot read it."""
+    try:
+        return parse_recipe(provenance.recipe) if provenance.recipe is not None else None
+    except InputError:  # the rows can be used without it
+        return None

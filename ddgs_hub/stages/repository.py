@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.schema import read_json
 from ddgs_hub.hub import (
     CONTENT,
     DISTILLED,
@@ -17,19 +17,18 @@ from ddgs_hub.hub import (
     ClassSelection,
     DistilledCard,
     OpenedPool,
-    Provenance,
     PublishedPool,
     describe_rows,
     export_dataset,
     hash_pool,
 )
 from ddgs_hub.hub.layout import FIGURES
-from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, values_of_run
+from ddgs_hub.recipe import Recipe, SampleSettings, values_of_run
 from ddgs_hub.stages.commands import sample_command
 from ddgs_hub.stages.compare import METHODS, read_table
-from ddgs_hub.stages.figures import draw_sheet, read_selections
+from ddgs_hub.stages.figures import draw_sheet
 from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids, scorer_identity
-from ddgs_hub.stages.run_folder import SHEET, RunFolder
+from ddgs_hub.stages.run_folder import SELECTIONS, SHEET, RunFolder
 
 
 def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
@@ -112,12 +111,13 @@ def write_sampled_repository(
     )
 
 
-def recipe_of(provenance: Provenance) -> Recipe | None:
-    """The recipe in a published `provenance.json`; None if there is none, or if this version cannot read it."""
-    try:
-        return parse_recipe(provenance.recipe) if provenance.recipe is not None else None
-    except InputError:  # the rows can be used without it
-        return None
+def read_selections(distilled: Path) -> list[ClassSelection]:
+    """How each class of a distilled set was selected.
+
+    Raises:
+        InputError: there is no such file, or it is damaged.
+    """
+    return read_json(distilled / SELECTIONS, list[ClassSelection], str(distilled / SELECTIONS))
 
 
 def _write(

@@ -12,11 +12,19 @@ from ddgs_hub.core.text import printable
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
+from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.pool_stages import Stage, pool_stages
 from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.repository import make_repository
-from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, FINISHED, SHEET, RunFolder, write_json
+from ddgs_hub.stages.run_folder import (
+    DIFFICULTY_FIGURE,
+    DISTRIBUTIONS_FIGURE,
+    FINISHED,
+    SHEET,
+    RunFolder,
+    write_json,
+)
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.sample import make_distilled
 
@@ -34,7 +42,7 @@ def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
     ipc, command = recipe.sample.ipc, run_command(recipe)
     per_class = recipe.pool.size * ipc
     stages = pool_stages(recipe, run, per_class=per_class, plain_per_class=ipc, command=command)
-    figures = partial(make_figures, run.original, run.pool, run.distilled, run.figures)
+    figures = partial(_draw, run)
     return [
         *stages,
         Stage("sample", run.distilled, partial(_sample, recipe, run)),
@@ -47,6 +55,10 @@ def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
 def _sample(recipe: Recipe, run: RunFolder) -> str:
     made = make_distilled(recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True)
     return str(made["text"])
+
+
+def _draw(run: RunFolder) -> str:
+    return make_figures(rows_of_run(run), run.figures)
 
 
 class Run:
@@ -106,7 +118,8 @@ class Run:
     def _report(self) -> None:
         folders = self.folders
         self._say(f"\n{read_table(folders.evaluation)}\n")
-        self._say(f"figures      {folders.figures / DIFFICULTY_FIGURE}, {folders.figures / SHEET}")
+        pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
+        self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
         self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
         self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
 

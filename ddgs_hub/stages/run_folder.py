@@ -17,7 +17,9 @@ BASE_RECIPE = "recipe.json"  # of a base: how it was trained
 RESULTS = "results.json"  # of an evaluation: the accuracies of every method
 LATENTS = "latents"  # beside the trained model: the encoded images, which the next training reuses
 NETWORKS = "early-networks"  # beside an IDC-1 set: networks that sets of the same images share
-DIFFICULTY_FIGURE, SHEET = "difficulty.png", "sheet.png"  # the paper's Figures 2 and 3
+# The paper's Figures 2, 3 and 4. Beside each picture lies the same as .svg, for print.
+DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE = "difficulty.png", "sheet.png", "distributions.png"
+DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder begins with; its IPC follows
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class RunFolder:
     @property
     def distilled(self) -> Path:
         """The distilled set."""
-        return self.path / f"distilled-ipc{self.ipc}"
+        return self.path / f"{DISTILLED_FOLDER}{self.ipc}"
 
     @property
     def evaluation(self) -> Path:
@@ -76,7 +78,7 @@ class RunFolder:
 
     @property
     def figures(self) -> Path:
-        """The paper's Figures 2 and 3 of it."""
+        """The paper's Figures 2, 3 and 4 of it."""
         return self.path / FIGURES
 
     @property

@@ -19,7 +19,8 @@ from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import OpenedPool, open_pool
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
-from ddgs_hub.stages.repository import recipe_of, write_sampled_repository
+from ddgs_hub.stages.provenance import recipe_of
+from ddgs_hub.stages.repository import write_sampled_repository
 from ddgs_hub.stages.run_folder import SAMPLING, SELECTIONS, write_json
 
 

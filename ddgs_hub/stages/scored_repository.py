@@ -12,7 +12,7 @@ from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.rows import class_names
 from ddgs_hub.difficulty import Scorer, with_difficulty
-from ddgs_hub.evaluation import scored_figure
+from ddgs_hub.evaluation import save_figure, scored_figure
 from ddgs_hub.hub import CONTENT, ScoredCard, hash_rows, hash_weights, is_imagenet, why_withheld, write_scored
 from ddgs_hub.original import Spool, wnids_by_order
 from ddgs_hub.stages.commands import score_command
@@ -66,7 +66,7 @@ def write_scored_repository(
     picture = spool.folder / DIFFICULTY_FIGURE
     labels = _column(rows, "label").to_numpy()
     by_class = {name: difficulty[labels == k] for k, name in enumerate(class_names(rows))}
-    scored_figure({name: values for name, values in by_class.items() if len(values)}, picture)
+    save_figure(scored_figure({name: values for name, values in by_class.items() if len(values)}), picture)
     write_scored(rows, folder, card, provenance=provenance, figures={picture.stem: picture})
     return withheld
 

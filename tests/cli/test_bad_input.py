@@ -298,7 +298,8 @@ class TestOtherStages:
                 "there is no checkpoint no.pt",
             ),
             ("generate --recipe tiny.yaml --dit pool --output out", "pool has no classes.json"),
-            ("figures nowhere", "nowhere/original has no split 'train'"),
+            ("figures nowhere", "'nowhere' is neither a folder nor OWNER/NAME"),
+            ("figures pool", "pool has no distilled-ipcN/: finish the run first"),
         ],
     )
     def test_refuses(self, refuse: Refuse, command: str, message: str) -> None:

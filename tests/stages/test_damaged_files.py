@@ -12,8 +12,8 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.original.spool import STATE_FILE, Spool
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.stages.compare import evaluated_before, read_table
-from ddgs_hub.stages.figures import read_selections
 from ddgs_hub.stages.finetune import describe_dit
+from ddgs_hub.stages.repository import read_selections
 from ddgs_hub.stages.run import Run
 
 DAMAGED = ["", "{", "[1]", "null", '{"a": 1}', '{"original": {"made": 3, "seconds": "x"}}', "\x00" * 99, "[" * 100_000]

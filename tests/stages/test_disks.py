@@ -24,7 +24,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.parts import Parts
 from ddgs_hub.core.rows import parquet_path, read_rows, write_rows
 from ddgs_hub.core.staging import hidden_sibling, locked_folder, shared_sibling, staged_folder
-from ddgs_hub.evaluation import figures
+from ddgs_hub.evaluation.figures import scored as scored_figures
 from ddgs_hub.original import spool
 
 NOBODY = 65534
@@ -301,7 +301,7 @@ class TestFullDisk:
         self, mount: Mount, call: Call, digits_folder: Path, timm_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(spool, "PART_BYTES", 50_000)
-        monkeypatch.setattr(figures, "MOST_CLASSES", 1)  # of ten panels, most of the time would go into drawing
+        monkeypatch.setattr(scored_figures, "MOST_CLASSES", 1)  # of ten panels, most of the time would go into drawing
         place = mount("disk", *tmpfs("160k"))
         command = "score", digits_folder, "--split", "validation", "--scorer", timm_folder, "--images"
         code, out, err = call(*command, "--output", place / "scored")

@@ -83,8 +83,10 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
     rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")][2:]
     assert rows == ["Random (real images)", "DiT", "Minimax", "Ours"]
     assert f'load_dataset("{folder}/hub/digits-ddgs-ipc3", split="train")' in out
-    for name in ("difficulty", "sheet"):
+    for name in ("difficulty", "sheet", "distributions"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
+        assert (folder / "figures" / f"{name}.svg").is_file()
+        assert (folder / "hub/digits-ddgs-ipc3/figures" / f"{name}.png").is_file()
 
 
 def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub, tmp_path, monkeypatch):

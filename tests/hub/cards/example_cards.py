@@ -88,7 +88,7 @@ def full_dataset_card() -> DistilledCard:
         info=DatasetInfo(features=FEATURES, splits=splits, download_size=1_990_000, dataset_size=2_000_000),
         rows_sha256="0f" * 32,
         classes=[samoyed, beagle],
-        figures=["sheet", "difficulty"],
+        figures=["sheet", "difficulty", "distributions"],
         evaluation=TABLE,
         command="ddgs-hub run imagewoof --seed 7",
         versions=VERSIONS,

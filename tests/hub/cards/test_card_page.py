@@ -39,7 +39,7 @@ HEADINGS = {
 }
 # Of each table the numbers of cells that its rows have, which must be one, and the number of rows.
 TABLES = {"dataset": [([3], 8), ([2], 11), ([8], 10), ([3], 4)], "dit": [([2], 10), ([2], 11)]}
-PICTURES = {"dataset": ["figures/sheet.png", "figures/difficulty.png"], "dit": []}
+PICTURES = {"dataset": ["figures/sheet.png", "figures/difficulty.png", "figures/distributions.png"], "dit": []}
 RAW = r"\|-|\{[{%]|%\}|\*\*|```|^#+ |^\||!\[|\]\(|<!--|OWNER|VERSION|None"  # markup and placeholders
 
 
@@ -66,7 +66,7 @@ def pages(run: Path, hub: HubServer, tmp_path: Path) -> dict[str, Path]:
     publish(run, REPO, api=HfApi(endpoint=hub.url, token="hf_alice"))
     repository = hub.repository("dataset", REPO)
     (tmp_path / "figures").mkdir()
-    for name in ("figures/sheet.png", "figures/difficulty.png"):
+    for name in PICTURES["dataset"]:
         (tmp_path / name).write_bytes(repository.read(name))
     cards = {
         "dataset": repository.read("README.md").decode(),

@@ -1,0 +1,108 @@
+"""What all figures share: size, colours, the histogram of ten bins, and how a figure is written."""
+
+from collections.abc import Sized
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.histogram import BINS
+from ddgs_hub.core.text import one_line
+
+WIDTH = 8.5 / 2.54  # inches: a column's
+DPI = 300
+FONT = 7  # pt, the least that is read easily in print
+# Okabe and Ito's colours, which colour-blind readers tell apart; the hatches are for grey prints.
+ORIGINAL, POOL, DISTILLED, PRESET = (
+    {"color": "#0072B2"},
+    {"color": "#E69F00", "hatch": "//////"},
+    {"color": "#009E73", "hatch": "xxxxxx"},
+    {"color": "#56B4E9", "hatch": "\\\\\\\\\\\\"},
+)
+STYLE: Any = {  # the type that matplotlib declares lists all its settings
+    "font.size": FONT,
+    "axes.titlesize": FONT,
+    "axes.labelsize": FONT,
+    "xtick.labelsize": FONT,
+    "ytick.labelsize": FONT,
+    "figure.labelsize": FONT,
+    "figure.titlesize": FONT + 1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "hatch.linewidth": 0.35,
+    "text.parse_math": False,  # a class may be called $
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "ddgs-hub",  # else names in the file are random
+}
+styled = mpl.rc_context(STYLE)
+
+
+def save_figure(figure: Figure, *paths: str | Path) -> None:
+    """Writes a figure; the same figure gives the same bytes.
+
+    Args:
+        figure: what to write.
+        paths: where; the suffix of each decides the format (.png, .svg, .pdf). Folders are made.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    for path in map(Path, paths):
+        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with mpl.rc_context(STYLE):
+                figure.savefig(path, metadata=dated.get(path.suffix))
+            figure.set_layout_engine("none")  # laid out once, for all formats alike
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+
+
+def shortened(name: object, most: int) -> str:
+    """A name in one line, of at most so many characters."""
+    text = one_line(name)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def require_a_class(classes: Sized) -> None:
+    """Refuses a figure of nothing."""
+    if not classes:
+        raise InputError("there are no difficulties to draw: give at least one class")
+
+
+def checked(difficulties: ArrayLike, stage: str, where: str) -> NDArray[Any]:
+    """Difficulties in the type that they have, `(N,)`, N ≥ 1.
+
+    Raises:
+        InputError: there is none, or one is no number in 0 … 1.
+    """
+    values = 1.0 * np.asarray(difficulties)
+    if not len(values) or not ((values >= 0) & (values <= 1)).all():
+        raise InputError(
+            f"{where}: the {stage} difficulties must be one or more numbers in 0 … 1: score the images again"
+        )
+    return values
+
+
+def draw_bins(ax: Axes, counts: NDArray[np.int64], style: dict[str, Any]) -> None:
+    """Draws counts per bin, `(10,)`, as bars over 0 … 1."""
+    ax.bar((np.arange(BINS) + 0.5) / BINS, counts, width=0.86 / BINS, edgecolor="black", linewidth=0.4, **style)
+    ax.set_xlim(0, 1)
+
+
+def tick_difficulties(ax: Axes, *ticks: float) -> None:
+    """Ticks from 0 to 1, the labels of both ends inside: neighbours stand close together."""
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    labels = ax.get_xticklabels()
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")
