@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.machine import is_full
 from ddgs_hub.core.histogram import BINS
 from ddgs_hub.core.text import one_line
 
@@ -56,6 +57,7 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
 
     Raises:
         InputError: a file cannot be written.
+        OSError: the disk is full.
     """
     for path in map(Path, paths):
         dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
@@ -65,6 +67,8 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
                 figure.savefig(path, metadata=dated.get(path.suffix))
             figure.set_layout_engine("none")  # laid out once, for all formats alike
         except OSError as error:
+            if is_full(error):
+                raise  # there is a better sentence for it
             raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
