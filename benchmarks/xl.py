@@ -22,7 +22,8 @@ NUM_CLASSES = 1000
 def plain_dit(device: str, gamma_blocks: int = 0) -> PlainDiT:
     """DiT-XL/2, 675 M parameters, as the published code has it."""
     with torch.device(device):
-        return _filled(PlainDiT(1152, 28, 16, NUM_CLASSES, LATENTS[1], gamma_blocks=gamma_blocks))
+        model = PlainDiT(1152, 28, 16, NUM_CLASSES, LATENTS[1], gamma_blocks=gamma_blocks)
+    return _filled(model.to(device))  # its table of positions is made on the CPU
 
 
 def dit(device: str) -> DiTTransformer2DModel:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.machine import is_full
 from ddgs_hub.core.histogram import BINS
+from ddgs_hub.core.machine import is_full
 from ddgs_hub.core.text import one_line
 
 WIDTH = 8.5 / 2.54  # inches: a column's

@@ -109,7 +109,7 @@ class Cells:
 
     def _task(self, cell: Cell) -> Task:
         name = self._name(cell)
-        return Task(name, lambda: self.is_done(cell), lambda: self._compute(cell), (self.sets.image_set(cell).task,))
+        return Task(name, lambda: self.is_done(cell), lambda: self._compute(cell), self.sets.needs(cell))
 
     def _compute(self, cell: Cell) -> None:
         """Trains and tests the network of a cell, and writes its result."""

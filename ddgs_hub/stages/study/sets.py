@@ -82,6 +82,7 @@ class Sets:
 
     def __init__(self, recipe: Recipe, folder: Path, cells: Sequence[Cell], command: str) -> None:
         self.recipe, self.command = recipe, command
+        self.methods = {cell.method.method for cell in cells}
         self.largest = max((cell.ipc for cell in cells if cell.ipc), default=1)
         sizes = [self._pool_size(cell) * cell.ipc for cell in cells if cell.ipc and cell.method.method == "ours"]
         self.folders = StudyFolder(folder, self.largest)
@@ -108,19 +109,23 @@ class Sets:
         return ImageSet(name, folders.set(name), None)
 
     def tasks(self, cells: Iterable[Cell]) -> list[Task]:
-        """What must be made for these cells. Images are scored in their place: nothing else reads them meanwhile."""
+        """What must be made for these cells, stages first."""
         wanted = list(cells)
-        stages: list[Task] = []
-        for stage in self._stages({cell.method.method for cell in wanted}):
-            before = tuple(task.name for task in stages)
-            stages.append(self._task(self._task_name(stage.name), stage.work, before))
-        needs = tuple(task.name for task in stages)
-        sets: dict[str, Task] = {}
+        stages = self._stages({cell.method.method for cell in wanted})
+        tasks: dict[str, Task] = {}
+        for stage in stages:
+            name = self._task_name(stage.name)
+            tasks[name] = self._task(name, stage.work, self._needs(stage.made_of, stages, stage.name))
         for cell in wanted:
             name = self.image_set(cell).task
-            if name not in (*needs, *sets):
-                sets[name] = self._task(name, self._maker(cell), needs)
-        return [*stages, *sets.values()]
+            if name not in tasks:
+                tasks[name] = self._task(name, self._maker(cell), self._needs(STAGES[cell.method.method], stages))
+        return list(tasks.values())
+
+    def needs(self, cell: Cell) -> tuple[str, ...]:
+        """The tasks before a cell can be trained: its set is made, and nobody replaces the folder meanwhile."""
+        before = self._needs(STAGES[cell.method.method], self._stages(self.methods))
+        return (self.image_set(cell).task, *before)
 
     def seconds(self, cell: Cell) -> float:
         """What making the set of a cell took, with all that it is made of."""
@@ -132,6 +137,21 @@ class Sets:
         """The stages that these methods need, in order."""
         wanted = self._closure(stage for method in methods for stage in STAGES[method])
         return [stage for stage in self._all_stages() if stage.name in wanted]
+
+    def _needs(self, names: Iterable[str], stages: Sequence[Stage], maker: str = "") -> tuple[str, ...]:
+        """The tasks before one that reads the outputs of the stages `names`.
+
+        Scores are written into the folder of the images, in their place: who reads the folder waits for that, too,
+        but for the stages that the scores are made of.
+        """
+        read = self._closure(names)
+        folders = [stage.output for stage in stages if stage.name in read]
+        before = self._closure([*read, *(stage.name for stage in stages if stage.output in folders)])
+        return tuple(
+            self._task_name(stage.name)
+            for stage in stages
+            if stage.name in before and maker not in self._closure([stage.name])
+        )
 
     def _all_stages(self) -> list[Stage]:
         sizes = {"per_class": self.folders.per_class, "plain_per_class": self.folders.base_per_class}
