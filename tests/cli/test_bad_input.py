@@ -28,7 +28,7 @@ from timm.models import save_for_hf
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core.rows import parquet_path, write_tables
 from ddgs_hub.core.staging import hidden_sibling
-from ddgs_hub.recipe import load_recipe, recipe_to_yaml
+from ddgs_hub.recipe import load_recipe, values_of_run
 
 NAMES = ["cat", "dog"]
 TINY = {
@@ -272,6 +272,19 @@ class TestOtherStages:
         [
             ("baseline herding --original original --output out", "herding needs the features .* give --scorer"),
             ("baseline random --ipc 5 --original original --output out", "cat has 4 images, fewer than the 5"),
+            ("baseline dm --original original --output out", "dm learns its images as a recipe says: give --recipe"),
+            (
+                "baseline idc-1 --recipe digits --scorer two --original original --output out",
+                "idc-1 uses no classifier: leave --scorer away",
+            ),
+            (
+                "baseline random --recipe digits --original original --output out",
+                "random selects real images, whatever the recipe: leave --recipe and --set away",
+            ),
+            (
+                "baseline dm --recipe digits --ipc 5 --original original --output out",
+                "cat has 4 images, fewer than the",
+            ),
             ("baseline random --ipc 1 --original odd/empty-class --output out", "dog has 0 images"),
             (
                 "baseline random --ipc 1 --original odd/label --output out",
@@ -337,7 +350,7 @@ class TestRunFolder:
     def test_of_another_recipe(self, refuse: Refuse, place: Path) -> None:
         folder = place / "another"
         folder.mkdir()
-        recipe = yaml.safe_load(recipe_to_yaml(load_recipe("digits")))
+        recipe = values_of_run(load_recipe("digits"))
         (folder / "recipe.yaml").write_text(yaml.safe_dump({"recipe": recipe, "versions": {}}))
         (folder / "stages.json").write_text('{"original": {"made": "rows", "seconds": 1}}')
         line = refuse("run digits --output another --set sample.weight=0.25")
