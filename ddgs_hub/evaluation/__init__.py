@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         image_sheet,
         scored_figure,
     )
-    from ddgs_hub.evaluation.networks import build_network
+    from ddgs_hub.evaluation.networks import build_network, check_network
     from ddgs_hub.evaluation.tables import accuracy_table
     from ddgs_hub.evaluation.tensors import Examples, images_per_class, load_examples, same_classes
     from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
@@ -39,6 +39,7 @@ __all__ = [
     "ValidationTransform",
     "accuracy_table",
     "build_network",
+    "check_network",
     "difficulty_figure",
     "image_sheet",
     "images_per_class",
@@ -57,7 +58,7 @@ _MODULES = {
         *("ClassDifficulties", "Difficulties", "SheetRow"),
         *("difficulty_figure", "image_sheet", "scored_figure"),
     ),
-    "networks": ("build_network",),
+    "networks": ("build_network", "check_network"),
     "tables": ("accuracy_table",),
     "tensors": ("Examples", "images_per_class", "load_examples", "same_classes"),
     "transforms": ("TrainTransform", "ValidationTransform"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.base import make_base
     from ddgs_hub.stages.builders import DistilledBuilder, DistilledConfig, ScoredBuilder, ScoredConfig
     from ddgs_hub.stages.commands import training_command
-    from ddgs_hub.stages.compare import evaluate_source, make_baseline
+    from ddgs_hub.stages.compare import evaluate_sources, make_baseline
     from ddgs_hub.stages.figures import make_figures
     from ddgs_hub.stages.finetune import finetune_and_publish, make_dit
     from ddgs_hub.stages.original import make_original
@@ -49,7 +49,7 @@ _MODULES = {
     ),
     "commands": ("training_command",),
     "compare": (
-        "evaluate_source",
+        "evaluate_sources",
         "make_baseline",
     ),
     "figures": ("make_figures",),
@@ -78,7 +78,7 @@ __all__ = [
     "ScoreRequest",
     "ScoredBuilder",
     "ScoredConfig",
-    "evaluate_source",
+    "evaluate_sources",
     "finetune_and_publish",
     "make_base",
     "make_baseline",

@@ -16,17 +16,19 @@ from ddgs_hub.hub import (
     KIND,
     ClassSelection,
     DistilledCard,
+    EvaluatedOn,
     OpenedPool,
     Provenance,
     PublishedPool,
     describe_rows,
     export_dataset,
     hash_pool,
+    model_index,
 )
-from ddgs_hub.hub.layout import FIGURES
+from ddgs_hub.hub.layout import FIGURES, public_name
 from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.commands import sample_command
-from ddgs_hub.stages.compare import METHODS, read_table
+from ddgs_hub.stages.compare import METHODS, read_evaluation, read_table
 from ddgs_hub.stages.figures import draw_sheet, read_selections
 from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids, scorer_identity
 from ddgs_hub.stages.run_folder import SHEET, RunFolder
@@ -56,6 +58,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
         figures={path.stem: path for path in sorted(run.figures.glob("*.png"))},
         command=command,
         evaluation=f"{read_table(run.evaluation)}\n\n{METHODS}",
+        results=model_index([read_evaluation(run.evaluation)], _evaluated_on(recipe)),
     )
     return f"{run.repository}, with its card"
 
@@ -112,6 +115,16 @@ def write_sampled_repository(
     )
 
 
+def _evaluated_on(recipe: Recipe) -> EvaluatedOn:
+    """The validation images of a run: those of its original, or a share of them that was held out."""
+    data = recipe.data
+    return EvaluatedOn(
+        id=public_name(data.original),
+        name=recipe.hub.pretty_name,
+        split=data.validation_split if data.validation_share is None else None,
+    )
+
+
 def recipe_of(provenance: Provenance) -> Recipe | None:
     """The recipe in a published `provenance.json`; None if there is none, or if this version cannot read it."""
     try:
@@ -130,6 +143,7 @@ def _write(
     figures: Mapping[str, Path],
     command: str,
     evaluation: str = "",
+    results: Sequence[Mapping[str, Any]] = (),
     published_pool: PublishedPool | None = None,
 ) -> Path:
     card = DistilledCard(
@@ -137,6 +151,7 @@ def _write(
         source_datasets=original_ids(recipe),
         classes=selections,
         evaluation=evaluation,
+        results=results,
         command=command,
         versions=provenance["versions"],
         published_pool=published_pool,
