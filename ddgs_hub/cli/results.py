@@ -1,5 +1,6 @@
 """The commands that show what a distilled set is worth: accuracies and figures."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,6 @@ import typer
 
 from ddgs_hub.cli.options import (
     JsonOption,
-    RecipeOption,
-    RevisionOption,
     SeedOption,
     SetOption,
     TokenOption,
@@ -22,23 +21,42 @@ from ddgs_hub.core.staging import locked_for_launch
 
 
 def evaluate(
-    data: Annotated[str, typer.Argument(help="Folder in Hub layout or Hub dataset id of training images.")],
-    validation: Annotated[Path, typer.Option(help="Folder of the original dataset, whose validation split is used.")],
-    recipe: RecipeOption,
-    revision: RevisionOption = None,
+    data: Annotated[
+        list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
+    ],
+    validation: Annotated[
+        str, typer.Option(metavar="FOLDER|OWNER/NAME[@REV]", help="Where the validation split to test on is.")
+    ],
+    protocol: Annotated[
+        str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
+    ],
+    network: Annotated[list[str] | None, typer.Option(help="Instead of the protocol's; may be repeated.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
+    ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Add the results to the cards of DATA, folders that are to be published.")
+    ] = False,
     seed: SeedOption = None,
     values: SetOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train classifiers from scratch on a dataset and test them on real images.
+    """Train classifiers from scratch on datasets and test them on real images.
 
-    Example: ddgs-hub evaluate runs/digits/distilled-ipc10 --validation runs/digits/original --recipe digits
+    IPC and with it the number of epochs are those of each dataset; the full one is one of them.
+
+    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --protocol imagewoof --network
+    convnet6 --network resnet18
     """
-    from ddgs_hub.stages import evaluate_source
+    from ddgs_hub.stages import evaluate_sources
 
-    settings = read_recipe(recipe, values, seed)
-    show(run_on_main(lambda: evaluate_source(settings, data, validation, revision=revision)), as_json)
+    recipe = read_recipe(protocol, values, seed)
+    choices = [[*(values or []), f"evaluate.network={name}"] for name in dict.fromkeys(network or [])]
+    protocols = [read_recipe(protocol, choice, seed).evaluate for choice in choices] or [recipe.evaluate]
+    with locked_for_launch(output) if output else nullcontext():
+        result = run_on_main(lambda: evaluate_sources(recipe, protocols, data, validation, output=output, cards=card))
+    show(result, as_json)
 
 
 def figures(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         scored_figure,
         spread_indices,
     )
-    from ddgs_hub.evaluation.networks import Embedding, build_network
+    from ddgs_hub.evaluation.networks import Embedding, build_network, check_network
     from ddgs_hub.evaluation.tables import accuracy_table
     from ddgs_hub.evaluation.tensors import Examples, for_validation, images_per_class, load_examples, same_classes
     from ddgs_hub.evaluation.transforms import TrainTransform, ValidationTransform
@@ -47,6 +47,7 @@ __all__ = [
     "ValidationTransform",
     "accuracy_table",
     "build_network",
+    "check_network",
     "difficulty_figure",
     "distributions_figure",
     "for_validation",
@@ -70,7 +71,7 @@ _MODULES = {
         *("difficulty_figure", "distributions_figure", "image_sheet", "scored_figure"),
         *("save_figure", "spread_indices"),
     ),
-    "networks": ("Embedding", "build_network"),
+    "networks": ("Embedding", "build_network", "check_network"),
     "tables": ("accuracy_table",),
     "tensors": ("Examples", "for_validation", "images_per_class", "load_examples", "same_classes"),
     "transforms": ("TrainTransform", "ValidationTransform"),

@@ -19,6 +19,9 @@ from ddgs_hub.evaluation.networks import build_network
 from ddgs_hub.evaluation.tensors import Examples, default_device, images_per_class, load_examples, same_classes
 from ddgs_hub.recipe import Protocol
 
+TEST_BATCH = 256  # images; no gradients are kept
+CPU_BYTES = 2**23  # of the largest feature map of a pass
+
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore"))  # `to_dict` adds derived keys
 class Evaluation:
@@ -183,7 +186,7 @@ def train_network(
         tested_after, accuracies = set(protocol.evaluation_epochs(epochs)), []
         for epoch in _epochs(network, examples, protocol, num_classes, epochs):
             if epoch in tested_after:
-                accuracies.append(accuracy(network, tests, protocol.batch_size))
+                accuracies.append(accuracy(network, tests))
             if after_epoch:
                 after_epoch(epoch)
     return accuracies
@@ -193,7 +196,7 @@ def _epochs(
     network: torch.nn.Module, examples: Examples, protocol: Protocol, num_classes: int, epochs: int
 ) -> Iterator[int]:
     """Trains a network; yields the number of epochs done after each."""
-    labels = examples.labels
+    labels, at_once = examples.labels, images_at_once(network, protocol.image_size, protocol.batch_size)
     optimizer = torch.optim.SGD(
         network.parameters(), protocol.learning_rate, protocol.momentum, weight_decay=protocol.weight_decay
     )
@@ -203,26 +206,42 @@ def _epochs(
         for batch in torch.randperm(len(examples)).split(protocol.batch_size):
             inputs = normalize(augment(examples, batch, protocol))
             inputs, targets = mix(inputs, labels[batch.to(labels.device)], num_classes, protocol)
-            with _precision(labels.device):
-                loss = F.cross_entropy(network(inputs), targets)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            for part, goals in zip(inputs.split(at_once), targets.split(at_once), strict=True):
+                with _precision(labels.device):
+                    loss = F.cross_entropy(network(part), goals, reduction="sum") / len(batch)
+                loss.backward()
             optimizer.step()
         schedule.step()
         yield epoch
 
 
 @torch.inference_mode()
-def accuracy(network: torch.nn.Module, tests: Examples, batch_size: int) -> float:
+def accuracy(network: torch.nn.Module, tests: Examples) -> float:
     """Top-1 accuracy in % of a network on images of one size."""
     network.eval()
     correct = 0
     images = tests.pixels.view(len(tests), 3, *tests.sizes[0].tolist())
-    for batch, labels in zip(images.split(batch_size), tests.labels.split(batch_size), strict=True):
+    at_once = images_at_once(network, images.shape[-1], TEST_BATCH)
+    for batch, labels in zip(images.split(at_once), tests.labels.split(at_once), strict=True):
         with _precision(labels.device):
             predicted = network(normalize(batch.float() / 255)).argmax(1)
         correct += int((predicted == labels).sum())
     return 100 * correct / len(tests)
+
+
+def images_at_once(network: torch.nn.Module, image_size: int, most: int) -> int:
+    """How many images to give a network in one pass, `most` or fewer.
+
+    On a CPU a pass whose feature maps outgrow the cache, and then the allocator, which fetches large blocks from the
+    system anew each time, takes up to twice as long. Instance norm keeps images apart, so the gradient of a batch is
+    the sum of those of its parts.
+    """
+    convolution = next((module for module in network.modules() if isinstance(module, torch.nn.Conv2d)), None)
+    if convolution is None or convolution.weight.device.type != "cpu":
+        return most
+    largest_map = convolution.out_channels * (image_size // convolution.stride[0]) ** 2 * 4  # bytes of an image
+    return min(max(CPU_BYTES // largest_map, 1), most)
 
 
 def _precision(device: torch.device) -> Any:

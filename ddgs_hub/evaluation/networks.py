@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe import parse_network_name
+from ddgs_hub.recipe import Protocol, parse_network_name
 
 SMALLEST = 16  # px: below it the last stage of a ResNet is one pixel, which instance norm makes zero for every image
 LARGE, MEDIUM = 128, 64  # px: above LARGE the ResNets have their ImageNet stem, above MEDIUM one halving, below none
@@ -204,3 +204,9 @@ def build_network(
             f"choose convnet{convnet_depth(image_size)} or a larger image_size"
         )
     return ConvNet(num_classes, image_size, in_channels, depth, width or 128)
+
+
+def check_network(protocol: Protocol) -> None:
+    """Raises an InputError where the protocol's network cannot take images of its size; no weights are made."""
+    with torch.device("meta"):
+        build_network(protocol.network, 1, protocol.image_size, width=protocol.width)

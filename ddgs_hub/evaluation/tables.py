@@ -1,6 +1,7 @@
 """The table of accuracies, for a terminal and for a card."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ddgs_hub.core.errors import InputError
@@ -13,15 +14,19 @@ MEANINGS = {
 }
 
 
-def accuracy_table(results: Mapping[str, Evaluation], which: str = "best") -> str:
+def accuracy_table(
+    results: Mapping[str, Evaluation] | Sequence[tuple[str, Evaluation]], which: str = "best", heading: str = "method"
+) -> str:
     """A Markdown table, aligned so that it also reads in a terminal, under a caption with the settings.
 
-    Settings that all methods share are in the caption. A setting in which they differ, such as the number of images, is
+    Settings that all rows share are in the caption. A setting in which they differ, such as the number of images, is
     a column of the table, so that a reader sees which rows cannot be compared.
 
     Args:
-        results: method → evaluation, in the order of the rows.
-        which: `best` or `last`: the accuracy that comes first and whose highest mean is printed bold.
+        results: method → evaluation, in the order of the rows; pairs, where a method has several networks.
+        which: `best` or `last`: the accuracy that comes first. Its highest mean is printed bold, among the rows of one
+            network, image size and IPC.
+        heading: of the first column.
 
     Returns:
         Caption, empty line and table, each accuracy as "mean ± population std" in %.
@@ -33,14 +38,14 @@ def accuracy_table(results: Mapping[str, Evaluation], which: str = "best") -> st
         raise InputError(f"which is '{which}': choose best or last")
     if not results:
         raise InputError("there are no evaluations to make a table of: evaluate at least one dataset")
+    pairs = list(results.items() if isinstance(results, Mapping) else results)
     second = "last" if which == "best" else "best"
-    settings = [_settings(evaluation) for evaluation in results.values()]
+    settings = [_settings(evaluation) for _, evaluation in pairs]
     differing = [key for key in settings[0] if any(other[key] != settings[0][key] for other in settings)]
-    highest = max(_rounded(evaluation, which) for evaluation in results.values())
-    rows = [["method", *differing, f"{which} (%)", f"{second} (%)"]]
-    for (method, evaluation), values in zip(results.items(), settings, strict=True):
+    rows = [[heading, *differing, f"{which} (%)", f"{second} (%)"]]
+    for (method, evaluation), values, bold in zip(pairs, settings, _highest(pairs, which), strict=True):
         accuracies = [_mean_std(evaluation, which), _mean_std(evaluation, second)]
-        if _rounded(evaluation, which) == highest:
+        if bold:
             accuracies[0] = f"**{accuracies[0]}**"
         rows.append([cell(method), *(str(values[key]) for key in differing), *accuracies])
     shared = ", ".join(f"{key} {value}" for key, value in settings[0].items() if key not in differing)
@@ -48,11 +53,20 @@ def accuracy_table(results: Mapping[str, Evaluation], which: str = "best") -> st
     return f"Top-1 accuracy, mean ± standard deviation over the repeats ({shared}).\n{meaning}\n\n{table(rows)}"
 
 
+def _highest(pairs: Sequence[tuple[str, Evaluation]], which: str) -> list[bool]:
+    """Which rows have the highest mean of those that are compared with them; a row alone is compared with none."""
+    groups = [(result.protocol.network_name, result.protocol.image_size, result.ipc) for _, result in pairs]
+    means = [_rounded(result, which) for _, result in pairs]
+    highest = {group: max(m for m, other in zip(means, groups, strict=True) if other == group) for group in groups}
+    sizes = Counter(groups)
+    return [sizes[group] > 1 and mean == highest[group] for mean, group in zip(means, groups, strict=True)]
+
+
 def _settings(evaluation: Evaluation) -> dict[str, Any]:
     """The settings that a reader must know to compare two rows."""
     protocol = evaluation.protocol
     return {
-        "network": f"{protocol.network} of width {protocol.width}" if protocol.width else protocol.network,
+        "network": protocol.network_name,
         "image size": f"{protocol.image_size} px",
         "IPC": evaluation.ipc,
         "training images": evaluation.train_images,

@@ -118,8 +118,8 @@ def for_validation(protocol: Protocol) -> Callable[[Image], Image]:
     return v2.Compose([v2.Resize(protocol.resize), v2.CenterCrop(protocol.image_size)])
 
 
-def same_classes(train: Dataset, validation: Dataset) -> list[str]:
-    """Names of the classes that both datasets share.
+def same_classes(train: Dataset, validation: Dataset, where: str = "the training images") -> list[str]:
+    """Names of the classes that both datasets share; `where` is the name of the first in messages.
 
     Raises:
         InputError: `label` is missing or no `ClassLabel`, or the two name different classes or another order of them.
@@ -127,7 +127,7 @@ def same_classes(train: Dataset, validation: Dataset) -> list[str]:
     names, others = class_names(train), class_names(validation)
     if names != others:
         raise InputError(
-            f"the training images have the classes {_shortened(names)} and the validation images {_shortened(others)}: "
+            f"{where} have the classes {_shortened(names)} and the validation images {_shortened(others)}: "
             "a label must mean the same class in both"
         )
     return names

@@ -65,6 +65,11 @@ class Protocol:
         parse_network_name(network)
         return network
 
+    @property
+    def network_name(self) -> str:
+        """The network for people, such as `resnetap10` or `convnet of width 32`."""
+        return f"{self.network} of width {self.width}" if self.width else self.network
+
     def epochs_for(self, ipc: int) -> int:
         """Epochs at `ipc` images a class: `epochs`, or where that is None `epochs_scale` of the reference's table.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.base import make_base
     from ddgs_hub.stages.builders import DistilledBuilder, DistilledConfig, ScoredBuilder, ScoredConfig
     from ddgs_hub.stages.commands import matching_command, training_command
-    from ddgs_hub.stages.compare import evaluate_source, make_baseline
+    from ddgs_hub.stages.compare import evaluate_sources, make_baseline
     from ddgs_hub.stages.figure_rows import FigureRows, figures_folder, find_rows
     from ddgs_hub.stages.figures import make_figures
     from ddgs_hub.stages.finetune import finetune_and_publish, make_dit
@@ -54,7 +54,7 @@ _MODULES = {
     ),
     "commands": ("matching_command", "training_command"),
     "compare": (
-        "evaluate_source",
+        "evaluate_sources",
         "make_baseline",
     ),
     "figure_rows": ("FigureRows", "figures_folder", "find_rows"),
@@ -87,7 +87,7 @@ __all__ = [
     "ScoreRequest",
     "ScoredBuilder",
     "ScoredConfig",
-    "evaluate_source",
+    "evaluate_sources",
     "figures_folder",
     "find_rows",
     "finetune_and_publish",

@@ -1,6 +1,8 @@
 """From a distilled set and what it is compared with to accuracies: the stages `baseline` and `evaluate`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +11,21 @@ from datasets import Dataset
 
 from ddgs_hub.baselines import herding, k_center, random_selection
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.hub_client import Pinned, split_revision
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.original import load_rows
-from ddgs_hub.recipe import Recipe
+from ddgs_hub.hub import EvaluatedOn, add_results, model_index, read_card
+from ddgs_hub.original import cached_rows, find_dataset, load_pinned, load_rows
+from ddgs_hub.recipe import Protocol, Recipe
 from ddgs_hub.stages.run_folder import RESULTS, RunFolder, write_json
 
 if TYPE_CHECKING:
-    from ddgs_hub.evaluation import Evaluation
+    from ddgs_hub.evaluation import Evaluation, Examples
 
+OURS = "Ours"  # what the distilled set of a run is called
 METHODS = (  # explains the rows of a run's table, see `make_evaluation`
     "*Random* are real images, *DiT* images of the base as it was, *Minimax* the first images of the fine-tuned DiT's "
     "pool, and *Ours* the images of this dataset, selected from that pool."
@@ -66,7 +72,7 @@ def make_evaluation(recipe: Recipe, run: RunFolder) -> str:
         "DiT": read_rows(run.base_pool),
         # What Minimax Diffusion would have generated for this IPC: the first images of each class.
         "Minimax": read_selected(run.pool, np.flatnonzero(pool_index < ipc)),
-        "Ours": read_rows(run.distilled),
+        OURS: read_rows(run.distilled),
     }
     return evaluate_methods(recipe, methods, read_rows(run.original, "validation"), run.evaluation)
 
@@ -88,21 +94,69 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     Raises:
         InputError: an image cannot be decoded, or the classes of two sets differ.
     """
-    from ddgs_hub.evaluation.evaluate import evaluate
-
     output.mkdir(parents=True, exist_ok=True)
+    comparison = Comparison(validation, [recipe.evaluate], recipe.seed, output)
     results = {}
-    for k, (method, rows) in enumerate(methods.items()):
-        path = output / f"{k}-{method.split()[0].lower()}.json"
-        digest = fingerprint(rows)
-        result = evaluated_before(path, digest)
-        if result is None:
-            result = evaluate(rows, validation, recipe.evaluate, seed=recipe.seed)
-            write_json(path, {"rows_fingerprint": digest, **result.to_dict()})
-        results[method] = {"rows_fingerprint": digest, **result.to_dict()}
+    for method, rows in methods.items():
+        [result] = comparison.on(rows, "the training images")
+        results[method] = {"rows_fingerprint": fingerprint(rows), **result.to_dict()}
     write_json(output / RESULTS, results)
     best = max(results, key=lambda method: results[method]["best_mean"])
     return f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
+
+
+class Comparison:
+    """Networks that are trained on several sets and tested on the same images, which are decoded once.
+
+    Args:
+        validation: real images.
+        protocols: one for each network, alike in the images that they take.
+        seed: of the first repeat of each.
+        kept: a folder in which every result is written at once, so that a kill costs one network; None: nowhere.
+    """
+
+    def __init__(self, validation: Dataset, protocols: Sequence[Protocol], seed: int, kept: Path | None) -> None:
+        self.validation, self.protocols, self.seed, self.kept = validation, protocols, seed, kept
+
+    @cached_property
+    def tests(self) -> "Examples":
+        """The validation images, decoded."""
+        from ddgs_hub.evaluation import load_examples
+
+        return load_examples(self.validation, self.protocols[0], training=False, where="the validation images")
+
+    @cached_property
+    def identity(self) -> str:
+        """A fingerprint of the validation images."""
+        return fingerprint(self.validation)
+
+    def on(self, rows: Dataset, where: str) -> "list[Evaluation]":
+        """The evaluation of a set by each network; one that is kept already is read.
+
+        Args:
+            rows: the set.
+            where: its name in messages.
+
+        Raises:
+            InputError: an image cannot be decoded, or the classes differ from the validation images'.
+        """
+        from ddgs_hub.evaluation import images_per_class, load_examples, same_classes, train_networks
+
+        classes = same_classes(rows, self.validation, where)
+        digest, examples, results = fingerprint(rows), None, []
+        for protocol in self.protocols:
+            # Two networks of one name differ in their digests.
+            name = fingerprint(digest, self.identity, asdict(protocol), self.seed) if self.kept else ""
+            path = self.kept / f"{protocol.network}-{name}.json" if self.kept else None
+            result = evaluated_before(path, digest) if path else None
+            if result is None:
+                examples = examples or load_examples(rows, protocol, training=True, where=where)
+                ipc = images_per_class(rows)
+                result = train_networks(examples, self.tests, protocol, len(classes), ipc=ipc, seed=self.seed)
+                if path:
+                    write_json(path, {"rows_fingerprint": digest, **result.to_dict()})
+            results.append(result)
+        return results
 
 
 def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
@@ -116,15 +170,80 @@ def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
         return None
 
 
-def evaluate_source(recipe: Recipe, source: str, validation: Path, *, revision: str | None = None) -> dict[str, Any]:
-    """Evaluates one dataset, a folder or a Hub id; the result is `Evaluation.to_dict` with the table as text."""
-    from ddgs_hub.evaluation import accuracy_table
-    from ddgs_hub.evaluation.evaluate import evaluate
+def evaluate_sources(
+    recipe: Recipe,
+    protocols: Sequence[Protocol],
+    sources: Sequence[str],
+    validation: str,
+    *,
+    output: Path | None = None,
+    cards: bool = False,
+) -> dict[str, Any]:
+    """Trains networks on several sets, each a folder or on the Hub, and tests them on the same real images.
 
-    rows = load_rows(source, revision=revision)
-    tests = read_rows(validation, "validation")
-    result = evaluate(rows, tests, recipe.evaluate, seed=recipe.seed)
-    return {**result.to_dict(), "text": accuracy_table({Path(source).name: result})}
+    Args:
+        recipe: says the seed, the split that validates, and the subset whose classes are taken of sets on the Hub.
+        protocols: one for each network, alike in the images that they take.
+        sources: folders in Hub layout, or `OWNER/NAME` or `OWNER/NAME@REVISION`.
+        validation: one of either.
+        output: a folder for the results; those that are in it already are not made again. None: they are returned only.
+        cards: also write the results into the `README.md` of every source, each a folder that is to be published.
+
+    Returns:
+        `evaluations`, a list of `Evaluation.to_dict` with `data`, the name of the set; and the table, `text`.
+
+    Raises:
+        InputError: a set cannot be read or has other classes, a network cannot take the images, or a card cannot be
+            written.
+        ConnectionLostError: the Hub does not answer.
+    """
+    from ddgs_hub.evaluation import accuracy_table, check_network, same_classes
+
+    subset, sources = recipe.data.subset, list(dict.fromkeys(sources))
+    for protocol in protocols:  # all that is wrong is said before the first network is trained
+        check_network(protocol)
+    for source in sources if cards else ():
+        read_card(Path(source))
+    tests, pinned = _open_rows(validation, recipe.data.validation_split, subset, folder_split="validation")
+    evaluated_on = _evaluated_on(pinned, recipe) if cards else None
+    comparison = Comparison(tests, protocols, recipe.seed, output)
+    sets = {source: _open_rows(source, "train", subset)[0] for source in sources}
+    for source, rows in sets.items():
+        same_classes(rows, tests, source)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+    results = {source: comparison.on(rows, source) for source, rows in sets.items()}
+    pairs = [(source, results[source][k]) for k in range(len(protocols)) for source in sources]
+    values = {"evaluations": [{"data": source, **result.to_dict()} for source, result in pairs]}
+    if output:
+        write_json(output / RESULTS, values)
+    if evaluated_on:
+        for source in sources:
+            add_results(Path(source), model_index(results[source], evaluated_on))
+    return {**values, "text": accuracy_table(pairs, heading="dataset")}
+
+
+def _open_rows(
+    source: str, split: str, subset: str | None, folder_split: str = "train"
+) -> tuple[Dataset, Pinned | None]:
+    """The rows of a folder in Hub layout, or of a split on the Hub: of the classes of a subset, in its order.
+
+    Strangers name and order the classes of ImageNet's subsets in their own ways.
+    """
+    if expanded(source).is_dir() or source.count("/") != 1:
+        return load_rows(source, folder_split), None
+    name, revision = split_revision(source)
+    pinned = find_dataset(name, revision=revision)
+    if subset is None:
+        return load_pinned(pinned, split), pinned
+    return cached_rows(pinned.id, split, commit=pinned.commit, subset=subset), pinned
+
+
+def _evaluated_on(pinned: Pinned | None, recipe: Recipe) -> EvaluatedOn:
+    if pinned is None:
+        raise InputError("a card names what was tested on so that others find it: give a Hub dataset as --validation")
+    split = recipe.data.validation_split
+    return EvaluatedOn(id=pinned.id, name=recipe.hub.pretty_name, split=split, revision=pinned.commit)
 
 
 def read_table(evaluation: Path) -> str:
@@ -137,3 +256,18 @@ def read_table(evaluation: Path) -> str:
 
     path = evaluation / RESULTS
     return accuracy_table(read_json(path, dict[str, Evaluation], str(path)))
+
+
+def read_evaluation(evaluation: Path) -> "Evaluation":
+    """What the evaluation folder of a run says of its distilled set.
+
+    Raises:
+        InputError: as `read_table`.
+    """
+    from ddgs_hub.evaluation import Evaluation
+
+    path = evaluation / RESULTS
+    results = read_json(path, dict[str, Evaluation], str(path))
+    if OURS not in results:
+        raise InputError(f"{path} says nothing of {OURS}: remove {evaluation}, and run again")
+    return results[OURS]

@@ -16,16 +16,18 @@ from ddgs_hub.hub import (
     KIND,
     ClassSelection,
     DistilledCard,
+    EvaluatedOn,
     OpenedPool,
     PublishedPool,
     describe_rows,
     export_dataset,
     hash_pool,
+    model_index,
 )
-from ddgs_hub.hub.layout import FIGURES
+from ddgs_hub.hub.layout import FIGURES, public_name
 from ddgs_hub.recipe import Recipe, SampleSettings, values_of_run
 from ddgs_hub.stages.commands import sample_command
-from ddgs_hub.stages.compare import METHODS, read_table
+from ddgs_hub.stages.compare import METHODS, read_evaluation, read_table
 from ddgs_hub.stages.figures import draw_sheet
 from ddgs_hub.stages.provenance import library_versions, made_with, model_identity, original_ids, scorer_identity
 from ddgs_hub.stages.run_folder import SELECTIONS, SHEET, RunFolder
@@ -55,6 +57,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
         figures={path.stem: path for path in sorted(run.figures.glob("*.png"))},
         command=command,
         evaluation=f"{read_table(run.evaluation)}\n\n{METHODS}",
+        results=model_index([read_evaluation(run.evaluation)], _evaluated_on(recipe)),
     )
     return f"{run.repository}, with its card"
 
@@ -120,6 +123,16 @@ def read_selections(distilled: Path) -> list[ClassSelection]:
     return read_json(distilled / SELECTIONS, list[ClassSelection], str(distilled / SELECTIONS))
 
 
+def _evaluated_on(recipe: Recipe) -> EvaluatedOn:
+    """The validation images of a run: those of its original, or a share of them that was held out."""
+    data = recipe.data
+    return EvaluatedOn(
+        id=public_name(data.original),
+        name=recipe.hub.pretty_name,
+        split=data.validation_split if data.validation_share is None else None,
+    )
+
+
 def _write(
     rows: Dataset,
     folder: Path,
@@ -130,6 +143,7 @@ def _write(
     figures: Mapping[str, Path],
     command: str,
     evaluation: str = "",
+    results: Sequence[Mapping[str, Any]] = (),
     published_pool: PublishedPool | None = None,
 ) -> Path:
     card = DistilledCard(
@@ -137,6 +151,7 @@ def _write(
         source_datasets=original_ids(recipe),
         classes=selections,
         evaluation=evaluation,
+        results=results,
         command=command,
         versions=provenance["versions"],
         published_pool=published_pool,

@@ -92,7 +92,7 @@ class TestEncoding:
         assert f"'{shown}' is neither a folder nor OWNER/NAME" in one_line(err)
 
     def test_of_a_result(self, call: Call, encoding: str) -> None:
-        code, out, err = call(encoding, "evaluate", "pool", "--validation", "original", "--recipe", "tiny.yaml")
+        code, out, err = call(encoding, "evaluate", "pool", "--validation", "original", "--protocol", "tiny.yaml")
         assert (code, err) == (0, "")
         assert re.search(f"[0-9] {'?' if encoding == 'ascii' else '±'} [0-9]".replace("?", r"\?"), out)
 
@@ -144,7 +144,7 @@ def without() -> list[list[str]]:
             (["prepare", "--recipe", "tiny.yaml", "--output", "out", "--original"], []),
             (["score"], ["--output", "out"]),
             (["score", "original", "--output", "out", "--scorer"], []),
-            (["evaluate"], ["--validation", "original", "--recipe", "tiny.yaml"]),
+            (["evaluate"], ["--validation", "original", "--protocol", "tiny.yaml"]),
             (["finetune", "--original", "original", "--recipe", "tiny.yaml", "--output", "out", "--base"], []),
             (["generate", "--recipe", "imagewoof", "--output", "out", "--per-class", "1", "--dit"], []),
             (["generate", "--recipe", "digits", "--output", "out", "--per-class", "1", "--dit"], []),

@@ -40,7 +40,7 @@ READERS = {
     "score": ("acme/rows", "acme/rows --scorer two --output {out}"),
     "score a": ("acme/scorer", "original --scorer acme/scorer --output {out}"),
     "baseline": ("acme/scorer", "herding --original original --scorer acme/scorer --ipc 1 --output {out}"),
-    "evaluate": ("acme/rows", "acme/rows --validation original --recipe tiny.yaml"),
+    "evaluate": ("acme/rows", "acme/rows --validation original --protocol tiny.yaml"),
     "sample": (POOL_REPO, f"--pool {POOL_REPO}@v1.0.0 --ipc 2 --output {{out}}"),
     "finetune": (BASE, "--original original --recipe base.yaml --output {out} --set finetune.epochs=1"),
     "generate": (BASE, "--recipe base.yaml --dit acme/tiny-base --per-class 1 --output {out}"),

@@ -14,7 +14,9 @@ from threads import one_thread
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.schema import read_values
-from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate, train_network
+from ddgs_hub.evaluation import evaluate as module
+from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate, images_at_once, train_network
+from ddgs_hub.evaluation.networks import build_network
 from ddgs_hub.evaluation.tensors import load_examples, pack
 from ddgs_hub.recipe import Protocol
 
@@ -182,7 +184,22 @@ def test_accuracy_is_the_share_of_right_answers():
     colors = ["red", "lime", "blue", "red", "lime"]
     for labels, share in [([0, 1, 2, 0, 1], 100), ([0, 1, 1, 0, 0], 60)]:
         examples = pack([PILImage.new("RGB", (4, 4), color) for color in colors], torch.tensor(labels))
-        assert accuracy(brightest_channel, examples, batch_size=2) == share
+        assert accuracy(brightest_channel, examples) == share
+
+
+def test_a_pass_on_the_cpu_is_as_large_as_its_feature_maps_allow():
+    wide, narrow = (build_network("convnet", 10, size, width=width) for size, width in [(64, 128), (16, 32)])
+    assert images_at_once(wide, 64, 64) == 4
+    assert images_at_once(narrow, 16, 64) == 64
+    assert images_at_once(build_network("resnet18", 10, 224), 224, 64) == 2  # its first convolution halves the image
+    assert images_at_once(wide.to("meta"), 64, 64) == 64  # only a CPU is spared
+
+
+def test_a_batch_in_parts_trains_the_same_network(digits, monkeypatch):
+    protocol = Protocol(**SENSITIVE)
+    whole = evaluate(*digits, protocol, device="cpu")
+    monkeypatch.setattr(module, "CPU_BYTES", 7 * 16 * 16 * 16 * 4)  # seven images
+    assert evaluate(*digits, protocol, device="cpu") == whole
 
 
 def test_mistakes_are_refused(digits):

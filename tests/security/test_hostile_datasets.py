@@ -180,7 +180,7 @@ class Scene:
             "score --push": ["score", repo, "--scorer", "scorer", "--push", f"alice/scored-{number}"],
             "sample": ["sample", "--pool", f"{repo}-pool", "--ipc", "1"],
             "sample --original": ["sample", "--pool", "validation", "--original", repo, "--ipc", "1"],
-            "evaluate": ["evaluate", repo, "--validation", "validation", "--recipe", "tiny.yaml"],
+            "evaluate": ["evaluate", repo, "--validation", "validation", "--protocol", "tiny.yaml"],
             "load": ["load", repo],
         }
         for name, words in commands.items():

@@ -141,7 +141,7 @@ def test_rows_keep_their_numbers_where_they_are_chosen_and_shuffled(tmp_path: Pa
         "train-scorer --original rows --recipe tiny.yaml --output made",
         "pretrain --original rows --recipe tiny.yaml --output made",
         "baseline herding --original rows --scorer scorer --ipc 1 --output made",
-        "evaluate rows --validation rows --recipe tiny.yaml --json",
+        "evaluate rows --validation rows --protocol tiny.yaml --json",
     ],
     ids=lambda command: command.split()[0],
 )

@@ -11,7 +11,8 @@ import yaml
 from clients import Client, environment, run
 from datasets import load_dataset
 from diffusers import DiTPipeline
-from huggingface_hub import HfApi, constants
+from huggingface_hub import DatasetCard, HfApi, constants
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
@@ -107,6 +108,17 @@ def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub,
         values = json.loads((folder / name / "provenance.json").read_text())
         assert (values["kind"], values["content"]["weights"]) == (name, content[name])
         assert publish(folder / name, f"alice/digits-{name}", api=api).version == "v1.0.0"
+
+
+def test_card_has_the_accuracies_of_the_distilled_set_as_results(unbroken):
+    folder, _ = unbroken
+    ours = json.loads((folder / "evaluation/results.json").read_text())["Ours"]
+    [entry] = DatasetCard.load(folder / "hub/digits-ddgs-ipc3/README.md").data["model-index"]
+    network, (best, last) = model_index_to_eval_results([entry])
+    assert network == "convnet of width 8"
+    assert (best.dataset_type, best.dataset_split) == ("digits", "validation")
+    assert (best.metric_value, last.metric_value) == (round(ours["best_mean"], 2), round(ours["last_mean"], 2))
+    assert best.metric_args["ipc"] == ours["ipc"] == 3
 
 
 def test_distilled_folder_loads_as_a_dataset(unbroken, tmp_path):

@@ -10,6 +10,7 @@ from ddgs_hub.hub.cards.dit import DiTCard
 from ddgs_hub.hub.cards.merging import merge_cards
 from ddgs_hub.hub.cards.pool import ConfigFiles, pool_section, render_pool_section, with_pool, with_pool_section
 from ddgs_hub.hub.cards.rendering import HAND_WRITTEN, render_card, with_repository
+from ddgs_hub.hub.cards.results import EvaluatedOn, add_results, model_index, read_card
 from ddgs_hub.hub.cards.scored import ScoredCard
 from ddgs_hub.hub.cards.scorer import ScorerCard
 
@@ -21,11 +22,15 @@ __all__ = [
     "ConfigFiles",
     "DiTCard",
     "DistilledCard",
+    "EvaluatedOn",
     "PublishedPool",
     "ScoredCard",
     "ScorerCard",
+    "add_results",
     "merge_cards",
+    "model_index",
     "pool_section",
+    "read_card",
     "render_card",
     "render_pool_section",
     "with_pool",

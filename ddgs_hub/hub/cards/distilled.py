@@ -1,6 +1,6 @@
 """The card of a distilled dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from huggingface_hub import DatasetCardData
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.cards.card import RecipeCard
 from ddgs_hub.hub.cards.metadata import column_types, configuration, size_category
+from ddgs_hub.hub.cards.results import MODEL_INDEX
 from ddgs_hub.hub.layout import DEFAULT
 
 
@@ -71,6 +72,7 @@ class DistilledCard(RecipeCard):
             difficulties.
         evaluation: the table of accuracies, Markdown.
         reported: which accuracy that table puts first.
+        results: the accuracies of networks that were trained on these images, see `model_index`.
         published_pool: the source of the pool; None: it was generated for these rows, `recipe.pool.size` × IPC.
     """
 
@@ -83,6 +85,7 @@ class DistilledCard(RecipeCard):
     figures: Sequence[str] = ()
     evaluation: str = ""
     reported: Literal["best", "last"] = "best"
+    results: Sequence[Mapping[str, Any]] = ()
     published_pool: PublishedPool | None = None
 
     @property
@@ -117,6 +120,8 @@ class DistilledCard(RecipeCard):
             tags=["dataset-distillation", "ddgs", f"ipc-{self.recipe.sample.ipc}", "synthetic"],
             configs=[configuration(DEFAULT, rows)],
         )
+        if self.results:
+            metadata[MODEL_INDEX] = list(self.results)
         if self.info is not None:
             DatasetInfosDict({DEFAULT: self.info}).to_dataset_card_data(metadata)
         return metadata

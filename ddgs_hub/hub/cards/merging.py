@@ -6,12 +6,14 @@ from typing import Any
 
 from ddgs_hub.core.front_matter import join_card, split_card
 from ddgs_hub.hub.cards.rendering import HAND_WRITTEN
+from ddgs_hub.hub.cards.results import MODEL_INDEX
 from ddgs_hub.hub.layout import DEFAULT
 
 # Keys that only a generated card sets: if a later card lacks one, its old value is dropped.
 GENERATED = (
     *("license", "pretty_name", "size_categories", "task_categories", "source_datasets"),
     *("base_model", "base_model_relation", "datasets", "library_name", "pipeline_tag"),
+    MODEL_INDEX,
 )
 BY_CONFIGURATION = ("configs", "dataset_info")  # keys with an entry for each configuration
 LICENSE_DETAILS = ("license_name", "license_link")  # people add them; they stay as long as the license does

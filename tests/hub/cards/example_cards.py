@@ -4,13 +4,24 @@ import dataclasses
 from typing import Any
 
 from datasets import ClassLabel, DatasetInfo, Features, Image, SplitDict, SplitInfo, Value
+from evaluations import an_evaluation
 
-from ddgs_hub.hub import ClassSelection, DistilledCard, DiTCard, ScoredCard, ScorerCard, render_card
+from ddgs_hub.hub import (
+    ClassSelection,
+    DistilledCard,
+    DiTCard,
+    EvaluatedOn,
+    ScoredCard,
+    ScorerCard,
+    model_index,
+    render_card,
+)
 from ddgs_hub.hub.cards import ConfigFiles, render_pool_section, with_pool, with_repository
 from ddgs_hub.recipe import Recipe, load_recipe, parse_recipe
 
 TABLE = "| method | best (%) |\n|:--|--:|\n| Random | 29.4 ± 0.8 |\n| ours | **37.4 ± 0.3** |\n"
 VERSIONS = {"ddgs-hub": "0.1.0", "diffusers": "0.42.1", "torch": "2.15.0"}
+ON_IMAGEWOOF = EvaluatedOn(id="ILSVRC/imagenet-1k", name="ImageWoof", split="validation")
 FEATURES = Features(
     image=Image(),
     label=ClassLabel(names=["Samoyed", "beagle"]),
@@ -90,6 +101,7 @@ def full_dataset_card() -> DistilledCard:
         classes=[samoyed, beagle],
         figures=["sheet", "difficulty", "distributions"],
         evaluation=TABLE,
+        results=model_index([an_evaluation([[37.1, 36.0], [37.7, 37.0]])], ON_IMAGEWOOF),
         command="ddgs-hub run imagewoof --seed 7",
         versions=VERSIONS,
     )

@@ -1,0 +1,133 @@
+"""`ddgs-hub evaluate`: several sets and networks in one call, folders and datasets on the Hub."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import yaml
+from datasets import ClassLabel, Dataset, Features, Image, Value
+from hub_server import HubServer
+from huggingface_hub import DatasetCard
+from published import RECIPE, export, make_rows
+
+from ddgs_hub.core.rows import write_rows
+from ddgs_hub.original import SUBSETS
+
+EVALUATE = {"network": "convnet1", "width": 2, "image_size": 8, "epochs_scale": 0.002, "evaluations": 1, "repeats": 2}
+WOOF = SUBSETS["imagewoof"]
+
+
+def parquet(rows: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def place(hub: HubServer, tmp_path: Path) -> Path:
+    """A folder with a recipe, `protocol.yaml`; on the Hub are real images, 6 to train on and 4 to test on."""
+    (tmp_path / "protocol.yaml").write_text(yaml.safe_dump({**RECIPE, "evaluate": EVALUATE}))
+    splits = {"train": make_rows(*range(6)), "validation": make_rows(*range(10, 14))}
+    files = {f"data/{split}-00000-of-00001.parquet": parquet(rows) for split, rows in splits.items()}
+    hub.add_repository("dataset", "acme/real", files)
+    return tmp_path
+
+
+def evaluate(hub: HubServer, place: Path, *arguments: str, sets: Sequence[str] = ()) -> CompletedProcess[str]:
+    command = ["-m", "ddgs_hub", "evaluate", *sets, "--protocol", "protocol.yaml", "--validation", "acme/real"]
+    return hub.run([*command, *arguments], cwd=place)
+
+
+def test_sets_and_networks_make_one_table(hub: HubServer, place: Path) -> None:
+    repository = str(export(place).relative_to(place) / "hub" / "tiny-ddgs-ipc2")
+    done = evaluate(hub, place, "--network", "convnet1", "--network", "convnet2", sets=[repository, "acme/real@main"])
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "|"]
+    assert rows[0] == ["dataset", "network", "IPC", "training images", "best (%)", "last (%)"]
+    assert [row[:4] for row in rows[2:]] == [
+        [repository, "convnet1 of width 2", "2", "4"],
+        ["acme/real@main", "convnet1 of width 2", "3", "6"],
+        [repository, "convnet2 of width 2", "2", "4"],
+        ["acme/real@main", "convnet2 of width 2", "3", "6"],
+    ]
+    assert "epochs 4, evaluations 1, repeats 2" in done.stdout  # both up to IPC 10
+
+
+def test_what_is_finished_is_kept(hub: HubServer, place: Path) -> None:
+    first = evaluate(hub, place, "--json", "--output", "out", sets=["acme/real"])
+    results = json.loads(first.stdout)
+    assert json.loads((place / "out" / "results.json").read_text()) == results
+    [kept] = (place / "out").glob("convnet1-*.json")
+    told = json.loads(kept.read_text())
+    kept.write_text(json.dumps(told | {"accuracies": [[12.5], [87.5]]}))
+    again = evaluate(
+        hub, place, "--json", "--output", "out", "--network", "convnet2", "--network", "convnet1", sets=["acme/real"]
+    )
+    other, same = json.loads(again.stdout)["evaluations"]
+    assert same["accuracies"] == [[12.5], [87.5]]  # read, not made again
+    assert other["protocol"]["network"] == "convnet2"
+    seeded = evaluate(hub, place, "--json", "--output", "out", "--seed", "5", sets=["acme/real"])
+    [evaluation] = json.loads(seeded.stdout)["evaluations"]
+    assert (evaluation["seed"], evaluation["accuracies"] == same["accuracies"]) == (5, False)
+
+
+def test_results_stand_in_the_card(hub: HubServer, place: Path) -> None:
+    repository = export(place) / "hub" / "tiny-ddgs-ipc2"
+    before = (repository / "README.md").read_text()
+    done = evaluate(hub, place, "--card", "--json", sets=[str(repository)])
+    assert done.returncode == 0, done.stderr
+    [evaluation] = json.loads(done.stdout)["evaluations"]
+    card = DatasetCard.load(repository / "README.md")
+    [entry] = card.data["model-index"]
+    [result] = entry["results"]
+    assert result["dataset"]["type"] == "acme/real"
+    assert len(result["dataset"]["revision"]) == 40
+    means = [evaluation["best_mean"], evaluation["last_mean"]]
+    assert [metric["value"] for metric in result["metrics"]] == [round(mean, 2) for mean in means]
+    assert card.text == DatasetCard(before).text
+
+
+def test_a_card_names_what_others_find(hub: HubServer, place: Path) -> None:
+    repository = export(place) / "hub" / "tiny-ddgs-ipc2"
+    write_rows(make_rows(1, 2), place / "real", "validation")
+    done = evaluate(hub, place, "--card", "--validation", "real", sets=[str(repository)])
+    assert done.returncode == 2
+    assert "a card names what was tested on so that others find it: give a Hub dataset as --validation" in done.stderr
+
+
+def test_classes_of_a_subset_are_put_in_its_order(hub: HubServer, place: Path) -> None:
+    """Strangers sort ImageWoof by wnid; a distilled set has the paper's order."""
+    recipe = {**RECIPE, "data": {**RECIPE["data"], "subset": "imagewoof"}, "evaluate": EVALUATE}
+    (place / "protocol.yaml").write_text(yaml.safe_dump(recipe))
+    for name, wnids in (("sorted", sorted(WOOF.wnids)), ("ours", list(WOOF.wnids))):
+        features = Features(image=Image(), label=ClassLabel(names=wnids), seed=Value("int64"))
+        pictures = make_rows(*range(10))["image"]
+        rows = Dataset.from_dict({"image": pictures, "label": range(10), "seed": range(10)}, features=features)
+        files = {f"data/{split}-00000-of-00001.parquet": parquet(rows) for split in ("train", "validation")}
+        hub.add_repository("dataset", f"acme/{name}", files)
+    done = evaluate(hub, place, "--validation", "acme/sorted", "--json", sets=["acme/ours", "acme/sorted"])
+    assert done.returncode == 0, done.stderr
+    assert [result["num_classes"] for result in json.loads(done.stdout)["evaluations"]] == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--network", "vgg"], "unknown network 'vgg': choose convnet"),
+        (["--network", "convnet9"], "convnet9 halves an image 9 times, which leaves nothing of 8 px"),
+        (["--card"], "acme/real has no README.md that can be read: give the folder of a repository"),
+        (["--validation", "acme/other"], "acme/other"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_mistakes_are_said_before_a_network_is_trained(
+    hub: HubServer, place: Path, arguments: list[str], message: str
+) -> None:
+    done = evaluate(hub, place, *arguments, "--output", "out", sets=["acme/real"])
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (place / "out").exists()
