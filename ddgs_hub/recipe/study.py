@@ -72,7 +72,7 @@ class Network:
     """A network that is trained on every set."""
 
     network: Annotated[str, AfterValidator(_is_network)]
-    width: Count | None = None  # channels of a ConvNet, or of a ResNet's first stage; None: the reference's
+    width: Count | None = None  # None: the recipe's if that is its network, or else the reference's
 
 
 def _mapping(key: str) -> BeforeValidator:

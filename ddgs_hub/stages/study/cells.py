@@ -98,14 +98,17 @@ class Cells:
 
     def protocol(self, cell: Cell) -> Protocol:
         """How the network of a cell is trained."""
-        return replace(self.recipe.evaluate, network=cell.network.network, width=cell.network.width, repeats=1)
+        usual, network = self.recipe.evaluate, cell.network
+        width = network.width or (usual.width if usual.network == network.network else None)
+        return replace(usual, network=network.network, width=width, repeats=1)
 
     def _name(self, cell: Cell) -> str:
         images = f"{cell.method.method}-ipc{cell.ipc}" if cell.ipc else cell.method.method
         if cell.method.method == "ours":
             images = self.sets.image_set(cell).task  # its name tells all settings
-        width = f"-w{cell.network.width}" if cell.network.width else ""
-        return f"{images}-{cell.network.network}{width}-{cell.repeat}"
+        width = self.protocol(cell).width
+        of_width = f"-w{width}" if width else ""
+        return f"{images}-{cell.network.network}{of_width}-{cell.repeat}"
 
     def _task(self, cell: Cell) -> Task:
         name = self._name(cell)
@@ -128,7 +131,7 @@ class Cells:
             pool_size=cell.method.pool_size,
             ipc=cell.ipc,
             network=cell.network.network,
-            width=cell.network.width,
+            width=protocol.width,
             repeat=cell.repeat,
             seed=seed,
             train_images=len(images.examples),
