@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("threshold_search", "scoring", "streaming", "generation", "finetuning")
+BENCHMARKS = ("threshold_search", "scoring", "streaming", "generation", "finetuning", "matching")
 
 
 def main() -> None:
