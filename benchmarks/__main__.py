@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("threshold_search", "scoring", "streaming", "generation", "finetuning", "evaluation")
+BENCHMARKS = ("threshold_search", "scoring", "streaming", "generation", "finetuning", "evaluation", "matching")
 
 
 def main() -> None:
