@@ -103,7 +103,7 @@ def _as_configured() -> Iterator[None]:
 
 
 def compiled(function: Compilable) -> Compilable:
-    """The function or module, through `torch.compile` if accelerate asks for it: `accelerate launch --dynamo_backend`."""
+    """What is given, through `torch.compile` if accelerate is told so: `accelerate launch --dynamo_backend`."""
     import torch
     from accelerate.utils import DynamoBackend
 
