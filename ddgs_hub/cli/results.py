@@ -25,7 +25,7 @@ def evaluate(
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
     validation: Annotated[
-        str, typer.Option(metavar="FOLDER|OWNER/NAME[@REV]", help="Where the validation split to test on is.")
+        str, typer.Option(metavar="SOURCE", help="Where the split to test on is: a folder, or OWNER/NAME[@REV].")
     ],
     protocol: Annotated[
         str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ddgs_hub.core.errors import InputError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator, PartialState
 
 T = TypeVar("T")
+Compilable = TypeVar("Compilable", bound=Callable[..., Any])
 
 PATIENCE = timedelta(days=30)  # how long processes wait for one that works alone: an evaluation can take days
 LINGER = 30.0  # seconds: how long the main process keeps the store, so that others can read the report
@@ -101,13 +102,15 @@ def _as_configured() -> Iterator[None]:
         ) from error
 
 
-def compiled(function: Callable[..., T]) -> Callable[..., T]:
-    """The function, through `torch.compile` if accelerate is configured so: `accelerate launch --dynamo_backend`."""
+def compiled(function: Compilable) -> Compilable:
+    """What is given, through `torch.compile` if accelerate is told so: `accelerate launch --dynamo_backend`."""
     import torch
     from accelerate.utils import DynamoBackend
 
     plugin = get_accelerator().state.dynamo_plugin
-    return function if plugin.backend == DynamoBackend.NO else torch.compile(function, **plugin.to_kwargs())
+    if plugin.backend == DynamoBackend.NO:
+        return function
+    return cast("Compilable", torch.compile(function, **plugin.to_kwargs()))
 
 
 def wait_for_all() -> None:

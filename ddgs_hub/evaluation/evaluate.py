@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.processes import compiled, get_accelerator
 from ddgs_hub.evaluation.augmentation import augment, mix, normalize
 from ddgs_hub.evaluation.networks import build_network
 from ddgs_hub.evaluation.tensors import Examples, default_device, images_per_class, load_examples, same_classes
@@ -156,7 +158,7 @@ def train_network(
     """Trains one network from scratch: one repeat of an evaluation.
 
     Everything is drawn from `seed`, on the CPU whatever the device. The state of torch's global generator is neither
-    used nor changed.
+    used nor changed. Precision and compilation are accelerate's settings, see `get_accelerator` and `compiled`.
 
     Args:
         examples: training images, as `load_examples` gives them; every one is used in each epoch.
@@ -182,7 +184,7 @@ def train_network(
     with torch.random.fork_rng(devices=[]), _deterministic(examples.labels.device):
         torch.default_generator.manual_seed(seed)
         network = build_network(protocol.network, num_classes, protocol.image_size, width=protocol.width)
-        network.to(examples.labels.device)
+        network = compiled(network.to(examples.labels.device))
         tested_after, accuracies = set(protocol.evaluation_epochs(epochs)), []
         for epoch in _epochs(network, examples, protocol, num_classes, epochs):
             if epoch in tested_after:
@@ -196,7 +198,8 @@ def _epochs(
     network: torch.nn.Module, examples: Examples, protocol: Protocol, num_classes: int, epochs: int
 ) -> Iterator[int]:
     """Trains a network; yields the number of epochs done after each."""
-    labels, at_once = examples.labels, images_at_once(network, protocol.image_size, protocol.batch_size)
+    labels, precision = examples.labels, _precision(examples.labels.device)
+    at_once = images_at_once(network, protocol.image_size, protocol.batch_size)
     optimizer = torch.optim.SGD(
         network.parameters(), protocol.learning_rate, protocol.momentum, weight_decay=protocol.weight_decay
     )
@@ -208,7 +211,7 @@ def _epochs(
             inputs, targets = mix(inputs, labels[batch.to(labels.device)], num_classes, protocol)
             optimizer.zero_grad(set_to_none=True)
             for part, goals in zip(inputs.split(at_once), targets.split(at_once), strict=True):
-                with _precision(labels.device):
+                with precision():
                     loss = F.cross_entropy(network(part), goals, reduction="sum") / len(batch)
                 loss.backward()
             optimizer.step()
@@ -220,14 +223,15 @@ def _epochs(
 def accuracy(network: torch.nn.Module, tests: Examples) -> float:
     """Top-1 accuracy in % of a network on images of one size."""
     network.eval()
-    correct = 0
+    precision = _precision(tests.labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=tests.labels.device)  # read once: a GPU need not be waited for
     images = tests.pixels.view(len(tests), 3, *tests.sizes[0].tolist())
     at_once = images_at_once(network, images.shape[-1], TEST_BATCH)
     for batch, labels in zip(images.split(at_once), tests.labels.split(at_once), strict=True):
-        with _precision(labels.device):
+        with precision():
             predicted = network(normalize(batch.float() / 255)).argmax(1)
-        correct += int((predicted == labels).sum())
-    return 100 * correct / len(tests)
+        correct += (predicted == labels).sum()
+    return 100 * int(correct) / len(tests)
 
 
 def images_at_once(network: torch.nn.Module, image_size: int, most: int) -> int:
@@ -245,9 +249,14 @@ def images_at_once(network: torch.nn.Module, image_size: int, most: int) -> int:
 
 
 def _precision(device: torch.device) -> Any:
-    """bfloat16 where a GPU has it; float32 on the CPU, where half precision gains nothing at these sizes."""
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+    """Makes contexts in the precision that accelerate is configured for; see `get_accelerator`.
+
+    Where nothing is said that is bfloat16 on a GPU which has it, and float32 on a CPU, whose results then do not depend
+    on what it is. float16 would need its losses scaled; here it is float32.
+    """
+    accelerator = get_accelerator()
+    half = accelerator.mixed_precision == "bf16" and accelerator.device.type == device.type
+    return partial(torch.autocast, device.type, torch.bfloat16, enabled=half)
 
 
 def _deterministic(device: torch.device) -> Any:

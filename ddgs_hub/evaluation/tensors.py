@@ -127,7 +127,7 @@ def same_classes(train: Dataset, validation: Dataset, where: str = "the training
     names, others = class_names(train), class_names(validation)
     if names != others:
         raise InputError(
-            f"{where} have the classes {_shortened(names)} and the validation images {_shortened(others)}: "
+            f"the classes of {where} are {_shortened(names)} and those of the validation images {_shortened(others)}: "
             "a label must mean the same class in both"
         )
     return names

@@ -112,7 +112,8 @@ class Comparison:
         validation: real images.
         protocols: one for each network, alike in the images that they take.
         seed: of the first repeat of each.
-        kept: a folder in which every result is written at once, so that a kill costs one network; None: nowhere.
+        kept: a folder in which every result is written at once, so that a kill costs one network with its
+            repeats; None: nowhere.
     """
 
     def __init__(self, validation: Dataset, protocols: Sequence[Protocol], seed: int, kept: Path | None) -> None:

@@ -6,6 +6,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from clients import environment, run
 from datasets import ClassLabel, Dataset, Features, Image
 from evaluations import an_evaluation
 from PIL import Image as PILImage
@@ -13,6 +14,7 @@ from sklearn.datasets import load_digits
 from threads import one_thread
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.rows import write_rows
 from ddgs_hub.core.schema import read_values
 from ddgs_hub.evaluation import evaluate as module
 from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate, images_at_once, train_network
@@ -200,6 +202,32 @@ def test_a_batch_in_parts_trains_the_same_network(digits, monkeypatch):
     whole = evaluate(*digits, protocol, device="cpu")
     monkeypatch.setattr(module, "CPU_BYTES", 7 * 16 * 16 * 16 * 4)  # seven images
     assert evaluate(*digits, protocol, device="cpu") == whole
+
+
+CONFIGURED = """
+import json, sys
+from ddgs_hub.core.rows import read_rows
+from ddgs_hub.evaluation.evaluate import evaluate
+from ddgs_hub.recipe import Protocol
+
+train, validation = (read_rows(sys.argv[1], split) for split in ("train", "validation"))
+print(json.dumps(evaluate(train, validation, Protocol(**json.loads(sys.argv[2])), device="cpu").accuracies))
+"""
+
+
+def test_precision_and_compilation_are_those_of_accelerate(digits, plain, tmp_path):
+    for rows, split in zip(digits, ("train", "validation"), strict=True):
+        write_rows(rows, tmp_path, split)
+
+    def accuracies(**settings: str) -> list[list[float]]:
+        done = run(["-c", CONFIGURED, str(tmp_path), json.dumps(SENSITIVE)], env=environment(**settings))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert accuracies(ACCELERATE_DYNAMO_BACKEND="EAGER") == plain.accuracies
+    half = accuracies(ACCELERATE_MIXED_PRECISION="bf16")
+    assert half != plain.accuracies
+    np.testing.assert_allclose(half, plain.accuracies, atol=10)
 
 
 def test_mistakes_are_refused(digits):

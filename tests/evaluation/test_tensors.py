@@ -105,5 +105,5 @@ def test_classes_must_be_the_same_in_the_same_order():
     rows = rows_of(png(16, 16))
     turned = rows.cast_column("label", ClassLabel(names=NAMES[::-1]))
     assert same_classes(rows, rows) == NAMES
-    with pytest.raises(InputError, match="classes tench, church and the validation images church, tench"):
+    with pytest.raises(InputError, match="are tench, church and those of the validation images church, tench"):
         same_classes(rows, turned)

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 from evaluations import an_evaluation
-from huggingface_hub import DatasetCard, EvalResult
+from hub_server import HubServer
+from huggingface_hub import DatasetCard, EvalResult, HfApi
 from huggingface_hub.repocard_data import model_index_to_eval_results
+from published import REPO, export
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.hub import EvaluatedOn, add_results, model_index
+from ddgs_hub.hub import EvaluatedOn, add_results, model_index, publish
 from ddgs_hub.hub.cards import merge_cards
 from ddgs_hub.recipe import Protocol
 
@@ -63,3 +65,12 @@ def test_results_of_an_earlier_version_go_with_it(folder: Path) -> None:
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no README\.md that can be read: give the folder of a repository"):
         add_results(tmp_path, [])
+
+
+def test_results_are_published_with_the_rows(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
+    run = export(tmp_path)
+    entries = model_index([an_evaluation([[20.0]])], WOOF)
+    add_results(run / "hub" / "tiny-ddgs-ipc2", entries)
+    assert publish(run, REPO, api=api).version == "v1.0.0"
+    card = api.hf_hub_download(REPO, "README.md", repo_type="dataset", local_dir=tmp_path / "there")
+    assert DatasetCard.load(card).data["model-index"] == entries
