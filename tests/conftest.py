@@ -14,7 +14,15 @@ from published import TOKEN, export, export_with_pool
 from ddgs_hub.original import write_original
 
 # Files, longest first.
-SLOW = ("test_distributed", "test_kills", "test_tour", "test_score_push_faults", "test_run", "test_examples")
+SLOW = (
+    "test_distributed",
+    "test_kills",
+    "test_matching",
+    "test_tour",
+    "test_score_push_faults",
+    "test_run",
+    "test_examples",
+)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
