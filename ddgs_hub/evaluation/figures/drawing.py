@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.histogram import BINS
-from ddgs_hub.core.machine import is_full
+from ddgs_hub.core.machine import AGAIN, is_full
 from ddgs_hub.core.text import one_line
 
 WIDTH = 8.5 / 2.54  # inches: a column's
@@ -57,7 +57,6 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
 
     Raises:
         InputError: a file cannot be written.
-        OSError: the disk is full.
     """
     for path in map(Path, paths):
         dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
@@ -67,9 +66,8 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
                 figure.savefig(path, metadata=dated.get(path.suffix))
             figure.set_layout_engine("none")  # laid out once, for all formats alike
         except OSError as error:
-            if is_full(error):
-                raise  # there is a better sentence for it
-            raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+            way_out = AGAIN if is_full(error) else "choose another folder"
+            raise InputError(f"cannot write {path}: {error.strerror}; {way_out}") from error
 
 
 def shortened(name: object, most: int) -> str:
