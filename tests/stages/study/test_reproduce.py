@@ -34,7 +34,7 @@ QUICK = {
     "finetune": {"epochs": 0.2, "batch_size": 16},
     "pool": {"size": 2, "num_steps": 4, "batch_size": 16},
     "sample": {"ipc": 2},
-    "evaluate": {"epochs": 2, "evaluations": 2},
+    "evaluate": {"epochs": 8, "evaluations": 2, "learning_rate": 0.1, "cutmix": 0.0},
     "dm": {"steps": 3, "batch_real": 8, "network_width": 8},
     "idc": {"outer_iterations": 1, "early": 0, "early_networks": None, "inner_loop": 2, "batch_real": 8},
 }
@@ -47,7 +47,7 @@ class Small:
 
     def __init__(self, folder: Path, digits: Path) -> None:
         original = folder / "original"
-        for split, count in (("train", PER_CLASS), ("validation", 3)):
+        for split, count in (("train", PER_CLASS), ("validation", 10)):
             write_rows(_first(read_rows(digits, split), count), original, split)
         values = yaml.safe_load((Path(__file__).parents[3] / "ddgs_hub/recipes/digits.yaml").read_text())
         for section, changes in QUICK.items():
@@ -79,6 +79,13 @@ def accuracies(output: Path) -> list[dict]:
     return json.loads((output / "mine-small.json").read_text())["cells"]
 
 
+def images(output: Path) -> dict[str, bytes]:
+    """The rows of every set and pool that was made, as they lie on the disk."""
+    folder = output / "small"
+    made = [*folder.glob("sets/*/data/*.parquet"), *folder.glob("pool*/data/*.parquet")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in made}
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Small:
     return Small(tmp_path_factory.mktemp("small"), digits_folder)
@@ -96,6 +103,8 @@ def test_every_method_has_its_accuracies_in_the_table(unbroken):
     places = accuracies(output)
     assert len(places) == len(METHODS) * 2
     assert all(len(place["best"]) == 2 for place in places)
+    assert len({place["best_mean"] for place in places}) > 8  # they tell sets apart
+    assert len(images(output)) == 5 + 2 * 3
     assert "| 1 " in out
     assert "**" in out
     assert "Networks that were not run" not in out
@@ -125,7 +134,7 @@ def test_it_says_what_is_made_how_long_the_rest_takes_and_what_each_method_cost(
     costs = json.loads((output / "mine-small.json").read_text())["costs"]
     by_method = {(cost["method"], cost["ipc"]): cost for cost in costs}
     assert by_method["Ours", "2"]["making"] > by_method["Random", "2"]["making"]
-    assert by_method["Full", "all"]["images_seen"] == 2 * 120
+    assert by_method["Full", "all"]["images_seen"] == 8 * 120
 
 
 def test_a_second_call_does_nothing_again(small, unbroken):
@@ -145,6 +154,7 @@ def test_killed_at_random_moments_and_continued_it_has_the_same_table(small, unb
         process.kill()
     small.run(tmp_path)
     assert accuracies(tmp_path) == accuracies(unbroken[0])
+    assert images(tmp_path) == images(unbroken[0])
 
 
 def test_two_workers_at_once_have_the_same_table_and_do_nothing_twice(small, unbroken, tmp_path):
@@ -154,6 +164,7 @@ def test_two_workers_at_once_have_the_same_table_and_do_nothing_twice(small, unb
         workers = [Client(command, env=environment(), streams=(None, out, out)) for out in (first, second)]
         assert [worker.wait(300) for worker in workers] == [0, 0]
     assert accuracies(tmp_path / "paper") == accuracies(unbroken[0])
+    assert images(tmp_path / "paper") == images(unbroken[0])
     lines = [line.split()[1] for out in outputs for line in out.read_text().splitlines() if f"/{CELLS} " in line]
     assert len(lines) == len(set(lines)) == CELLS
 
@@ -177,7 +188,7 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(small, tmp_path):
 
 def test_a_folder_of_another_recipe_is_refused(small, unbroken):
     err = small.run(unbroken[0], "--set", "evaluate.epochs=5", code=2)
-    assert "belongs to another recipe (evaluate.epochs is 2 there, 5 here)" in err
+    assert "belongs to another recipe (evaluate.epochs is 8 there, 5 here)" in err
     assert err.count("\n") == 1
 
 
