@@ -8,7 +8,7 @@ import typer
 from ddgs_hub.cli.options import (
     IpcOption,
     JsonOption,
-    NoRecipeOption,
+    OptionalRecipeOption,
     OriginalOption,
     OutputOption,
     PrivateOption,
@@ -176,7 +176,7 @@ def baseline(
     output: OutputOption,
     ipc: IpcOption = SAMPLE.ipc,
     scorer: Annotated[str | None, typer.Option(help="Classifier whose features herding and k-center use.")] = None,
-    recipe: NoRecipeOption = None,
+    recipe: OptionalRecipeOption = None,
     values: SetOption = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed; default: the recipe's, or 0 for a random selection.")
