@@ -14,7 +14,7 @@ from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.hub import CONTENT, DistilledCard, describe_rows, export_dataset
 from ddgs_hub.hub.folders.hashes import POOL_COLUMNS, hash_rows
-from ddgs_hub.recipe import SampleSettings, parse_recipe, recipe_to_dict
+from ddgs_hub.recipe import SampleSettings, parse_recipe, values_of_run
 from ddgs_hub.stages.sample import make_distilled
 
 REPO = "acme/tiny-ddgs-ipc2"
@@ -102,7 +102,7 @@ def export(
     recipe = parse_recipe({**RECIPE, "hub": {**RECIPE["hub"], "note": note}})
     rows = make_rows(*seeds)
     provenance: dict[str, Any] = {
-        "recipe": recipe_to_dict(recipe),
+        "recipe": values_of_run(recipe),
         CONTENT: {**describe_rows(rows), **MADE_OF, **made_of},
     }
     pictures = {}
@@ -127,7 +127,7 @@ def export_with_pool(parent: Path, *, first: int = 0, seed: int = 3, note: str =
     recipe = parse_recipe({**RECIPE, "seed": seed, "hub": {**RECIPE["hub"], "note": note}})
     rows = read_rows(parent / "distilled-ipc2")
     content = {**describe_rows(rows), **MADE_OF, "pool": hash_rows(pool, POOL_COLUMNS)}
-    values = {"recipe": recipe_to_dict(recipe), "versions": {"torch": "2.15.0"}, CONTENT: content}
+    values = {"recipe": values_of_run(recipe), "versions": {"torch": "2.15.0"}, CONTENT: content}
     folder = parent / "hub" / "tiny-ddgs-ipc2"
     export_dataset(rows, folder, DistilledCard(recipe=recipe), provenance=values, figures={})
     return parent

@@ -8,6 +8,7 @@ import typer
 from ddgs_hub.cli.options import (
     IpcOption,
     JsonOption,
+    OptionalRecipeOption,
     OriginalOption,
     OutputOption,
     PrivateOption,
@@ -175,16 +176,16 @@ def baseline(
     output: OutputOption,
     ipc: IpcOption = SAMPLE.ipc,
     scorer: Annotated[str | None, typer.Option(help="Classifier whose features herding and k-center use.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="Recipe whose sections dm and idc say how dm and idc-1 learn images.")
-    ] = None,
+    recipe: OptionalRecipeOption = None,
     values: SetOption = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed; default: the recipe's, or 0 for a random selection.")
     ] = None,
     token: TokenOption = None,
 ) -> None:
-    """Make what difficulty-guided sampling is compared with: real images, selected, or images learnt by matching.
+    """Make what difficulty-guided sampling is compared with: real images, selected, or images learnt by dm or idc-1.
+
+    How those two learn is in the sections dm and idc of a recipe, which they need.
 
     Example: ddgs-hub baseline herding --original runs/digits/original --scorer runs/digits/scorer --output herding
 

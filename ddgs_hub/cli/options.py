@@ -26,7 +26,9 @@ def _use(context: typer.Context, token: str | None) -> str | None:
     return token
 
 
-RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")]
+RECIPE = typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")
+RecipeOption = Annotated[str, RECIPE]
+OptionalRecipeOption = Annotated[str | None, RECIPE]
 OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
 ContinuedOption = Annotated[
     Path, typer.Option("--output", help="Folder to write, new or empty; with --push it may hold an earlier result.")
