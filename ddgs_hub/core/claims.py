@@ -15,13 +15,25 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ddgs_hub.core.files import put_in_place
+
 LEASE = 180.0  # seconds without a touch, after which an owner counts as dead
 BEATS = 9  # touches in that time
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # on Linux: tells machines of one name apart
+
+
+@dataclass(frozen=True)
+class _Owner:
+    """What the file of a claim says, and when it was touched last."""
+
+    worker: str
+    machine: str | None
+    touched: float
 
 
 class Claims:
@@ -36,14 +48,18 @@ class Claims:
         self.folder = Path(folder)
         self.lease = lease
         self.worker = uuid.uuid4().hex
-        self.machine = f"{socket.gethostname()} {BOOT.read_text().strip() if BOOT.is_file() else ''}"
+        # None: the kernel cannot be asked about other workers, and the lease alone counts.
+        self.machine = f"{socket.gethostname()} {BOOT.read_text().strip()}" if BOOT.is_file() else None
         self.held: set[Path] = set()
         self._stopped = threading.Event()
 
     def __enter__(self) -> "Claims":
         self.folder.mkdir(parents=True, exist_ok=True)
         self._alive = FileLock(self._life(self.worker), thread_local=False)
-        self._alive.acquire()
+        try:
+            self._alive.acquire()
+        except (OSError, NotImplementedError):  # a file system without locks
+            self.machine = None
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
         return self
@@ -69,23 +85,17 @@ class Claims:
         finally:
             if mine:
                 self.held.discard(path)
-                self._remove(path, self.worker)
+                if (owner := _read(path)) and owner.worker == self.worker:
+                    path.unlink(missing_ok=True)
 
     def _take(self, path: Path) -> bool:
-        if not self._made(path):
-            dead = self._dead_owner(path)
-            if dead is None:
-                return False
-            self._remove(path, dead)
-            with suppress(OSError):
-                self._life(dead).unlink()
-            if not self._made(path):
-                return False  # another worker was quicker
-        self.held.add(path)
-        return True
+        mine = self._made(path) or self._taken_over(path)
+        if mine:
+            self.held.add(path)
+        return mine
 
     def _made(self, path: Path) -> bool:
-        """Makes the file of a claim, if there is none."""
+        """Makes a file in our name, if there is none."""
         try:
             with path.open("x", encoding="utf-8") as file:
                 json.dump({"worker": self.worker, "machine": self.machine}, file)
@@ -93,41 +103,43 @@ class Claims:
             return False
         return True
 
-    def _dead_owner(self, path: Path) -> str | None:
-        """The worker of a claim, if it is dead; None if it lives, or if the claim has gone meanwhile."""
-        try:
-            touched = path.stat().st_mtime
-            owner = json.loads(path.read_text(encoding="utf-8") or "{}")
-        except (OSError, ValueError):
-            return None  # it is being made or removed just now
-        worker = str(owner.get("worker", ""))
-        if owner.get("machine") == self.machine and self._has_died(worker):
-            return worker
-        return worker if self._now() - touched > self.lease else None
-
-    def _has_died(self, worker: str) -> bool:
-        """Whether a worker of this machine has: then the kernel has freed the lock that it held."""
-        if worker == self.worker:
+    def _taken_over(self, path: Path) -> bool:
+        """Puts our name in the place of a dead worker's; one worker at a time tries."""
+        if not self._is_free(path):
             return False
-        lock = FileLock(self._life(worker), thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        turn = path.with_name(f".{path.name}.takeover")
+        if (other := _read(turn)) and self._now() - other.touched > self.lease:
+            turn.unlink(missing_ok=True)  # of a worker that was killed right there
+        if not self._made(turn):
             return False
-        lock.release()
-        return True
-
-    def _remove(self, path: Path, worker: str) -> None:
-        """Removes the claim of a worker. It is moved aside first: another one may have made a new claim meanwhile."""
-        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return
-        with suppress(OSError, ValueError):
-            if json.loads(aside.read_text(encoding="utf-8") or "{}").get("worker", "") != worker:
-                os.link(aside, path)  # it was the new one
-        aside.unlink(missing_ok=True)
+            owner = _read(path)
+            if owner is None or not self._has_died(owner):  # another worker took it over before our turn
+                return False
+            put_in_place(path, json.dumps({"worker": self.worker, "machine": self.machine}))
+            with suppress(OSError):
+                self._life(owner.worker).unlink()
+            return True
+        finally:
+            turn.unlink(missing_ok=True)
+
+    def _is_free(self, path: Path) -> bool:
+        owner = _read(path)
+        return owner is not None and self._has_died(owner)
+
+    def _has_died(self, owner: "_Owner") -> bool:
+        """Whether the owner of a claim is dead: by the kernel on this machine, by the lease elsewhere."""
+        if owner.worker == self.worker:
+            return False
+        if owner.worker and self.machine is not None and owner.machine == self.machine:
+            lock = FileLock(self._life(owner.worker), thread_local=False)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return False
+            lock.release()
+            return True
+        return self._now() - owner.touched > self.lease
 
     def _beat(self) -> None:
         while not self._stopped.wait(self.lease / BEATS):
@@ -146,3 +158,18 @@ class Claims:
     def _life(self, worker: str) -> Path:
         """The file that a worker holds a lock on while it lives."""
         return self.folder / f".worker-{worker}"
+
+
+def _read(path: Path) -> _Owner | None:
+    """The owner of a claim; without a name while the file is being written, None where there is no file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read()
+            touched = os.fstat(file.fileno()).st_mtime  # of what was read, not of what may lie there now
+    except OSError:
+        return None
+    try:
+        values = json.loads(text)
+        return _Owner(str(values["worker"]), values["machine"], touched)
+    except (ValueError, LookupError, TypeError):
+        return _Owner("", None, touched)

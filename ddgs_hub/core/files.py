@@ -1,5 +1,6 @@
 """Files and folders that a user or a dataset names: checked before anything is read from them."""
 
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,3 +53,21 @@ def refuse_pointer_file(path: Path, where: str) -> None:
     """
     with path.open("rb") as file:
         refuse_pointer(file.read(len(LFS_POINTER)), f"{path.name} of {where}")
+
+
+def put_in_place(path: Path, content: str | bytes) -> None:
+    """Writes a file whole or not at all, whoever else writes the same one; text is UTF-8.
+
+    Args:
+        path: of the file. A link there is replaced, not followed.
+        content: of the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        beside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

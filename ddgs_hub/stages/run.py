@@ -1,7 +1,7 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -22,19 +22,12 @@ from ddgs_hub.stages.run_folder import (
     DISTRIBUTIONS_FIGURE,
     FINISHED,
     SHEET,
+    Finished,
     RunFolder,
     write_json,
 )
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.sample import make_distilled
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a stage has made, for people, and how long that took."""
-
-    made: str
-    seconds: float
 
 
 def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:

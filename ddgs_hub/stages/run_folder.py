@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ddgs_hub.core.files import put_in_place
 from ddgs_hub.hub.layout import FIGURES, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES
 
 RECIPE = "recipe.yaml"  # of a run: its recipe, every default written out
@@ -20,6 +21,14 @@ NETWORKS = "early-networks"  # beside an IDC-1 set: networks that sets of the sa
 # The paper's Figures 2, 3 and 4. Beside each picture lies the same as .svg, for print.
 DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE = "difficulty.png", "sheet.png", "distributions.png"
 DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder begins with; its IPC follows
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a stage has made, for people, and how long that took."""
+
+    made: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -89,9 +98,7 @@ class RunFolder:
 
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    put_in_place(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_losses(folder: Path, losses: Mapping[str, Sequence[float]]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import put_in_place
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe import changed_keys
@@ -25,13 +26,7 @@ def bind_folder(folder: Path, made: dict[str, Any], *, begun: bool) -> None:
     """
     path = folder / RECIPE
     if path.is_file() and begun:
-        changed = changed_keys(_begun_with(path), made["recipe"])
-        if changed:
-            key, (old, new) = next(iter(changed.items()))
-            raise InputError(
-                f"{folder} belongs to another recipe ({key} is {old} there, {new} here): "
-                "choose another --output, or remove the folder"
-            )
+        refuse_other_recipe(folder, made)
         return
     if not path.is_file() and folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise InputError(f"{folder} holds what no run has made: choose another --output, or empty it")
@@ -39,11 +34,26 @@ def bind_folder(folder: Path, made: dict[str, Any], *, begun: bool) -> None:
         _begun_with(path)  # raises an error if it is not one of ours
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".partial")  # replaces a link instead of writing through it
-        beside.write_text(yaml.safe_dump(made, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        beside.replace(path)
+        put_in_place(path, yaml.safe_dump(made, sort_keys=False, allow_unicode=True))
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}; choose another --output") from error
+    refuse_other_recipe(folder, made)  # of two that began it at once, the last to write has it
+
+
+def refuse_other_recipe(folder: Path, made: dict[str, Any]) -> None:
+    """Refuses a folder that belongs to another recipe; one that belongs to none may pass.
+
+    Raises:
+        InputError: it does, or its `recipe.yaml` is damaged; the message names the first value that differs.
+    """
+    path = folder / RECIPE
+    changed = changed_keys(_begun_with(path), made["recipe"]) if path.is_file() else {}
+    if changed:
+        key, (old, new) = next(iter(changed.items()))
+        raise InputError(
+            f"{folder} belongs to another recipe ({key} is {old} there, {new} here): "
+            "choose another --output, or remove the folder"
+        )
 
 
 def _begun_with(path: Path) -> Any:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from ddgs_hub.core import claims as module
 from ddgs_hub.core.claims import Claims
 
 HOLDER = """
@@ -80,10 +81,34 @@ def test_an_owner_touches_its_claims(tmp_path):
         assert claim.stat().st_mtime > 0
 
 
-def test_a_new_claim_is_not_removed_in_place_of_a_dead_one(tmp_path):
-    with Claims(tmp_path) as claims, claims.claim("work"):
-        claims._remove(tmp_path / "work.claim", "a worker that is dead")
-        assert claims.worker in (tmp_path / "work.claim").read_text()
+def test_a_claim_that_was_taken_over_meanwhile_is_left_to_its_new_owner(tmp_path):
+    with Claims(tmp_path) as claims:
+        with claims.claim("work"):
+            (tmp_path / "work.claim").write_text('{"worker": "new", "machine": "elsewhere"}')
+        assert "new" in (tmp_path / "work.claim").read_text()
+
+
+def test_a_turn_at_taking_over_that_was_left_by_a_kill_is_passed_after_the_lease(tmp_path):
+    claim, turn = tmp_path / "work.claim", tmp_path / ".work.claim.takeover"
+    with Claims(tmp_path, lease=60) as claims:
+        claim.write_text('{"worker": "dead", "machine": "elsewhere"}')
+        turn.touch()
+        os.utime(claim, (0, 0))
+        with claims.claim("work") as mine:
+            assert not mine
+        os.utime(turn, (0, 0))
+        with claims.claim("work") as mine:
+            assert mine
+    assert not turn.exists()
+
+
+def test_where_machines_cannot_be_told_apart_the_lease_alone_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BOOT", tmp_path / "there is none")
+    folder = tmp_path / "claims"
+    with Claims(folder, lease=60) as first, Claims(folder, lease=60) as second, first.claim("a"):
+        first._alive.release()  # as if its kernel were another one
+        with second.claim("a") as mine:
+            assert not mine
 
 
 def test_of_many_workers_that_want_a_dead_ones_claim_one_gets_it(tmp_path):
