@@ -1,5 +1,7 @@
 """The command that makes the tables of the paper."""
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +24,8 @@ def reproduce(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE,…",
-            help="Do these cells alone, as method=ours,minimax or ipc=10; each further --only chooses among them.",
+            help="Do these cells alone, as method=ours,minimax or ipc=10; each further --only chooses among them. "
+            "The full dataset belongs to every IPC: method=… leaves it out.",
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder that studies, and all workers, share.")] = OUTPUT,
@@ -47,4 +50,5 @@ def reproduce(
     if original is not None and len(names) > 1:
         raise InputError(f"--original is of one dataset, and {study} has {len(names)}: choose one by --recipe")
     recipes = [read_recipe(name, values, seed, original) for name in names]
-    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run), as_json)
+    say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
+    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, say=say), as_json)

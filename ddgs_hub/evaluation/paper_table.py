@@ -23,11 +23,18 @@ class TableCell:
         best: highest test of each repeat, %, by its seed; empty as long as nothing is run.
         last: the test after the last epoch likewise.
         paper: mean and standard deviation that the paper reports, %; None where it reports nothing.
+        repeats: how many there are to be.
     """
 
     best: dict[int, float]
     last: dict[int, float]
     paper: tuple[float, float] | None = None
+    repeats: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all repeats are there: otherwise a mean is not compared with others."""
+        return bool(self.best) and len(self.best) >= self.repeats
 
     def mean_std(self) -> tuple[float, float] | None:
         """Mean and population standard deviation of `best`, %; None where nothing was run."""
@@ -98,13 +105,18 @@ class PaperTable:
     def bold(self) -> set[tuple[Coordinates, str]]:
         """The places with the highest mean among all that differ by the method alone."""
         groups: dict[Coordinates, list[tuple[float, tuple[Coordinates, str]]]] = {}
-        for row, column in self.cells:
+        for (row, column), found in self.cells.items():
             place = (*row, column)
-            value = self.cells[row, column].mean_std()
-            if value and place[self.method_axis] not in self.upper_bound:
+            value = found.mean_std()
+            if value and found.is_whole and place[self.method_axis] not in self.upper_bound:
                 rest = place[: self.method_axis] + place[self.method_axis + 1 :]
                 groups.setdefault(rest, []).append((round(value[0], 1), (row, column)))
-        return {place for group in groups.values() for mean, place in group if mean == max(group)[0]}
+        rivals = [group for group in groups.values() if len(group) > 1]
+        return {place for group in rivals for mean, place in group if mean == max(group)[0]}
+
+    def at(self, row: Coordinates, column: str) -> TableCell:
+        """What a place holds; nothing where the study has no such cell."""
+        return self.cells.get((row, column), TableCell({}, {}))
 
     def tests(self) -> dict[str, PairedTest]:
         """A paired test of the reference against each other method, over all places and seeds that both have."""
@@ -130,14 +142,21 @@ class PaperTable:
             for method, test in tests.items():
                 p = "–" if test.p is None else f"{test.p:.2g}"
                 lines.append([markdown_cell(method), str(test.pairs), f"{test.difference:+.1f}", p])
-            parts += [f"Paired t-test of {self.reference} over networks (same IPC, network and seed), two-sided:"]
+            parts += [
+                f"Paired t-test of {self.reference} over networks (same IPC, network and seed), two-sided. Networks of "
+                "one set are not independent draws of the method, so p is too small rather than too large:"
+            ]
             parts += [markdown_table(lines)]
         if self.costs:
             lines = [["method", "IPC", "making the set (s)", "training a network (s)", "images seen in training"]]
             for (method, ipc), cost in self.costs.items():
                 seconds = [f"{cost.making:,.0f}", f"{cost.training:,.1f}", f"{cost.images_seen:,.0f}"]
                 lines.append([markdown_cell(method), ipc, *seconds])
-            parts += ["Cost, as measured where it was made, with all that a set is made of:", markdown_table(lines)]
+            caption = (
+                "Cost, as measured where and when it was made. What a set is made of counts whole, also where sets "
+                "share it; of what a kill interrupted the last call counts:"
+            )
+            parts += [caption, markdown_table(lines)]
         return "\n\n".join([*parts, *self.notes])
 
     def latex(self) -> str:
@@ -147,15 +166,17 @@ class PaperTable:
         lines.append(" & ".join(_tex(name) for name in (*self.axes, *self.columns)) + r" \\")
         lines.append(r"\midrule")
         for row in self.rows:
-            texts = [_tex(name) for name in row]
-            for column in self.columns:
-                value = self.cells[row, column].mean_std()
-                text = f"${value[0]:.1f} \\pm {value[1]:.1f}$" if value else "--"
-                if (row, column) in bold:
-                    text = f"$\\mathbf{{{text[1:-1]}}}$"
-                texts.append(text)
-            lines.append(" & ".join(texts) + r" \\")
-        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+            found = [self.at(row, column) for column in self.columns]
+            marks = [r"\mathbf{%s}" if (row, column) in bold else "%s" for column in self.columns]
+            texts = [_formula(part, mark) for part, mark in zip(found, marks, strict=True)]
+            lines.append(" & ".join([*(_tex(name) for name in row), *texts]) + r" \\")
+            if any(part.paper for part in found):
+                paper = [_formula(TableCell({}, {}, part.paper)) for part in found]
+                differences = [f"${_difference(part)}$" for part in found]
+                lines.append(" & ".join([*self._below("paper"), *paper]) + r" \\")
+                lines.append(" & ".join([*self._below("difference"), *differences]) + r" \\")
+        notes = [f"% {line}" for note in self.notes for line in note.splitlines()]
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes]) + "\n"
 
     def csv(self) -> str:
         """A line for each place: coordinates, means and deviations, and the paper's."""
@@ -173,7 +194,7 @@ class PaperTable:
         costs = [{"method": method, "ipc": ipc, **vars(cost)} for (method, ipc), cost in self.costs.items()]
         places = []
         for record, (row, column) in zip(self._records(), self._places(), strict=True):
-            found = self.cells[row, column]
+            found = self.at(row, column)
             places.append({**record, "best": dict(found.best), "last": dict(found.last)})
         return {
             "title": self.title,
@@ -190,7 +211,7 @@ class PaperTable:
     def _records(self) -> list[dict[str, Any]]:
         records = []
         for row, column in self._places():
-            found = self.cells[row, column]
+            found = self.at(row, column)
             best, last = list(found.best.values()), list(found.last.values())
             record: dict[str, Any] = dict(zip((*self.axes, self.column_axis), (*row, column), strict=True))
             record["repeats"] = len(best)
@@ -198,7 +219,7 @@ class PaperTable:
                 record[f"{name}_mean"] = float(np.mean(values)) if values else None
                 record[f"{name}_std"] = float(np.std(values)) if values else None
             record["paper_mean"], record["paper_std"] = found.paper or (None, None)
-            comparable = best and found.paper
+            comparable = found.is_whole and found.paper
             record["difference"] = record["best_mean"] - record["paper_mean"] if comparable else None
             records.append(record)
         return records
@@ -208,8 +229,8 @@ class PaperTable:
         bold = self.bold()
         lines = [[*self.axes, *self.columns]]
         for row in self.rows:
-            found = [self.cells[row, column] for column in self.columns]
-            values = [_text(part.mean_std()) for part in found]
+            found = [self.at(row, column) for column in self.columns]
+            values = [_measured(part) for part in found]
             emphasis = ["**" if (row, column) in bold else "" for column in self.columns]
             marked = [f"{stars}{text}{stars}" for stars, text in zip(emphasis, values, strict=True)]
             lines.append([*(markdown_cell(name) for name in row), *marked])
@@ -240,9 +261,26 @@ def _text(value: tuple[float, float] | None) -> str:
     return f"{value[0]:.1f} ± {value[1]:.1f}" if value else "–"
 
 
+def _measured(cell: TableCell) -> str:
+    """Mean and deviation; of some of the repeats only, the mean and how many they are."""
+    value = cell.mean_std()
+    return f"{value[0]:.1f} ({len(cell.best)} of {cell.repeats})" if value and not cell.is_whole else _text(value)
+
+
+def _formula(cell: TableCell, mark: str = "%s") -> str:
+    """The same for LaTeX; of a cell that has only the paper's value, that."""
+    value = cell.mean_std() or cell.paper
+    if value is None:
+        return "--"
+    if cell.best and not cell.is_whole:
+        return f"${value[0]:.1f}$ ({len(cell.best)} of {cell.repeats})"
+    formula = rf"{value[0]:.1f} \pm {value[1]:.1f}"
+    return f"${mark % formula}$"
+
+
 def _difference(cell: TableCell) -> str:
     value = cell.mean_std()
-    return f"{value[0] - cell.paper[0]:+.1f}" if value and cell.paper else "–"
+    return f"{value[0] - cell.paper[0]:+.1f}" if value and cell.paper and cell.is_whole else "–"
 
 
 def _tex(text: str) -> str:

@@ -5,6 +5,7 @@ and the protocol. So one study serves every dataset.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.protocol import parse_network_name
 from ddgs_hub.recipe.ranges import SECTION, Count, Distribution
 from ddgs_hub.recipe.reading import RECIPES, parse_section, read_yaml
+from ddgs_hub.recipe.sections import FileName
 
 STUDIES = RECIPES / "studies"
 ONLY_KEYS = ("dataset", "method", "distribution", "pool_size", "ipc", "network", "repeat")
@@ -122,7 +124,7 @@ class Cell:
 class Study:
     """A table: its cells are datasets × methods × images per class × networks × repeats."""
 
-    name: str
+    name: FileName  # of the table's files
     title: str
     recipes: Annotated[list[str], Field(min_length=1)]  # of the paper's datasets; `--recipe` takes their place
     methods: Methods
@@ -144,10 +146,17 @@ class Study:
         labels = [method.label for method in self.methods]
         if len(set(labels)) < len(labels):
             raise ValueError("two methods have the same label")
+        networks = [network.network for network in self.networks]
+        for what, values in (("recipes", self.recipes), ("ipc", map(str, self.ipc)), ("networks", networks)):
+            if max(Counter(values).values()) > 1:
+                raise ValueError(f"{what} names one of them twice")
+        axes = (*self.rows, self.columns)
+        needed = {"method": True, "ipc": True, "dataset": len(self.recipes) > 1, "network": len(self.networks) > 1}
+        for axis in needed:
+            if needed[axis] and axis not in axes:
+                raise ValueError(f"{axis} must be in rows or in columns")
         if self.reference not in labels:
             raise ValueError(f"the reference {self.reference} is none of {', '.join(labels)}")
-        if "method" not in (*self.rows, self.columns) or "ipc" not in (*self.rows, self.columns):
-            raise ValueError("method and ipc must be in rows or in columns")
 
     def for_recipe(self, name: str) -> "Study":
         """The study as it is carried out with the recipe of this name."""

@@ -49,8 +49,23 @@ def test_a_place_is_mean_and_population_standard_deviation_beside_the_papers_and
     assert [part.strip() for part in difference.split("|")[2:6]] == ["difference", "+4.2", "+3.9", "–"]
 
 
-def test_the_highest_of_a_row_is_bold_and_the_full_dataset_is_no_rival():
-    assert table().bold() == {(("10", "convnet"), "ours"), (("20", "convnet"), "random")}
+def test_the_highest_of_a_row_is_bold_but_for_the_full_dataset_and_where_there_is_no_rival():
+    assert table().bold() == {(("10", "convnet"), "ours")}
+
+
+def test_a_place_whose_repeats_are_not_all_there_says_so_and_is_compared_with_nothing():
+    part = TableCell({0: 60.0}, {0: 59.0}, (37.4, 0.3), repeats=3)
+    partly = table(cells={**table().cells, (("10", "convnet"), "ours"): part})
+    assert partly.bold() == set()
+    assert "60.0 (1 of 3)" in partly.markdown()
+    assert "$60.0$ (1 of 3)" in partly.latex()
+    assert next(line for line in partly.csv().splitlines() if line.startswith("10,convnet,ours")).endswith(",37.4,0.3,")
+
+
+def test_a_place_that_a_study_does_not_have_is_empty():
+    sparse = table(cells={(("10", "convnet"), "random"): place(RANDOM)})
+    assert len(sparse.csv().splitlines()) == 7
+    assert "–" in sparse.markdown()
 
 
 def test_where_methods_are_rows_the_highest_of_a_column_is_bold():
@@ -93,7 +108,10 @@ def test_latex_has_a_row_for_each_row_and_escapes_names():
     text = table(axes=["IPC", "a_b"]).latex()
     assert r"IPC & a\_b & random & ours & full \\" in text
     assert r"10 & convnet & $39.2 \pm 1.0$ & $\mathbf{41.3 \pm 1.2}$ & $91.0 \pm 0.8$ \\" in text
-    assert r"20 & convnet & $\mathbf{51.0 \pm 0.8}$ & -- &" in text
+    assert r" & paper & $35.0 \pm 0.4$ & $37.4 \pm 0.3$ & -- \\" in text
+    assert r" & difference & $+4.2$ & $+3.9$ & $–$ \\" in text
+    assert text.endswith("% Not run: ours at IPC 20.\n")
+    assert r"20 & convnet & $51.0 \pm 0.8$ & -- &" in text
 
 
 def test_csv_has_a_line_for_each_place_with_numbers_a_program_reads():

@@ -1,5 +1,6 @@
 """One cell of a study: a network that is trained on one set of images and tested on the validation images."""
 
+import io
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from ddgs_hub.core.processes import get_state, is_distributed
+from ddgs_hub.core.files import put_in_place
+from ddgs_hub.core.processes import get_accelerator, get_state, is_distributed
 from ddgs_hub.core.rows import class_names, read_rows
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.recipe import Protocol, Recipe
@@ -33,7 +35,7 @@ class CellResult:
 
     dataset: str
     method: str
-    distribution: str | None
+    distribution: str | None  # of `ours`, like the size of the pool: the recipe's, where the study gives none
     pool_size: int | None
     ipc: int | None  # as the study asks for it; None: the full dataset
     network: str
@@ -47,11 +49,28 @@ class CellResult:
     accuracies: list[float]  # of all tests, %
     seconds: float
     commit: str  # of the code
+    device: str  # `cpu` or `cuda`
+    precision: str  # as accelerate has it: `no` is float32
 
     @property
     def images_seen(self) -> int:
         """How many images the training showed the network."""
         return self.epochs * self.train_images
+
+
+# A column without a value would have no type of its own.
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("dataset", "method", "distribution")),
+        *((name, pa.int64()) for name in ("pool_size", "ipc")),
+        ("network", pa.string()),
+        *((name, pa.int64()) for name in ("width", "repeat", "seed", "train_images", "epochs")),
+        *((name, pa.float64()) for name in ("best", "last")),
+        ("accuracies", pa.list_(pa.float64())),
+        ("seconds", pa.float64()),
+        *((name, pa.string()) for name in ("commit", "device", "precision")),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,7 @@ class Cells:
 
     def _task(self, cell: Cell) -> Task:
         name = self._name(cell)
-        return Task(name, lambda: self.is_done(cell), lambda: self._compute(cell), self.sets.needs(cell))
+        return Task(name, lambda: self.is_done(cell), lambda: self._compute(cell), (self.sets.image_set(cell).task,))
 
     def _compute(self, cell: Cell) -> None:
         """Trains and tests the network of a cell, and writes its result."""
@@ -124,11 +143,12 @@ class Cells:
         accuracies = train_network(
             images.examples, tests.examples, protocol, images.num_classes, epochs=epochs, seed=seed
         )
+        is_ours = cell.method.method == "ours"
         result = CellResult(
             dataset=cell.dataset,
             method=cell.method.method,
-            distribution=cell.method.distribution,
-            pool_size=cell.method.pool_size,
+            distribution=self.sets.distribution(cell) if is_ours else None,
+            pool_size=self.sets.pool_size(cell) if is_ours else None,
             ipc=cell.ipc,
             network=cell.network.network,
             width=protocol.width,
@@ -141,8 +161,10 @@ class Cells:
             accuracies=accuracies,
             seconds=round(time.perf_counter() - start, 2),
             commit=code_commit(),
+            device=str(images.examples.labels.device.type),
+            precision=get_accelerator().mixed_precision,
         )
-        self.path(cell).parent.mkdir(exist_ok=True)
+        self.path(cell).parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path(cell), asdict(result))
 
     def _load_images(self, images: ImageSet) -> "Loaded":
@@ -171,6 +193,6 @@ def _device() -> "torch.device":
 
 def write_cells(results: Sequence[CellResult], path: Path) -> None:
     """Writes results as one Parquet file, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    pq.write_table(pa.Table.from_pylist([asdict(result) for result in results]), partial)
-    partial.replace(path)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([asdict(result) for result in results], SCHEMA), buffer)
+    put_in_place(path, buffer.getvalue())

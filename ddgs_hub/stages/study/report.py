@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import put_in_place
+from ddgs_hub.core.markdown import cell as markdown_cell
 from ddgs_hub.evaluation.networks import convnet_depth
 from ddgs_hub.evaluation.paper_table import Cost, PaperTable, TableCell
 from ddgs_hub.recipe import changed_keys, load_recipe, parse_network_name, recipe_names, recipe_to_dict
@@ -42,6 +45,7 @@ class DatasetCells:
 
     cells: Cells
     wanted: Sequence[Cell]
+    ipcs: Sequence[int]  # of the study for this dataset: the full dataset stands at every one
 
     def results(self) -> Iterator[tuple[Cell, CellResult]]:
         """The cells that are done."""
@@ -61,9 +65,7 @@ def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> 
     """
     table = make_table(study, datasets)
     for suffix, text in ((".md", table.markdown() + "\n"), (".tex", table.latex()), (".csv", table.csv())):
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path.with_name(f"{path.name}{suffix}"))
+        put_in_place(path.with_name(f"{path.name}{suffix}"), text)
     write_json(path.with_name(f"{path.name}.json"), table.to_dict())
     results = [result for dataset in datasets for _, result in dataset.results()]
     write_cells(results, path.with_name(f"{path.name}-cells.parquet"))
@@ -77,10 +79,13 @@ def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
         for cell in dataset.wanted:
             for ipc in _ipcs(cell, dataset):
                 paper = study.paper_value(cell.dataset, cell.network.network, ipc, cell.method.label)
-                places.setdefault(_place(study, dataset, cell, ipc), TableCell({}, {}, paper))
+                places.setdefault(_place(study, dataset, cell, ipc), TableCell({}, {}, paper, study.repeats))
         for cell, result in dataset.results():
             for ipc in _ipcs(cell, dataset):
-                found = places[_place(study, dataset, cell, ipc)]
+                place = _place(study, dataset, cell, ipc)
+                found = places[place]
+                if result.seed in found.best:
+                    raise InputError(f"two networks of the study are both at {', '.join(place)}: leave one out")
                 found.best[result.seed] = result.best
                 found.last[result.seed] = result.last
     order = [list(dict.fromkeys(values)) for values in zip(*places, strict=True)]  # of each axis, as the study has it
@@ -98,13 +103,12 @@ def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
         reference=_name(study.reference),
         upper_bound=[_name("full")],
         costs=_costs(datasets),
-        notes=[*_not_run(datasets), *_about_the_paper(study, datasets)],
+        notes=[*_not_run(datasets), *_mixed(datasets), *_about_the_paper(study, datasets)],
     )
 
 
-def _ipcs(cell: Cell, dataset: DatasetCells) -> list[int]:
-    """Where a cell stands: the full dataset at every IPC."""
-    return [cell.ipc] if cell.ipc else list(dict.fromkeys(other.ipc for other in dataset.wanted if other.ipc))
+def _ipcs(cell: Cell, dataset: DatasetCells) -> Sequence[int]:
+    return [cell.ipc] if cell.ipc else dataset.ipcs
 
 
 def _place(study: Study, dataset: DatasetCells, cell: Cell, ipc: int) -> Place:
@@ -159,6 +163,18 @@ def _not_run(datasets: Sequence[DatasetCells]) -> list[str]:
     return [f"Networks that were not run, and are not in the means above: {'; '.join(parts)}."] if parts else []
 
 
+def _mixed(datasets: Sequence[DatasetCells]) -> list[str]:
+    """A sentence where cells were not all computed alike."""
+    results = [result for dataset in datasets for _, result in dataset.results()]
+    notes = []
+    for what in ("commit", "device", "precision"):
+        values = Counter(str(getattr(result, what)) for result in results)
+        if len(values) > 1:
+            counts = ", ".join(f"{value}: {count}" for value, count in values.items())
+            notes.append(f"Networks were trained with more than one {what} ({counts}): compare with care.")
+    return notes
+
+
 def _about_the_paper(study: Study, datasets: Sequence[DatasetCells]) -> list[str]:
     """Sentences on what the paper has, and on settings that are not its own."""
     notes = []
@@ -169,7 +185,13 @@ def _about_the_paper(study: Study, datasets: Sequence[DatasetCells]) -> list[str
         elif recipe.name in recipe_names():
             usual = recipe_to_dict(load_recipe(recipe.name))
             changed = changed_keys(usual, recipe_to_dict(recipe))
-            values = [f"{key} {new} instead of {old}" for key, (old, new) in changed.items() if key != "sample.ipc"]
+            # Where the original lies, and the IPC of a run, say nothing about the table.
+            apart = ("data.original", "data.config", "data.revision", "sample.ipc")
+            values = [
+                markdown_cell(f"{key} {new} instead of {old}")
+                for key, (old, new) in changed.items()
+                if key not in apart
+            ]
             if values:
                 notes.append(
                     f"Not comparable with the paper where settings differ, {recipe.name}: {', '.join(values)}."

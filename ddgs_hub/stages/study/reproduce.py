@@ -1,9 +1,9 @@
 """A study from nothing to its table, by one worker or by several that share a folder: `ddgs-hub reproduce`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ddgs_hub.recipe import Recipe, recipe_to_dict
 from ddgs_hub.recipe.study import Cell, Study, select_cells
 from ddgs_hub.stages.commands import study_command
 from ddgs_hub.stages.provenance import made_with
-from ddgs_hub.stages.run_recipe import bind_folder
+from ddgs_hub.stages.run_recipe import bind_folder, refuse_other_recipe
 from ddgs_hub.stages.study.cells import Cells
 from ddgs_hub.stages.study.effort import Effort, in_words
 from ddgs_hub.stages.study.report import DatasetCells, write_report
@@ -34,12 +34,19 @@ class Dataset:
         chosen: those that are to be done.
         cells: their results.
         makers: the tasks that make what the chosen cells need.
+        ipcs: of the study.
     """
 
     all: Sequence[Cell]
     chosen: Sequence[Cell]
     cells: Cells
     makers: Sequence[Task]
+    ipcs: Sequence[int]
+
+    @cached_property
+    def effort(self) -> Effort:
+        """How much work its cells are; once the original is there."""
+        return Effort(self.cells)
 
 
 def reproduce(
@@ -49,6 +56,7 @@ def reproduce(
     *,
     only: Sequence[str] = (),
     dry_run: bool = False,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Makes what is missing, trains a network for every cell that is missing, and writes the table.
 
@@ -61,6 +69,7 @@ def reproduce(
         output: folder that studies share: a folder for each dataset, and the tables.
         only: `KEY=VALUE,VALUE`: which cells to do, see `select_cells`. The table shows all that there are.
         dry_run: only say what there is to do.
+        say: prints a line on what is being done.
 
     Returns:
         The table as JSON values (see `PaperTable.to_dict`), or the plan, and text for people.
@@ -69,38 +78,62 @@ def reproduce(
         InputError: a folder belongs to another recipe or cannot be written, `only` chooses what there is not, or a
             method cannot be carried out on the dataset.
     """
-    datasets = _datasets(study, recipes, output, only)
+    every = [cell for recipe in recipes for cell in study.for_recipe(recipe.name).cells(recipe.name)]
+    chosen = select_cells(every, only)
+    run_on_main(lambda: _begin(recipes, output, dry_run=dry_run))
+    datasets = [
+        _dataset(
+            study,
+            recipe,
+            output,
+            [cell for cell in every if cell.dataset == recipe.name],
+            [cell for cell in chosen if cell.dataset == recipe.name],
+            lambda line: say(printable(line)),
+        )
+        for recipe in recipes
+    ]
+    plan = run_on_main(lambda: _plan(study, datasets))
     if dry_run:
-        return _plan(study, datasets)
-    run_on_main(lambda: _begin(recipes, output))
-    _say(_plan(study, datasets)["text"])
+        return plan
+    if is_main():
+        say(printable(f"{plan['text']}\n"))
     _make_and_train(datasets, output / CLAIMS)
     name = "-".join([study.name, *(recipe.name for recipe in recipes)])
-    wanted = [DatasetCells(dataset.cells, dataset.all) for dataset in datasets]
+    wanted = [DatasetCells(dataset.cells, dataset.all, dataset.ipcs) for dataset in datasets]
     table = run_on_main(lambda: write_report(study, wanted, output / name))
     files = ", ".join(f"{output / name}{suffix}" for suffix in (".md", ".tex", ".csv", ".json", "-cells.parquet"))
     return {**table.to_dict(), "text": f"\n{table.markdown()}\n\nwritten: {files}"}
 
 
-def _datasets(study: Study, recipes: Sequence[Recipe], output: Path, only: Sequence[str]) -> list[Dataset]:
-    every = [cell for recipe in recipes for cell in study.for_recipe(recipe.name).cells(recipe.name)]
-    chosen = select_cells(every, only)
-    datasets = []
-    for recipe in recipes:
-        mine = [cell for cell in every if cell.dataset == recipe.name]
-        to_do = [cell for cell in chosen if cell.dataset == recipe.name]
-        sets = Sets(recipe, output / recipe.name, to_do, study_command(study.name, recipe))
-        cells = Cells(recipe, sets)
-        datasets.append(Dataset(mine, to_do, cells, sets.tasks(cell for cell in to_do if not cells.is_done(cell))))
-    return datasets
+def _dataset(
+    study: Study,
+    recipe: Recipe,
+    output: Path,
+    every: Sequence[Cell],
+    chosen: Sequence[Cell],
+    say: Callable[[str], None],
+) -> Dataset:
+    sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say)
+    cells = Cells(recipe, sets)
+    left = run_on_main(partial(_undone, cells, chosen))
+    makers = sets.tasks(chosen[number] for number in left)
+    return Dataset(every, chosen, cells, makers, study.for_recipe(recipe.name).ipc)
 
 
-def _begin(recipes: Sequence[Recipe], output: Path) -> None:
+def _undone(cells: Cells, wanted: Sequence[Cell]) -> list[int]:
+    """The numbers of the cells that have no result."""
+    return [number for number, cell in enumerate(wanted) if not cells.is_done(cell)]
+
+
+def _begin(recipes: Sequence[Recipe], output: Path, *, dry_run: bool) -> None:
+    """Makes the folders of the recipes, or checks that they are theirs."""
     refuse_unwritable(output)
     for recipe in recipes:
-        folder = output / recipe.name
-        # With one worker alone a folder in which nothing is made may change its recipe; others may have just begun.
-        bind_folder(folder, {**made_with(recipe), "recipe": recipe_to_dict(recipe)}, begun=(folder / ".made").is_dir())
+        made = {**made_with(recipe), "recipe": recipe_to_dict(recipe)}
+        if dry_run:
+            refuse_other_recipe(output / recipe.name, made)
+        else:
+            bind_folder(output / recipe.name, made, begun=True)  # perhaps by another worker, a moment ago
 
 
 def _make_and_train(datasets: Sequence[Dataset], folder: Path) -> None:
@@ -127,13 +160,13 @@ def _within(dataset: Dataset, task: Task) -> Task:
 def _train(dataset: Dataset, cell: Cell, task: Task) -> None:
     """Trains the network of a cell, and says how far all are."""
     task.work()
-    cells = dataset.cells
+    cells, say = dataset.cells, dataset.cells.sets.say
     done = [other for other in dataset.chosen if cells.is_done(other)]
     left = [other for other in dataset.chosen if not cells.is_done(other)]
-    result, seconds = cells.read(cell), Effort(cells).seconds_left(done, left)
+    result, seconds = cells.read(cell), dataset.effort.seconds_left(done, left)
     rest = f"; {in_words(seconds)} left for one worker" if left and seconds else ""
     text = f"{task.name:<44} best {result.best:.1f}, last {result.last:.1f} %  ({result.seconds:.1f} s)"
-    print(printable(f"{len(done)}/{len(dataset.chosen)} {text}{rest}"), flush=True)
+    say(f"{len(done)}/{len(dataset.chosen)} {text}{rest}")
 
 
 def _plan(study: Study, datasets: Sequence[Dataset]) -> dict[str, Any]:
@@ -147,7 +180,7 @@ def _plan(study: Study, datasets: Sequence[Dataset]) -> dict[str, Any]:
         by_method: dict[str, int] = {}
         for cell in left:
             by_method[cell.method.label] = by_method.get(cell.method.label, 0) + 1
-        seconds = Effort(cells).seconds_left(done, left) if done and left else None
+        seconds = dataset.effort.seconds_left(done, left) if done and left else None
         plan = {"dataset": name, "cells": len(dataset.chosen), "done": len(done), "to_do": by_method}
         plans.append({**plan, "to_make": to_make, "seconds_left": seconds})
         lines.append(f"{name}: {len(dataset.chosen)} networks, {len(done)} done before, {len(left)} to do")
@@ -160,8 +193,3 @@ def _plan(study: Study, datasets: Sequence[Dataset]) -> dict[str, Any]:
         if to_make:
             lines.append(f"  to make first: {', '.join(to_make)}")
     return {"title": study.title, "datasets": plans, "text": "\n".join(lines)}
-
-
-def _say(text: str) -> None:
-    if is_main():
-        print(printable(f"{text}\n"), flush=True)

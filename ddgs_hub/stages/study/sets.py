@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from datasets import Dataset
 
 from ddgs_hub.core.processes import is_main, run_on_main
 from ddgs_hub.core.rows import read_rows, read_selected
-from ddgs_hub.core.text import printable
+from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.recipe.ranges import Distribution
 from ddgs_hub.recipe.study import Cell
@@ -27,8 +28,11 @@ from ddgs_hub.stages.pool_stages import (
     Stage,
     pool_stages,
 )
+from ddgs_hub.stages.run_folder import Finished
 from ddgs_hub.stages.sample import make_distilled
-from ddgs_hub.stages.study.study_folder import Made, StudyFolder
+from ddgs_hub.stages.score import score_source
+from ddgs_hub.stages.score_request import ScoreRequest
+from ddgs_hub.stages.study.study_folder import StudyFolder
 from ddgs_hub.stages.study.tasks import Task
 
 STAGES = {  # whose outputs a method reads; what those are made of comes along
@@ -73,59 +77,65 @@ class ImageSet:
 class Sets:
     """The sets of one dataset's cells, and the tasks that make them.
 
+    All processes of a launch make it together: what lies on the disk is looked at once, by the main one.
+
     Args:
         recipe: of the dataset.
         folder: of what its studies make.
         cells: that are wanted: only what these need is made.
         command: the command line, for cards.
+        say: prints a line on what was made.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, cells: Sequence[Cell], command: str) -> None:
-        self.recipe, self.command = recipe, command
-        self.methods = {cell.method.method for cell in cells}
+    def __init__(
+        self, recipe: Recipe, folder: Path, cells: Sequence[Cell], command: str, say: Callable[[str], None]
+    ) -> None:
+        self.recipe, self.command, self.say = recipe, command, say
         self.largest = max((cell.ipc for cell in cells if cell.ipc), default=1)
-        sizes = [self._pool_size(cell) * cell.ipc for cell in cells if cell.ipc and cell.method.method == "ours"]
-        self.folders = StudyFolder(folder, self.largest)
-        self.folders = replace(
-            self.folders,
-            per_class=self.folders.size_made(_slug(POOL), max([self.largest, *sizes])),
-            base_per_class=self.folders.size_made(_slug(BASE_POOL), self.largest),
-        )
+        sizes = [self.pool_size(cell) * cell.ipc for cell in cells if cell.ipc and cell.method.method == "ours"]
+        least = {POOL: max([self.largest, *sizes]), BASE_POOL: self.largest, **dict.fromkeys(SELECTIONS, self.largest)}
+        there = StudyFolder(folder, self.largest)
+        self.sizes = run_on_main(lambda: {name: there.size_made(_slug(name), size) for name, size in least.items()})
+        self.folders = replace(there, per_class=self.sizes[POOL], base_per_class=self.sizes[BASE_POOL])
 
     def image_set(self, cell: Cell) -> ImageSet:
         """Where the images of a cell are, or will be."""
         method, ipc, folders = cell.method.method, cell.ipc, self.folders
         if method == "full":
             return ImageSet(ORIGINAL, folders.original, None)
-        if method in ("dit", "minimax"):
-            stage = {"dit": BASE_POOL, "minimax": POOL}[method]
-            return ImageSet(self._task_name(stage), {BASE_POOL: folders.base_pool, POOL: folders.pool}[stage], ipc)
+        if method == "dit":
+            return ImageSet(self._task_name(BASE_POOL), folders.base_pool, ipc)
+        if method == "minimax":
+            return ImageSet(self._task_name(POOL), folders.pool, ipc)
         if method in SELECTIONS:
-            name = f"{method}-{folders.size_made(method, self.largest)}"
+            name = f"{method}-{self.sizes[method]}"
             return ImageSet(name, folders.set(name), ipc)
         name = f"{method}-ipc{ipc}"
         if method == "ours":
-            name = f"ours-{self._distribution(cell)}-n{self._pool_size(cell)}-ipc{ipc}"
+            name = f"ours-{self.distribution(cell)}-n{self.pool_size(cell)}-ipc{ipc}"
         return ImageSet(name, folders.set(name), None)
 
     def tasks(self, cells: Iterable[Cell]) -> list[Task]:
-        """What must be made for these cells, stages first."""
-        wanted = list(cells)
-        stages = self._stages({cell.method.method for cell in wanted})
+        """What must be made for the cells whose set is not there, stages first."""
+        every = list(cells)
+        missing = run_on_main(lambda: [k for k, cell in enumerate(every) if not self._is_there(self.image_set(cell))])
+        wanted = [every[k] for k in missing]
+        needed = self._closure(stage for cell in wanted for stage in STAGES[cell.method.method])
         tasks: dict[str, Task] = {}
-        for stage in stages:
-            name = self._task_name(stage.name)
-            tasks[name] = self._task(name, stage.work, self._needs(stage.made_of, stages, stage.name))
+        for stage in self._stages():
+            if stage.name in needed:
+                name = self._task_name(stage.name)
+                work = stage.work if stage.distributed else _on_main(stage.work)
+                tasks[name] = self._task(name, stage.output, work, self._names(stage.made_of))
         for cell in wanted:
-            name = self.image_set(cell).task
-            if name not in tasks:
-                tasks[name] = self._task(name, self._maker(cell), self._needs(STAGES[cell.method.method], stages))
+            images = self.image_set(cell)
+            if images.task not in tasks:
+                needs = self._names(STAGES[cell.method.method])
+                tasks[images.task] = self._task(images.task, images.folder, self._maker(cell), needs)
         return list(tasks.values())
 
-    def needs(self, cell: Cell) -> tuple[str, ...]:
-        """The tasks before a cell can be trained: its set is made, and nobody replaces the folder meanwhile."""
-        before = self._needs(STAGES[cell.method.method], self._stages(self.methods))
-        return (self.image_set(cell).task, *before)
+    def _is_there(self, images: ImageSet) -> bool:
+        return self.folders.is_made(images.task) and images.folder.exists()
 
     def seconds(self, cell: Cell) -> float:
         """What making the set of a cell took, with all that it is made of."""
@@ -133,33 +143,35 @@ class Sets:
         names = list(dict.fromkeys([*names, self.image_set(cell).task]))
         return sum(self.folders.read_made(name).seconds for name in names if self.folders.is_made(name))
 
-    def _stages(self, methods: Iterable[str]) -> list[Stage]:
-        """The stages that these methods need, in order."""
-        wanted = self._closure(stage for method in methods for stage in STAGES[method])
-        return [stage for stage in self._all_stages() if stage.name in wanted]
+    def _stages(self) -> list[Stage]:
+        """The stages up to the scored pool. Scores go into folders of their own: other workers read the images."""
+        recipe, folders, score = self.recipe, self.folders, self.recipe.score
+        sizes = {"per_class": folders.per_class, "plain_per_class": folders.base_per_class}
+        scorer = str(score.scorer or folders.scorer)
+        stages = []
+        for stage in pool_stages(recipe, folders, **sizes, command=self.command):
+            if stage.name in (SCORED_ORIGINAL, SCORED_POOL):
+                of_pool = stage.name == SCORED_POOL
+                output = folders.scored_pool if of_pool else folders.scored_original
+                source = str(stage.output.resolve())
+                request = ScoreRequest(
+                    source=source,
+                    scorer=scorer,
+                    scorer_revision=score.revision,
+                    with_images=of_pool,
+                    batch_size=score.batch_size,
+                )
+                stage = replace(stage, output=output, work=partial(_scored, request, output))
+            stages.append(stage)
+        return stages
 
-    def _needs(self, names: Iterable[str], stages: Sequence[Stage], maker: str = "") -> tuple[str, ...]:
-        """The tasks before one that reads the outputs of the stages `names`.
-
-        Scores are written into the folder of the images, in their place: who reads the folder waits for that, too,
-        but for the stages that the scores are made of.
-        """
-        read = self._closure(names)
-        folders = [stage.output for stage in stages if stage.name in read]
-        before = self._closure([*read, *(stage.name for stage in stages if stage.output in folders)])
-        return tuple(
-            self._task_name(stage.name)
-            for stage in stages
-            if stage.name in before and maker not in self._closure([stage.name])
-        )
-
-    def _all_stages(self) -> list[Stage]:
-        sizes = {"per_class": self.folders.per_class, "plain_per_class": self.folders.base_per_class}
-        return pool_stages(self.recipe, self.folders, **sizes, command=self.command)
+    def _names(self, stages: Iterable[str]) -> tuple[str, ...]:
+        """The tasks of these stages and of all that they are made of."""
+        return tuple(self._task_name(name) for name in sorted(self._closure(stages)))
 
     def _closure(self, names: Iterable[str]) -> set[str]:
         """These stages and all that they are made of."""
-        made_of = {stage.name: stage.made_of for stage in self._all_stages()}
+        made_of = {stage.name: stage.made_of for stage in self._stages()}
         closed: set[str] = set()
         waiting = [name for name in names if name in made_of]
         while waiting:
@@ -170,22 +182,19 @@ class Sets:
 
     def _task_name(self, stage: str) -> str:
         """Pools of several sizes are several tasks."""
-        size = {
-            POOL: self.folders.per_class,
-            SCORED_POOL: self.folders.per_class,
-            BASE_POOL: self.folders.base_per_class,
-        }
-        return f"{_slug(stage)}-{size[stage]}" if stage in size else _slug(stage)
+        size = self.sizes.get(POOL if stage == SCORED_POOL else stage)
+        return f"{_slug(stage)}-{size}" if size else _slug(stage)
 
-    def _task(self, name: str, make: Callable[[], str], needs: tuple[str, ...]) -> Task:
+    def _task(self, name: str, output: Path, make: Callable[[], str], needs: tuple[str, ...]) -> Task:
         def work() -> None:
             start = time.perf_counter()
-            made = Made(make(), round(time.perf_counter() - start, 1))
+            with locked_for_launch(output, wait=True):
+                made = Finished(make(), round(time.perf_counter() - start, 1))
             if is_main():
                 self.folders.write_made(name, made)
-                print(printable(f"{name:<24}{made.made}  ({made.seconds} s)"), flush=True)
+                self.say(f"{name:<24}{made.made.splitlines()[0]}  ({made.seconds} s)")
 
-        return Task(name, lambda: self.folders.is_made(name), work, needs)
+        return Task(name, lambda: self.folders.is_made(name) and output.exists(), work, needs)
 
     def _maker(self, cell: Cell) -> Callable[[], str]:
         """Makes the set of a cell, which no stage makes; called by all processes of a launch."""
@@ -196,22 +205,26 @@ class Sets:
             return lambda: make_matching(recipe, method, folders.original, output, ipc=ipc, command=self.command)
         if method == "ours":
             settings = replace(
-                recipe.sample, ipc=ipc, distribution=self._distribution(cell), pool_size=self._pool_size(cell)
+                recipe.sample, ipc=ipc, distribution=self.distribution(cell), pool_size=self.pool_size(cell)
             )
-            return _on_main(
-                lambda: str(make_distilled(settings, folders.pool, folders.original, output, seed=recipe.seed)["text"])
-            )
-        scorer = str(recipe.score.scorer or folders.scorer)
-        size = int(output.name.removeprefix(f"{method}-"))
+            pool, original = folders.scored_pool, folders.scored_original
+            return _on_main(lambda: str(make_distilled(settings, pool, original, output, seed=recipe.seed)["text"]))
+        size, scorer = self.sizes[method], str(recipe.score.scorer or folders.scorer)
         return _on_main(
             lambda: make_baseline(method, folders.original, output, ipc=size, scorer=scorer, seed=recipe.seed)
         )
 
-    def _distribution(self, cell: Cell) -> Distribution:
+    def distribution(self, cell: Cell) -> Distribution:
+        """What `ours` is sampled to."""
         return cell.method.distribution or self.recipe.sample.distribution
 
-    def _pool_size(self, cell: Cell) -> int:
+    def pool_size(self, cell: Cell) -> int:
+        """How many times IPC the images a class are that `ours` chooses from."""
         return cell.method.pool_size or self.recipe.pool.size
+
+
+def _scored(request: ScoreRequest, output: Path) -> str:
+    return str(score_source(request, output)["text"])
 
 
 def _on_main(make: Callable[[], str]) -> Callable[[], str]:

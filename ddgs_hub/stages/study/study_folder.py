@@ -1,19 +1,11 @@
 """Names of the folders and files of a study's dataset. Studies share them: what one has made, the next need not."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ddgs_hub.core.schema import read_json
-from ddgs_hub.stages.run_folder import RunFolder, write_json
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a task has made, for people, and how long that took."""
-
-    made: str
-    seconds: float
+from ddgs_hub.stages.run_folder import Finished, RunFolder, write_json
 
 
 @dataclass(frozen=True)
@@ -30,7 +22,7 @@ class StudyFolder(RunFolder):
 
     @property
     def pool(self) -> Path:
-        """What the fine-tuned DiT generates; later with difficulties."""
+        """What the fine-tuned DiT generates."""
         return self.path / f"pool-{self.per_class}"
 
     @property
@@ -47,22 +39,32 @@ class StudyFolder(RunFolder):
         """A set of images that a method has made."""
         return self.path / "sets" / name
 
+    @property
+    def scored_original(self) -> Path:
+        """Labels and difficulties of the original. In a study nothing is scored in its place: others read there."""
+        return self.path / "original-scored"
+
+    @property
+    def scored_pool(self) -> Path:
+        """The pool with its difficulties."""
+        return self.path / f"{self.pool.name}-scored"
+
     def is_made(self, task: str) -> bool:
-        """Whether a task of this name is done."""
+        """Whether a task of this name was done once."""
         return self._made(task).is_file()
 
-    def read_made(self, task: str) -> Made:
+    def read_made(self, task: str) -> Finished:
         """What a task has made.
 
         Raises:
             InputError: it is not done, or the file is damaged.
         """
-        return read_json(self._made(task), Made, str(self._made(task)))
+        return read_json(self._made(task), Finished, str(self._made(task)))
 
-    def write_made(self, task: str, made: Made) -> None:
+    def write_made(self, task: str, made: Finished) -> None:
         """Notes that a task is done."""
-        self._made(task).parent.mkdir(exist_ok=True)
-        write_json(self._made(task), {"made": made.made, "seconds": made.seconds})
+        self._made(task).parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._made(task), asdict(made))
 
     def size_made(self, task: str, least: int) -> int:
         """The smallest number, `least` or more, for which a task `{task}-{number}` is done; else `least`.

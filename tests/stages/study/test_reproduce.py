@@ -4,7 +4,11 @@ The real command on few digits, with a few steps of everything.
 """
 
 import json
+import os
 import random
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -104,7 +108,7 @@ def test_every_method_has_its_accuracies_in_the_table(unbroken):
     assert len(places) == len(METHODS) * 2
     assert all(len(place["best"]) == 2 for place in places)
     assert len({place["best_mean"] for place in places}) > 8  # they tell sets apart
-    assert len(images(output)) == 5 + 2 * 3
+    assert len(images(output)) == 3 + 3 + 2 * 3
     assert "| 1 " in out
     assert "**" in out
     assert "Networks that were not run" not in out
@@ -137,9 +141,17 @@ def test_it_says_what_is_made_how_long_the_rest_takes_and_what_each_method_cost(
     assert by_method["Full", "all"]["images_seen"] == 8 * 120
 
 
+def test_json_is_all_that_stdout_has(small, unbroken):
+    done = run(small.command(unbroken[0], "--json"), env=environment(), timeout=60)
+    assert len(json.loads(done.stdout)["cells"]) == len(METHODS) * 2
+    assert f"{CELLS} done before" in done.stderr
+
+
 def test_a_second_call_does_nothing_again(small, unbroken):
     output, out = unbroken
     before = {path: path.stat().st_mtime_ns for path in output.glob("small/**/*") if path.is_file()}
+    shutil.rmtree(output / "small/pool-4")  # what is made of it is there
+    before = {path: state for path, state in before.items() if "/pool-4/" not in str(path)}
     again = small.run(output)
     assert f"{CELLS} done before, 0 to do" in again
     assert {path: path.stat().st_mtime_ns for path in output.glob("small/**/*") if path.is_file()} == before
@@ -184,6 +196,20 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(small, tmp_path):
     out = small.run(tmp_path / "paper", "--dry-run", "--only", "method=dm")
     assert "to make first: original, dm-ipc1, dm-ipc2" in out
     assert not (tmp_path / "paper").exists()
+
+
+def test_a_job_of_an_array_hands_its_arguments_to_a_worker(small, tmp_path):
+    commands = {"srun": '"$@"', "ddgs-hub": f'{sys.executable} -m ddgs_hub "$@"'}  # what a cluster has
+    for name, line in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\nexec {line}\n")
+        (tmp_path / name).chmod(0o755)
+    job = Path(__file__).parents[3] / "ddgs_hub/launch/slurm.sbatch"
+    arguments = [*small.command(tmp_path / "paper")[3:], "--only", "method=full", "--dry-run"]
+    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", job, *arguments], env=environment(**path), capture_output=True, text=True, check=True
+    )
+    assert "small: 2 networks, 0 done before, 2 to do" in done.stdout
 
 
 def test_a_folder_of_another_recipe_is_refused(small, unbroken):
