@@ -32,7 +32,16 @@ METHODS = (  # explains the rows of a run's table, see `make_evaluation`
 )
 
 
-def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer: str | None, seed: int) -> str:
+def make_baseline(
+    method: str,
+    original: Path,
+    output: Path,
+    *,
+    ipc: int,
+    scorer: str | None,
+    seed: int,
+    revision: str | None = None,
+) -> str:
     """Selects real images at random, or by herding or k-center on a scorer's features; returns a line for people.
 
     Args:
@@ -42,6 +51,7 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
         ipc: images per class.
         scorer: a Hub id or a folder; random selection needs none.
         seed: of the random selection.
+        revision: of a scorer on the Hub: commit, tag or branch.
 
     Raises:
         InputError: there is no scorer and the method needs one, or a class has fewer images than IPC.
@@ -55,7 +65,7 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
     else:
         from ddgs_hub.difficulty import Scorer, extract_features
 
-        features = extract_features(read_rows(original), Scorer.from_pretrained(scorer))
+        features = extract_features(read_rows(original), Scorer.from_pretrained(scorer, revision=revision))
         indices = {"herding": herding, "k-center": k_center}[method](features, labels, ipc, class_names=names)
     with staged_folder(output) as folder:
         write_rows(read_selected(original, indices), folder)
