@@ -30,7 +30,10 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
     ],
-    network: Annotated[list[str] | None, typer.Option(help="Instead of the protocol's; may be repeated.")] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
     ] = None,
@@ -52,8 +55,9 @@ def evaluate(
     from ddgs_hub.stages import evaluate_sources
 
     recipe = read_recipe(protocol, values, seed)
-    choices = [[*(values or []), f"evaluate.network={name}"] for name in dict.fromkeys(network or [])]
-    protocols = [read_recipe(protocol, choice, seed).evaluate for choice in choices] or [recipe.evaluate]
+    width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
+    names = dict.fromkeys(network or [recipe.evaluate.network])
+    protocols = [recipe.evaluate.with_network(name, width) for name in names]
     with locked_for_launch(output) if output else nullcontext():
         result = run_on_main(lambda: evaluate_sources(recipe, protocols, data, validation, output=output, cards=card))
     show(result, as_json)

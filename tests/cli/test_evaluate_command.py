@@ -50,10 +50,17 @@ def test_sets_and_networks_make_one_table(hub: HubServer, place: Path) -> None:
     assert [row[:4] for row in rows[2:]] == [
         [repository, "convnet1 of width 2", "2", "4"],
         ["acme/real@main", "convnet1 of width 2", "3", "6"],
-        [repository, "convnet2 of width 2", "2", "4"],
-        ["acme/real@main", "convnet2 of width 2", "3", "6"],
+        [repository, "convnet2", "2", "4"],
+        ["acme/real@main", "convnet2", "3", "6"],
     ]
     assert "epochs 4, evaluations 1, repeats 2" in done.stdout  # both up to IPC 10
+
+
+def test_a_width_that_is_set_is_that_of_every_network(hub: HubServer, place: Path) -> None:
+    networks = ["--network", "convnet1", "--network", "convnet2", "--set", "evaluate.width=3"]
+    done = evaluate(hub, place, *networks, "--json", sets=["acme/real"])
+    assert done.returncode == 0, done.stderr
+    assert [entry["protocol"]["width"] for entry in json.loads(done.stdout)["evaluations"]] == [3, 3]
 
 
 def test_what_is_finished_is_kept(hub: HubServer, place: Path) -> None:
