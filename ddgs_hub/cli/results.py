@@ -24,12 +24,17 @@ def evaluate(
     data: Annotated[
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
-    validation: Annotated[
-        str, typer.Option(metavar="SOURCE", help="Where the split to test on is: a folder, or OWNER/NAME[@REV].")
-    ],
     protocol: Annotated[
         str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
     ],
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
+            "original.",
+        ),
+    ] = None,
     network: Annotated[
         list[str] | None,
         typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
@@ -49,6 +54,8 @@ def evaluate(
 
     IPC and with it the number of epochs are those of each dataset; the full one is one of them.
 
+    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --protocol imagewoof
+
     Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --protocol imagewoof --network
     convnet6 --network resnet18
     """
@@ -59,7 +66,9 @@ def evaluate(
     names = dict.fromkeys(network or [recipe.evaluate.network])
     protocols = [recipe.evaluate.with_network(name, width) for name in names]
     with locked_for_launch(output) if output else nullcontext():
-        result = run_on_main(lambda: evaluate_sources(recipe, protocols, data, validation, output=output, cards=card))
+        result = run_on_main(
+            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
+        )
     show(result, as_json)
 
 

@@ -40,30 +40,36 @@ class EvaluatedOn:
     revision: str | None = None
 
 
-def model_index(evaluations: "Sequence[Evaluation]", evaluated_on: EvaluatedOn) -> list[dict[str, Any]]:
+def model_index(results: "Sequence[tuple[Evaluation, EvaluatedOn]]") -> list[dict[str, Any]]:
     """The value of `model-index`: an entry for each network, with the means of its best and last accuracies in %.
 
     `args` of each metric says what the number is of: images per class, epochs, tests, repeats, seed, and the population
     standard deviation over the repeats. huggingface_hub's `model_index_to_eval_results` reads it.
+
+    Args:
+        results: evaluations, each with the images that it was tested on.
     """
-    index = []
-    for evaluation in evaluations:
-        results = [
-            EvalResult(
-                task_type="image-classification",
-                dataset_type=one_line(evaluated_on.id),
-                dataset_name=one_line(evaluated_on.name),
-                dataset_split=evaluated_on.split and one_line(evaluated_on.split),
-                dataset_revision=evaluated_on.revision,
-                metric_type="accuracy",
-                metric_name=f"Top-1 accuracy (%), {meaning}, mean of {evaluation.protocol.repeats}",
-                metric_value=round(evaluation.mean_std(which)[0], 2),
-                metric_args={"which": which, "std": round(evaluation.mean_std(which)[1], 2), **_settings(evaluation)},
-            )
-            for which, meaning in (("best", "best test of each network"), ("last", "after the last epoch"))
-        ]
-        index += eval_results_to_model_index(evaluation.protocol.network_name, results)
-    return index
+    of_network: dict[str, list[EvalResult]] = {}
+    for evaluation, evaluated_on in results:
+        of_network.setdefault(evaluation.protocol.network_name, []).extend(_metrics(evaluation, evaluated_on))
+    return [entry for name, metrics in of_network.items() for entry in eval_results_to_model_index(name, metrics)]
+
+
+def _metrics(evaluation: "Evaluation", evaluated_on: EvaluatedOn) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=one_line(evaluated_on.id),
+            dataset_name=one_line(evaluated_on.name),
+            dataset_split=evaluated_on.split and one_line(evaluated_on.split),
+            dataset_revision=evaluated_on.revision,
+            metric_type="accuracy",
+            metric_name=f"Top-1 accuracy (%), {meaning}, mean of {evaluation.protocol.repeats}",
+            metric_value=round(evaluation.mean_std(which)[0], 2),
+            metric_args={"which": which, "std": round(evaluation.mean_std(which)[1], 2), **_settings(evaluation)},
+        )
+        for which, meaning in (("best", "best test of each network"), ("last", "after the last epoch"))
+    ]
 
 
 def read_card(folder: Path) -> tuple[dict[str, Any], str]:

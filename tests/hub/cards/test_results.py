@@ -1,5 +1,6 @@
 """Accuracies in the front matter of a card, as huggingface_hub reads them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_dataset_card_gives_the_same_numbers_back(folder: Path) -> None:
     narrow = an_evaluation([[30, 20], [34, 23]], protocol=Protocol(network="convnet6", width=16, repeats=2))
     default = an_evaluation([[50.123, 40]], ipc=20, seed=3)
-    add_results(folder, model_index([narrow, default], WOOF))
+    add_results(folder, model_index([(narrow, WOOF), (default, WOOF)]))
     card = DatasetCard.load(folder / "README.md")
     assert card.data.license == "other"
     assert card.text == "# Dogs\n"
@@ -51,14 +52,22 @@ def test_a_dataset_card_gives_the_same_numbers_back(folder: Path) -> None:
 
 def test_a_network_is_there_once_and_the_others_stay(folder: Path) -> None:
     other = an_evaluation([[10.0]], protocol=Protocol(network="resnet18"))
-    add_results(folder, model_index([an_evaluation([[20.0]]), other], WOOF))
-    add_results(folder, model_index([an_evaluation([[30.0]])], WOOF))
+    add_results(folder, model_index([(an_evaluation([[20.0]]), WOOF), (other, WOOF)]))
+    add_results(folder, model_index([(an_evaluation([[30.0]]), WOOF)]))
     found = {name: results[0].metric_value for name, results in read(folder / "README.md").items()}
     assert found == {"resnet18": 10, "resnetap10": 30}
 
 
+def test_a_network_has_the_results_on_all_validation_images(folder: Path) -> None:
+    nette = replace(WOOF, id="org/imagenette", name="ImageNette")
+    add_results(folder, model_index([(an_evaluation([[20.0]]), WOOF), (an_evaluation([[60.0]]), nette)]))
+    [(network, results)] = read(folder / "README.md").items()
+    best = [(result.dataset_type, result.metric_value) for result in results if result.metric_args["which"] == "best"]
+    assert (network, best) == ("resnetap10", [("org/imagewoof", 20), ("org/imagenette", 60)])
+
+
 def test_results_of_an_earlier_version_go_with_it(folder: Path) -> None:
-    add_results(folder, model_index([an_evaluation([[20.0]])], WOOF))
+    add_results(folder, model_index([(an_evaluation([[20.0]]), WOOF)]))
     assert "model-index" not in merge_cards("---\nlicense: other\n---\nnew", (folder / "README.md").read_text())
 
 
@@ -69,7 +78,7 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
 
 def test_results_are_published_with_the_rows(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
     run = export(tmp_path)
-    entries = model_index([an_evaluation([[20.0]])], WOOF)
+    entries = model_index([(an_evaluation([[20.0]]), WOOF)])
     add_results(run / "hub" / "tiny-ddgs-ipc2", entries)
     assert publish(run, REPO, api=api).version == "v1.0.0"
     card = api.hf_hub_download(REPO, "README.md", repo_type="dataset", local_dir=tmp_path / "there")
