@@ -226,7 +226,7 @@ def evaluate_sources(
     for protocol in protocols:  # all that is wrong is said before the first network is trained
         check_network(protocol)
     for source in sources if cards else ():
-        read_card(Path(source))
+        read_card(expanded(source))
     tests = _validation_sets(recipe, validation)
     places = {test.name: _evaluated_on(test.pinned, recipe) for test in tests} if cards else {}
     sets = {source: _open_rows(source, "train", recipe.data.subset)[0] for source in sources}
@@ -240,7 +240,7 @@ def evaluate_sources(
     if output:
         write_json(output / RESULTS, values)
     for source in sources if cards else ():
-        add_results(Path(source), model_index([(one, places[name]) for of, name, one in results if of == source]))
+        add_results(expanded(source), model_index([(one, places[name]) for of, name, one in results if of == source]))
     pairs, names = [(source, one) for source, _, one in results], [name for _, name, _ in results]
     text = accuracy_table(pairs, heading="dataset", tested_on=names if len(tests) > 1 else ())
     return {**values, "text": text}

@@ -13,7 +13,9 @@ from huggingface_hub import EvalResult
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.front_matter import join_card, split_card
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD, join_card, split_card
+from ddgs_hub.core.schema import read_bytes
+from ddgs_hub.core.staging import hidden_sibling, locked_folder
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.layout import CARD
 
@@ -79,30 +81,39 @@ def read_card(folder: Path) -> tuple[dict[str, Any], str]:
         InputError: there is none, or it cannot be read.
     """
     path = folder / CARD
-    try:
-        return split_card(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+    if not path.is_file():
         raise InputError(
             f"{folder} has no {CARD} that can be read: give the folder of a repository, such as `run` writes in hub/"
-        ) from error
+        )
+    try:
+        return split_card(read_bytes(path, str(path), MOST_OF_A_CARD).decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8: save it as that") from error
 
 
 def add_results(folder: Path, added: Sequence[Mapping[str, Any]]) -> None:
     """Adds entries of a `model-index` to the card of a folder; those of the same networks are replaced.
 
+    The card is replaced at once; a command that works in the folder, such as `publish`, is waited for.
+
     Raises:
         InputError: there is no card, or it cannot be read or written.
     """
-    metadata, text = read_card(folder)
-    names, there = [entry["name"] for entry in added], metadata.get(MODEL_INDEX)
-    entries = there if isinstance(there, list) else []
-    kept = [entry for entry in entries if isinstance(entry, Mapping) and entry.get("name") not in names]
-    partial = folder / f".{CARD}.partial"
-    try:
-        partial.write_text(join_card({**metadata, MODEL_INDEX: [*kept, *added]}, text), encoding="utf-8")
-        partial.replace(folder / CARD)
-    except OSError as error:
-        raise InputError(f"cannot write {folder / CARD}: {error.strerror}") from error
+    names = [entry["name"] for entry in added]
+    with locked_folder(folder, wait=True):  # networks were trained for hours: that is not lost to a short wait
+        metadata, text = read_card(folder)
+        there = metadata.get(MODEL_INDEX)
+        entries = there if isinstance(there, list) else []
+        kept = [entry for entry in entries if isinstance(entry, Mapping) and entry.get("name") not in names]
+        partial = hidden_sibling(folder, "card")  # not in the folder: what a kill leaves must not be published
+        try:
+            partial.parent.mkdir(exist_ok=True)
+            partial.write_text(join_card({**metadata, MODEL_INDEX: [*kept, *added]}, text), encoding="utf-8")
+            partial.replace(folder / CARD)
+        except OSError as error:
+            raise InputError(f"cannot write {folder / CARD}: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _settings(evaluation: "Evaluation") -> dict[str, Any]:
