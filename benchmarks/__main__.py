@@ -1,4 +1,7 @@
-"""`python -m benchmarks` runs every benchmark, each in a process of its own so that none warms up another."""
+"""`python -m benchmarks` runs all benchmarks of speed, each in a process of its own so that none warms up another.
+
+`benchmarks.paper_cost`, which computes what a study costs, is not among them: it takes a GPU.
+"""
 
 import argparse
 import subprocess

@@ -11,10 +11,11 @@ from tqdm.auto import tqdm
 from ddgs_hub.baselines.network_training import NetworkTraining
 from ddgs_hub.baselines.streams import Purpose, seed_of
 from ddgs_hub.core.checkpoints import Checkpoints
+from ddgs_hub.core.staging import locked_for_launch
 
 
 class EarlyNetworks:
-    """The networks of a training in a folder, which learnings of the same images share.
+    """The networks of a training in a folder, which learnings of the same images share, also at the same time.
 
     Args:
         folder: of the networks.
@@ -26,28 +27,40 @@ class EarlyNetworks:
         self.folder, self.training, self.count = Path(folder), training, count
 
     def train(self) -> None:
-        """Trains those that are not there; a killed call goes on where the last checkpoint was."""
-        training, batches = self.training, self.training.early_batches
-        hidden = None if training.accelerator.is_main_process else True
-        bar = tqdm(total=self.count * batches, desc="networks", unit="batch", leave=False, delay=2, disable=hidden)
-        with bar:
-            for number in range(self.count):
-                store = self._store(number)
-                done = store.restore()
-                if not done:
-                    training.renew(seed_of(training.seed, Purpose.NETWORK, number))
-                bar.update(done)
-                for batch in range(done, batches):
-                    training.step(batch, training.seed, Purpose.EARLY, number)
-                    store.save_when_due(batch + 1, training.settings.save_every)
-                    bar.update()
-                if done < max(batches, 1):
-                    store.save(max(batches, 1))
+        """Trains those that are not there; a killed call goes on where the last checkpoint was.
+
+        While another command works on one of them, this one waits for it, and takes what it has made.
+
+        Raises:
+            InputError: the folder cannot be written or locked.
+        """
+        for number in range(self.count):
+            self.load(number)
 
     def load(self, iteration: int) -> None:
-        """Takes network number `iteration` mod their count, in the state after its early training."""
-        self._store(iteration % self.count).restore()
+        """Takes network number `iteration` mod their count, in the state after its early training.
 
-    def _store(self, number: int) -> Checkpoints:
-        key = self.training.key
-        return Checkpoints(self.folder / f"{key}-{number}", key, self.training.parts())
+        One that is missing or cannot be read is trained again.
+
+        Raises:
+            InputError: as `train`.
+        """
+        number, key = iteration % self.count, self.training.key
+        folder = self.folder / f"{key}-{number}"
+        # Also to read: what is damaged is removed, which another command may just have made again.
+        with locked_for_launch(folder, wait=True):
+            self._complete(Checkpoints(folder, key, self.training.parts()), number)
+
+    def _complete(self, store: Checkpoints, number: int) -> None:
+        """Takes what is stored of a network, and carries out what is left of its training."""
+        training, batches = self.training, self.training.early_batches
+        done = store.restore()
+        if not done:
+            training.renew(seed_of(training.seed, Purpose.NETWORK, number))
+        text, hidden = f"network {number + 1} of {self.count}", None if training.accelerator.is_main_process else True
+        left = range(done, batches)
+        for batch in tqdm(left, text, batches, unit="batch", initial=done, leave=False, delay=2, disable=hidden):
+            training.step(batch, training.seed, Purpose.EARLY, number)
+            store.save_when_due(batch + 1, training.settings.save_every)
+        if done < max(batches, 1):
+            store.save(max(batches, 1))

@@ -51,8 +51,8 @@ def learn_idc(
         accelerator: of the launch; None makes one. Its processes share out the real images of every batch; they compute
             what one would, but for rounding.
         checkpoints: as for `learn_dm`.
-        early_networks: where `settings.early_networks` networks are kept; sets of the same images share the folder.
-            Needed where the settings have such networks.
+        early_networks: where `settings.early_networks` networks are kept; sets of the same images share the folder,
+            also while they are learnt at the same time. Needed where the settings have such networks.
 
     Returns:
         Images in [0, 1], clipped, float32 `(C, ipc, 3, S, S)` on the CPU; and the loss of every turn of the inner
@@ -60,7 +60,7 @@ def learn_idc(
 
     Raises:
         InputError: a class has fewer than `ipc` images, images cannot be learnt in the launch's precision, or the
-            settings have early networks and there is no folder for them.
+            settings have early networks and there is no folder for them, or none that can be written.
     """
     accelerator = accelerator or get_accelerator()
     require_precision(accelerator)

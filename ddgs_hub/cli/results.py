@@ -24,13 +24,21 @@ def evaluate(
     data: Annotated[
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
-    validation: Annotated[
-        str, typer.Option(metavar="SOURCE", help="Where the split to test on is: a folder, or OWNER/NAME[@REV].")
-    ],
     protocol: Annotated[
         str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
     ],
-    network: Annotated[list[str] | None, typer.Option(help="Instead of the protocol's; may be repeated.")] = None,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
+            "original.",
+        ),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
     ] = None,
@@ -46,16 +54,21 @@ def evaluate(
 
     IPC and with it the number of epochs are those of each dataset; the full one is one of them.
 
+    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --protocol imagewoof
+
     Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --protocol imagewoof --network
     convnet6 --network resnet18
     """
     from ddgs_hub.stages import evaluate_sources
 
     recipe = read_recipe(protocol, values, seed)
-    choices = [[*(values or []), f"evaluate.network={name}"] for name in dict.fromkeys(network or [])]
-    protocols = [read_recipe(protocol, choice, seed).evaluate for choice in choices] or [recipe.evaluate]
+    width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
+    names = dict.fromkeys(network or [recipe.evaluate.network])
+    protocols = [recipe.evaluate.with_network(name, width) for name in names]
     with locked_for_launch(output) if output else nullcontext():
-        result = run_on_main(lambda: evaluate_sources(recipe, protocols, data, validation, output=output, cards=card))
+        result = run_on_main(
+            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
+        )
     show(result, as_json)
 
 

@@ -27,6 +27,7 @@ This machine
     staging         folders that are written whole or not at all, by one command at a time
     parts           work in parts, each a file: a killed stage goes on behind the last one
     checkpoints     the state of a training: a killed one resumes from the last
+    claims          which worker does which task, in a folder that several machines may share
     processes       the processes of a launch: one, or several under `accelerate launch`
     fingerprint     hashes of everything that decides a result
     hashing         hashes of files

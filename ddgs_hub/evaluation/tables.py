@@ -15,7 +15,10 @@ MEANINGS = {
 
 
 def accuracy_table(
-    results: Mapping[str, Evaluation] | Sequence[tuple[str, Evaluation]], which: str = "best", heading: str = "method"
+    results: Mapping[str, Evaluation] | Sequence[tuple[str, Evaluation]],
+    which: str = "best",
+    heading: str = "method",
+    tested_on: Sequence[str] = (),
 ) -> str:
     """A Markdown table, aligned so that it also reads in a terminal, under a caption with the settings.
 
@@ -25,8 +28,9 @@ def accuracy_table(
     Args:
         results: method → evaluation, in the order of the rows; pairs, where a method has several networks.
         which: `best` or `last`: the accuracy that comes first. Its highest mean is printed bold, among the rows of one
-            network, image size and IPC.
+            network, image size and IPC that were tested on the same images.
         heading: of the first column.
+        tested_on: the name of each row's validation images, where they are not the same: a column; empty: they are.
 
     Returns:
         Caption, empty line and table, each accuracy as "mean ± population std" in %.
@@ -40,22 +44,26 @@ def accuracy_table(
         raise InputError("there are no evaluations to make a table of: evaluate at least one dataset")
     pairs = list(results.items() if isinstance(results, Mapping) else results)
     second = "last" if which == "best" else "best"
-    settings = [_settings(evaluation) for _, evaluation in pairs]
+    names: list[dict[str, Any]] = [{"tested on": name} for name in tested_on] or [{}] * len(pairs)
+    settings = [{**name, **_settings(evaluation)} for name, (_, evaluation) in zip(names, pairs, strict=True)]
     differing = [key for key in settings[0] if any(other[key] != settings[0][key] for other in settings)]
     rows = [[heading, *differing, f"{which} (%)", f"{second} (%)"]]
-    for (method, evaluation), values, bold in zip(pairs, settings, _highest(pairs, which), strict=True):
+    for (method, evaluation), values, bold in zip(pairs, settings, _highest(pairs, which, tested_on), strict=True):
         accuracies = [_mean_std(evaluation, which), _mean_std(evaluation, second)]
         if bold:
             accuracies[0] = f"**{accuracies[0]}**"
-        rows.append([cell(method), *(str(values[key]) for key in differing), *accuracies])
+        rows.append([cell(method), *(cell(str(values[key])) for key in differing), *accuracies])
     shared = ", ".join(f"{key} {value}" for key, value in settings[0].items() if key not in differing)
     meaning = f"{which.capitalize()}: {MEANINGS[which]}; {second}: {MEANINGS[second]}."
     return f"Top-1 accuracy, mean ± standard deviation over the repeats ({shared}).\n{meaning}\n\n{table(rows)}"
 
 
-def _highest(pairs: Sequence[tuple[str, Evaluation]], which: str) -> list[bool]:
+def _highest(pairs: Sequence[tuple[str, Evaluation]], which: str, tested_on: Sequence[str]) -> list[bool]:
     """Which rows have the highest mean of those that are compared with them; a row alone is compared with none."""
-    groups = [(result.protocol.network_name, result.protocol.image_size, result.ipc) for _, result in pairs]
+    groups = [
+        (name, result.protocol.network_name, result.protocol.image_size, result.ipc)
+        for name, (_, result) in zip(tested_on or [""] * len(pairs), pairs, strict=True)
+    ]
     means = [_rounded(result, which) for _, result in pairs]
     highest = {group: max(m for m, other in zip(means, groups, strict=True) if other == group) for group in groups}
     sizes = Counter(groups)

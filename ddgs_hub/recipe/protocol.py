@@ -5,6 +5,7 @@ Recipes are read before heavy libraries are loaded, so this module does not impo
 
 import math
 import re
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -69,6 +70,19 @@ class Protocol:
     def network_name(self) -> str:
         """The network for people, such as `resnetap10` or `convnet of width 32`."""
         return f"{self.network} of width {self.width}" if self.width else self.network
+
+    def with_network(self, network: str, width: int | None = None) -> "Protocol":
+        """The same protocol for a network; the width that is given here belongs to its own network alone.
+
+        Args:
+            network: its name, see `parse_network_name`.
+            width: channels, as `width`; None: those given here if it is the same network, or else the reference's.
+
+        Raises:
+            InputError: no network has that name.
+        """
+        parse_network_name(network)
+        return replace(self, network=network, width=width or (self.width if network == self.network else None))
 
     def epochs_for(self, ipc: int) -> int:
         """Epochs at `ipc` images a class: `epochs`, or where that is None `epochs_scale` of the reference's table.

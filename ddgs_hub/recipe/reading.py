@@ -13,7 +13,7 @@ from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe.sections import Recipe
 
 T = TypeVar("T")
-MATCHING = ("dm", "idc")  # sections of images that are learnt by matching: `baseline` alone reads them
+MATCHING = ("dm", "idc")  # sections of images that are learnt by matching: `baseline` and `reproduce` read them
 RECIPES = Path(__file__).parents[1] / "recipes"
 # What PyYAML raises. A date that does not exist and a number of thousands of digits are ValueErrors.
 UNREADABLE_YAML = (yaml.YAMLError, ValueError, RecursionError)

@@ -9,16 +9,18 @@
 | `score` | images and a scorer | the same with their difficulties |
 | `sample` | a scored pool and original | the distilled set |
 | `matching` | original images | images learnt by DM or IDC-1 |
-| `compare`, `figures` | distilled and other sets | accuracies, pictures |
+| `compare` | distilled and other sets | real images that are selected, accuracies |
+| `figures` | a scored original, pool and distilled set, found by `figure_rows` | pictures |
 | `repository`, `scored_repository` | a distilled set, a scored set | the folder that is published |
-| `run` | a recipe | all of these, in their order |
+| `run` | a recipe | all of these, in their order; `pool_stages` has it up to the scored pool |
 | `study` | the cells of a table of the paper | sets, networks, the table |
 
 `builders` offers `score` and `sample` as builders of `datasets`. What stages share: `run_folder` (names of files),
-`commands` (the command line that makes a result again), `provenance` (what made it) and `score_request`.
+`commands` (the command line that makes a result again), `provenance` (what made it), `run_recipe` (the recipe that a
+folder belongs to) and `score_request`.
 
 A stage writes its folder whole or not at all, with its own provenance. It does not know in which order stages run, and
-does not print: it returns a line for people. `run` alone knows the order, and prints.
+does not print: it returns a line for people. Only `run` and `study` know the order, and print.
 """
 
 from typing import TYPE_CHECKING

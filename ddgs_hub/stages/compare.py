@@ -1,7 +1,7 @@
 """From a distilled set and what it is compared with to accuracies: the stages `baseline` and `evaluate`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import EvaluatedOn, add_results, model_index, read_card
-from ddgs_hub.original import cached_rows, find_dataset, load_pinned, load_rows
+from ddgs_hub.original import cached_rows, find_dataset, is_built_in, load_pinned, load_rows
 from ddgs_hub.recipe import Protocol, Recipe
 from ddgs_hub.stages.run_folder import RESULTS, RunFolder, write_json
 
@@ -32,7 +32,16 @@ METHODS = (  # explains the rows of a run's table, see `make_evaluation`
 )
 
 
-def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer: str | None, seed: int) -> str:
+def make_baseline(
+    method: str,
+    original: Path,
+    output: Path,
+    *,
+    ipc: int,
+    scorer: str | None,
+    seed: int,
+    revision: str | None = None,
+) -> str:
     """Selects real images at random, or by herding or k-center on a scorer's features; returns a line for people.
 
     Args:
@@ -42,6 +51,7 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
         ipc: images per class.
         scorer: a Hub id or a folder; random selection needs none.
         seed: of the random selection.
+        revision: of a scorer on the Hub: commit, tag or branch.
 
     Raises:
         InputError: there is no scorer and the method needs one, or a class has fewer images than IPC.
@@ -55,7 +65,7 @@ def make_baseline(method: str, original: Path, output: Path, *, ipc: int, scorer
     else:
         from ddgs_hub.difficulty import Scorer, extract_features
 
-        features = extract_features(read_rows(original), Scorer.from_pretrained(scorer))
+        features = extract_features(read_rows(original), Scorer.from_pretrained(scorer, revision=revision))
         indices = {"herding": herding, "k-center": k_center}[method](features, labels, ipc, class_names=names)
     with staged_folder(output) as folder:
         write_rows(read_selected(original, indices), folder)
@@ -171,27 +181,39 @@ def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
         return None
 
 
+@dataclass(frozen=True)
+class ValidationSet:
+    """Real images to test on, by the name that a table has, and where on the Hub others find them."""
+
+    name: str
+    rows: Dataset
+    pinned: Pinned | None
+
+
 def evaluate_sources(
     recipe: Recipe,
     protocols: Sequence[Protocol],
     sources: Sequence[str],
-    validation: str,
+    validation: Sequence[str] = (),
     *,
     output: Path | None = None,
     cards: bool = False,
 ) -> dict[str, Any]:
     """Trains networks on several sets, each a folder or on the Hub, and tests them on the same real images.
 
+    Each validation set has trainings of its own, from the same seeds.
+
     Args:
         recipe: says the seed, the split that validates, and the subset whose classes are taken of sets on the Hub.
         protocols: one for each network, alike in the images that they take.
         sources: folders in Hub layout, or `OWNER/NAME` or `OWNER/NAME@REVISION`.
-        validation: one of either.
+        validation: likewise, sets of real images; empty: the validation split of the recipe's original.
         output: a folder for the results; those that are in it already are not made again. None: they are returned only.
         cards: also write the results into the `README.md` of every source, each a folder that is to be published.
 
     Returns:
-        `evaluations`, a list of `Evaluation.to_dict` with `data`, the name of the set; and the table, `text`.
+        `evaluations`, a list of `Evaluation.to_dict` with `data`, the name of the set, and `validation`, that of the
+        images that were tested on; and the table, `text`.
 
     Raises:
         InputError: a set cannot be read or has other classes, a network cannot take the images, or a card cannot be
@@ -200,28 +222,62 @@ def evaluate_sources(
     """
     from ddgs_hub.evaluation import accuracy_table, check_network, same_classes
 
-    subset, sources = recipe.data.subset, list(dict.fromkeys(sources))
+    sources = list(dict.fromkeys(sources))
     for protocol in protocols:  # all that is wrong is said before the first network is trained
         check_network(protocol)
     for source in sources if cards else ():
-        read_card(Path(source))
-    tests, pinned = _open_rows(validation, recipe.data.validation_split, subset, folder_split="validation")
-    evaluated_on = _evaluated_on(pinned, recipe) if cards else None
-    comparison = Comparison(tests, protocols, recipe.seed, output)
-    sets = {source: _open_rows(source, "train", subset)[0] for source in sources}
+        read_card(expanded(source))
+    tests = _validation_sets(recipe, validation)
+    places = {test.name: _evaluated_on(test.pinned, recipe) for test in tests} if cards else {}
+    sets = {source: _open_rows(source, "train", recipe.data.subset)[0] for source in sources}
     for source, rows in sets.items():
-        same_classes(rows, tests, source)
+        for test in tests:
+            same_classes(rows, test.rows, source)
     if output:
         output.mkdir(parents=True, exist_ok=True)
-    results = {source: comparison.on(rows, source) for source, rows in sets.items()}
-    pairs = [(source, results[source][k]) for k in range(len(protocols)) for source in sources]
-    values = {"evaluations": [{"data": source, **result.to_dict()} for source, result in pairs]}
+    results = [result for test in tests for result in _tested_on(test, sets, protocols, recipe.seed, output)]
+    values = {"evaluations": [{"data": source, "validation": name, **one.to_dict()} for source, name, one in results]}
     if output:
         write_json(output / RESULTS, values)
-    if evaluated_on:
-        for source in sources:
-            add_results(Path(source), model_index(results[source], evaluated_on))
-    return {**values, "text": accuracy_table(pairs, heading="dataset")}
+    for source in sources if cards else ():
+        add_results(expanded(source), model_index([(one, places[name]) for of, name, one in results if of == source]))
+    pairs, names = [(source, one) for source, _, one in results], [name for _, name, _ in results]
+    text = accuracy_table(pairs, heading="dataset", tested_on=names if len(tests) > 1 else ())
+    return {**values, "text": text}
+
+
+def _tested_on(
+    test: ValidationSet, sets: Mapping[str, Dataset], protocols: Sequence[Protocol], seed: int, kept: Path | None
+) -> "list[tuple[str, str, Evaluation]]":
+    """The evaluations by each network, set by set: the set's name, that of the validation images, and what came out."""
+    comparison = Comparison(test.rows, protocols, seed, kept)
+    of_set = {name: comparison.on(rows, name) for name, rows in sets.items()}
+    return [(name, test.name, of_set[name][k]) for k in range(len(protocols)) for name in sets]
+
+
+def _validation_sets(recipe: Recipe, names: Sequence[str]) -> list[ValidationSet]:
+    """The sets of these names, or the recipe's own if there are none."""
+    split, subset = recipe.data.validation_split, recipe.data.subset
+    if not names:
+        return [_own_validation_set(recipe)]
+    return [
+        ValidationSet(name, *_open_rows(name, split, subset, folder_split="validation"))
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _own_validation_set(recipe: Recipe) -> ValidationSet:
+    data = recipe.data
+    for key in ("validation_share", "image_column", "label_column"):  # only `prepare` reads by these
+        if getattr(data, key) is not None:
+            raise InputError(
+                f"recipe {recipe.name} has data.{key}: give the folder that `ddgs-hub prepare` writes as --validation"
+            )
+    on_hub = not (is_built_in(data.original) or expanded(data.original).is_dir())
+    pinned = find_dataset(data.original, data.config, data.revision) if on_hub else None
+    commit = pinned.commit if pinned else data.revision
+    rows = cached_rows(data.original, data.validation_split, config=data.config, commit=commit, subset=data.subset)
+    return ValidationSet(data.original, rows, pinned)
 
 
 def _open_rows(

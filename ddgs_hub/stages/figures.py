@@ -28,7 +28,7 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
     Args:
         rows: what they show.
         output: folder of the pictures.
-        classes: names of those in Figures 2 and 3. None: in Fig. 2 the two whose originals are easiest and hardest on
+        classes: names of those in Figures 2 and 3. Empty: in Fig. 2 the two whose originals are easiest and hardest on
             average, in Fig. 3 all, of more than twenty those that are spread over the means of the originals.
 
     Returns:

@@ -57,7 +57,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
         figures={path.stem: path for path in sorted(run.figures.glob("*.png"))},
         command=command,
         evaluation=f"{read_table(run.evaluation)}\n\n{METHODS}",
-        results=model_index([read_evaluation(run.evaluation)], _evaluated_on(recipe)),
+        results=model_index([(read_evaluation(run.evaluation), _evaluated_on(recipe))]),
     )
     return f"{run.repository}, with its card"
 

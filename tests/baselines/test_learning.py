@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from matching_data import DM, IDC, embedding, network, real_images
 
 from ddgs_hub.baselines import dm_learning, idc_learning, learn_dm, learn_idc, network_training
+from ddgs_hub.baselines.early_networks import EarlyNetworks
 from ddgs_hub.baselines.learnt import require_precision
 from ddgs_hub.core.checkpoints import Checkpoints
 from ddgs_hub.core.errors import InputError
@@ -142,6 +143,22 @@ def test_a_kept_network_is_in_the_state_after_its_early_training_each_time(tmp_p
     assert torch.equal(first, third)
     assert not torch.equal(first, second)
     assert all(torch.equal(a, b) for a, b in zip(momentum, again, strict=True))
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:500])])
+def test_a_kept_network_that_is_lost_or_damaged_is_trained_again(damage, tmp_path):
+    training = network_training.NetworkTraining(real_images(), IDC, network, 0, Accelerator(cpu=True))
+    kept = EarlyNetworks(tmp_path, training, 2)
+    kept.train()
+    [stored] = tmp_path.glob("*-1/step-4.pt")
+    whole = torch.load(stored)
+    for path in list(stored.parent.iterdir()):
+        damage(path)
+    kept.load(0)
+    kept.load(1)
+    for state in (torch.load(stored), {name: part.state_dict() for name, part in training.parts().items()}):
+        torch.testing.assert_close(state["network"], whole["network"], rtol=0, atol=0)
+        torch.testing.assert_close(state["optimizer"]["state"], whole["optimizer"]["state"], rtol=0, atol=0)
 
 
 def test_more_images_than_a_step_takes_are_drawn_for_it(monkeypatch):

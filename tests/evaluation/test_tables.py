@@ -45,6 +45,13 @@ def test_a_setting_that_differs_is_a_column():
     assert "| full   |           12454 |" in table
 
 
+def test_rows_are_compared_on_the_same_validation_images():
+    table = accuracy_table([("a", RANDOM), ("b", OURS), ("a", OURS)], tested_on=["x|y", "x|y", "z"])
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in table.splitlines()[3:]]
+    assert rows[0][1] == "tested on"
+    assert [(row[1], "**" in row[2]) for row in rows[2:]] == [("x\\|y", False), ("x\\|y", True), ("z", False)]
+
+
 def test_equal_means_are_both_bold_and_bars_are_escaped():
     table = accuracy_table({"a|b": OURS, "c": OURS})
     assert table.count("**") == 4

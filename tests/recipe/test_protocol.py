@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -91,6 +92,16 @@ def test_network_names():
     assert parse_network_name("resnet18") == ("resnet18", None)
     with pytest.raises(InputError, match="unknown network 'resnet'"):
         parse_network_name("resnet")
+
+
+def test_a_width_belongs_to_the_network_it_is_given_for():
+    digits = load_recipe("digits").evaluate
+    assert (digits.network, digits.width) == ("convnet", 32)
+    assert digits.with_network("convnet") == digits
+    assert digits.with_network("resnet18") == replace(digits, network="resnet18", width=None)
+    assert digits.with_network("resnet18", 16).width == digits.with_network("convnet", 16).width == 16
+    with pytest.raises(InputError, match="unknown network 'vgg'"):
+        digits.with_network("vgg")
 
 
 def test_the_protocol_loads_without_torch():

@@ -110,6 +110,25 @@ def test_kills_change_nothing(method, digits_folder, tmp_path):
         assert note.startswith("2 networks were trained early once and taken in turn")
 
 
+def test_sets_that_are_made_at_once_train_their_early_networks_once(digits_folder, tmp_path):
+    recipe = load_recipe("digits", [*SHORT, "idc.early_networks=2"])
+
+    def started(folder: str, ipc: int) -> multiprocessing.process.BaseProcess:
+        return start((recipe, "idc-1", digits_folder, tmp_path / folder / f"ipc{ipc}"), {"ipc": ipc})
+
+    for ipc in (1, 2):
+        alone = started("alone", ipc)
+        alone.join()
+        assert alone.exitcode == 0
+    both = [started("together", ipc) for ipc in (1, 2)]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    expected, made = contents(tmp_path / "alone"), contents(tmp_path / "together")
+    assert made.keys() == expected.keys()
+    assert all(made[name] == content for name, content in expected.items() if name.startswith("ipc"))
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_processes_make_the_images_of_one(method, count, unbroken, digits_folder, tmp_path, free_port):

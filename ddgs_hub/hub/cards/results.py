@@ -13,7 +13,9 @@ from huggingface_hub import EvalResult
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.front_matter import join_card, split_card
+from ddgs_hub.core.front_matter import MOST_OF_A_CARD, join_card, split_card
+from ddgs_hub.core.schema import read_bytes
+from ddgs_hub.core.staging import hidden_sibling, locked_folder
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.layout import CARD
 
@@ -40,30 +42,36 @@ class EvaluatedOn:
     revision: str | None = None
 
 
-def model_index(evaluations: "Sequence[Evaluation]", evaluated_on: EvaluatedOn) -> list[dict[str, Any]]:
+def model_index(results: "Sequence[tuple[Evaluation, EvaluatedOn]]") -> list[dict[str, Any]]:
     """The value of `model-index`: an entry for each network, with the means of its best and last accuracies in %.
 
     `args` of each metric says what the number is of: images per class, epochs, tests, repeats, seed, and the population
     standard deviation over the repeats. huggingface_hub's `model_index_to_eval_results` reads it.
+
+    Args:
+        results: evaluations, each with the images that it was tested on.
     """
-    index = []
-    for evaluation in evaluations:
-        results = [
-            EvalResult(
-                task_type="image-classification",
-                dataset_type=one_line(evaluated_on.id),
-                dataset_name=one_line(evaluated_on.name),
-                dataset_split=evaluated_on.split and one_line(evaluated_on.split),
-                dataset_revision=evaluated_on.revision,
-                metric_type="accuracy",
-                metric_name=f"Top-1 accuracy (%), {meaning}, mean of {evaluation.protocol.repeats}",
-                metric_value=round(evaluation.mean_std(which)[0], 2),
-                metric_args={"which": which, "std": round(evaluation.mean_std(which)[1], 2), **_settings(evaluation)},
-            )
-            for which, meaning in (("best", "best test of each network"), ("last", "after the last epoch"))
-        ]
-        index += eval_results_to_model_index(evaluation.protocol.network_name, results)
-    return index
+    of_network: dict[str, list[EvalResult]] = {}
+    for evaluation, evaluated_on in results:
+        of_network.setdefault(evaluation.protocol.network_name, []).extend(_metrics(evaluation, evaluated_on))
+    return [entry for name, metrics in of_network.items() for entry in eval_results_to_model_index(name, metrics)]
+
+
+def _metrics(evaluation: "Evaluation", evaluated_on: EvaluatedOn) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=one_line(evaluated_on.id),
+            dataset_name=one_line(evaluated_on.name),
+            dataset_split=evaluated_on.split and one_line(evaluated_on.split),
+            dataset_revision=evaluated_on.revision,
+            metric_type="accuracy",
+            metric_name=f"Top-1 accuracy (%), {meaning}, mean of {evaluation.protocol.repeats}",
+            metric_value=round(evaluation.mean_std(which)[0], 2),
+            metric_args={"which": which, "std": round(evaluation.mean_std(which)[1], 2), **_settings(evaluation)},
+        )
+        for which, meaning in (("best", "best test of each network"), ("last", "after the last epoch"))
+    ]
 
 
 def read_card(folder: Path) -> tuple[dict[str, Any], str]:
@@ -73,30 +81,39 @@ def read_card(folder: Path) -> tuple[dict[str, Any], str]:
         InputError: there is none, or it cannot be read.
     """
     path = folder / CARD
-    try:
-        return split_card(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+    if not path.is_file():
         raise InputError(
             f"{folder} has no {CARD} that can be read: give the folder of a repository, such as `run` writes in hub/"
-        ) from error
+        )
+    try:
+        return split_card(read_bytes(path, str(path), MOST_OF_A_CARD).decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8: save it as that") from error
 
 
 def add_results(folder: Path, added: Sequence[Mapping[str, Any]]) -> None:
     """Adds entries of a `model-index` to the card of a folder; those of the same networks are replaced.
 
+    The card is replaced at once; a command that works in the folder, such as `publish`, is waited for.
+
     Raises:
         InputError: there is no card, or it cannot be read or written.
     """
-    metadata, text = read_card(folder)
-    names, there = [entry["name"] for entry in added], metadata.get(MODEL_INDEX)
-    entries = there if isinstance(there, list) else []
-    kept = [entry for entry in entries if isinstance(entry, Mapping) and entry.get("name") not in names]
-    partial = folder / f".{CARD}.partial"
-    try:
-        partial.write_text(join_card({**metadata, MODEL_INDEX: [*kept, *added]}, text), encoding="utf-8")
-        partial.replace(folder / CARD)
-    except OSError as error:
-        raise InputError(f"cannot write {folder / CARD}: {error.strerror}") from error
+    names = [entry["name"] for entry in added]
+    with locked_folder(folder, wait=True):  # networks were trained for hours: that is not lost to a short wait
+        metadata, text = read_card(folder)
+        there = metadata.get(MODEL_INDEX)
+        entries = there if isinstance(there, list) else []
+        kept = [entry for entry in entries if isinstance(entry, Mapping) and entry.get("name") not in names]
+        partial = hidden_sibling(folder, "card")  # not in the folder: what a kill leaves must not be published
+        try:
+            partial.parent.mkdir(exist_ok=True)
+            partial.write_text(join_card({**metadata, MODEL_INDEX: [*kept, *added]}, text), encoding="utf-8")
+            partial.replace(folder / CARD)
+        except OSError as error:
+            raise InputError(f"cannot write {folder / CARD}: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _settings(evaluation: "Evaluation") -> dict[str, Any]:

@@ -101,7 +101,7 @@ def full_dataset_card() -> DistilledCard:
         classes=[samoyed, beagle],
         figures=["sheet", "difficulty", "distributions"],
         evaluation=TABLE,
-        results=model_index([an_evaluation([[37.1, 36.0], [37.7, 37.0]])], ON_IMAGEWOOF),
+        results=model_index([(an_evaluation([[37.1, 36.0], [37.7, 37.0]]), ON_IMAGEWOOF)]),
         command="ddgs-hub run imagewoof --seed 7",
         versions=VERSIONS,
     )
