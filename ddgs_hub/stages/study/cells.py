@@ -117,9 +117,7 @@ class Cells:
 
     def protocol(self, cell: Cell) -> Protocol:
         """How the network of a cell is trained."""
-        usual, network = self.recipe.evaluate, cell.network
-        width = network.width or (usual.width if usual.network == network.network else None)
-        return replace(usual, network=network.network, width=width, repeats=1)
+        return replace(self.recipe.evaluate.with_network(cell.network.network, cell.network.width), repeats=1)
 
     def _name(self, cell: Cell) -> str:
         images = f"{cell.method.method}-ipc{cell.ipc}" if cell.ipc else cell.method.method

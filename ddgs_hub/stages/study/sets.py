@@ -209,9 +209,16 @@ class Sets:
             )
             pool, original = folders.scored_pool, folders.scored_original
             return _on_main(lambda: str(make_distilled(settings, pool, original, output, seed=recipe.seed)["text"]))
-        size, scorer = self.sizes[method], str(recipe.score.scorer or folders.scorer)
         return _on_main(
-            lambda: make_baseline(method, folders.original, output, ipc=size, scorer=scorer, seed=recipe.seed)
+            lambda: make_baseline(
+                method,
+                folders.original,
+                output,
+                ipc=self.sizes[method],
+                scorer=str(recipe.score.scorer or folders.scorer),
+                seed=recipe.seed,
+                revision=recipe.score.revision,
+            )
         )
 
     def distribution(self, cell: Cell) -> Distribution:
