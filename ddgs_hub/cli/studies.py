@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from ddgs_hub.cli.options import JsonOption, SeedOption, SetOption, SourceOption, TokenOption, read_recipe, show
+from ddgs_hub.cli.options import (
+    JsonOption,
+    OptionalRecipeOption,
+    SeedOption,
+    SetOption,
+    SourceOption,
+    TokenOption,
+    read_recipe,
+    show,
+)
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.study import load_study
 
@@ -16,9 +25,7 @@ OUTPUT = Path("runs/paper")
 
 def reproduce(
     study: Annotated[str, typer.Argument(help="table1, table2, table3 or table4 of the paper, or a .yaml file.")],
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Instead of the paper's datasets: name of a recipe, or a .yaml file.")
-    ] = None,
+    recipe: OptionalRecipeOption = None,
     original: SourceOption = None,
     only: Annotated[
         list[str] | None,
@@ -37,7 +44,8 @@ def reproduce(
 ) -> None:
     """Make a table of the paper: every set that it needs, a network for every cell, the table and what it cost.
 
-    The same command goes on after a kill, and can run on several machines at once that share the folder.
+    Without --recipe it is of the paper's own datasets. The same command goes on after a kill, and can run on several
+    machines at once that share the folder.
 
     Example: ddgs-hub reproduce table1 --recipe digits
 
