@@ -13,6 +13,7 @@ from ddgs_hub.core.markdown import cell as markdown_cell
 from ddgs_hub.core.markdown import table as markdown_table
 
 Coordinates = tuple[str, ...]
+ROUNDING = 1e-9  # points: differences that differ by less are alike
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,7 @@ class PaperTable:
 def paired_test(reference: Sequence[float], other: Sequence[float]) -> PairedTest:
     """Student's t-test of paired accuracies, %, two-sided."""
     gaps = np.subtract(reference, other)
-    defined = len(gaps) > 1 and bool(np.ptp(gaps) > 0)
+    defined = len(gaps) > 1 and bool(np.ptp(gaps) > ROUNDING)
     return PairedTest(len(gaps), float(gaps.mean()), float(ttest_rel(reference, other).pvalue) if defined else None)
 
 

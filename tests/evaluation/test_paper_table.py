@@ -99,7 +99,9 @@ def test_networks_are_paired_by_their_seed_not_by_their_order():
     assert (test.pairs, test.difference) == (2, pytest.approx(((40.0 - 38.0) + (43.0 - 39.0)) / 2))
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [([40.0], [39.0]), ([40.0, 41.0], [39.0, 40.0])])
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [([40.0], [39.0]), ([40.0, 41.0], [39.0, 40.0]), ([12.4, 13.1], [18.7, 19.4])]
+)
 def test_a_test_that_is_not_defined_has_no_p(ours, theirs):
     assert paired_test(ours, theirs).p is None
 
