@@ -6,23 +6,15 @@ Recipes are read before heavy libraries are loaded, so this module does not impo
 import dataclasses
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ddgs_hub.recipe.protocol import parse_network_name
+from ddgs_hub.recipe.protocol import NetworkName
 from ddgs_hub.recipe.ranges import SECTION, Count, Decay, NonNegative, Positive
 
 Operation = Literal["color", "crop", "cutout", "flip", "scale", "rotate"]  # of siamese augmentation
 OPERATIONS: tuple[Operation, ...] = ("color", "crop", "cutout", "flip", "scale", "rotate")
 Metric = Literal["l1", "mse"]
-
-
-def _known(network: str) -> str:
-    parse_network_name(network)
-    return network
-
-
-NetworkName = Annotated[str, AfterValidator(_known)]
 
 
 def _strategy(*operations: Operation) -> list[Operation]:

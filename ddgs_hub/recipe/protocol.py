@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
@@ -36,11 +36,19 @@ def parse_network_name(name: str) -> tuple[str, int | None]:
     return "convnet", int(numbered[1])
 
 
+def _known(network: str) -> str:
+    parse_network_name(network)
+    return network
+
+
+NetworkName = Annotated[str, AfterValidator(_known)]
+
+
 @dataclass(frozen=True, kw_only=True, config=SECTION)
 class Protocol:
     """Training a classifier from scratch on a distilled dataset: IDC's protocol (arXiv 2205.14959), as published."""
 
-    network: str = "resnetap10"  # convnet (depth by image size), convnet6 …, resnetap10 or resnet18
+    network: NetworkName = "resnetap10"  # convnet (depth by image size), convnet6 …, resnetap10 or resnet18
     width: Count | None = None  # channels of a ConvNet, or of a ResNet's first stage; None: the reference's 128 and 64
     image_size: Annotated[int, Field(ge=4)] = 224  # px, both sides of what the network sees
     crop_pct: PositiveShare = 0.875  # validation: image_size / side before the center crop
@@ -59,12 +67,6 @@ class Protocol:
     flip: bool = True  # horizontal flips are the same class (not so for digits)
     color_jitter: Share = 0.4  # brightness, contrast and saturation × U(1 − this, 1 + this)
     lighting: NonNegative = 0.1  # standard deviation of the PCA lighting noise
-
-    @field_validator("network")
-    @classmethod
-    def _is_known(cls, network: str) -> str:
-        parse_network_name(network)
-        return network
 
     @property
     def network_name(self) -> str:

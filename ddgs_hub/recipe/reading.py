@@ -34,17 +34,31 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
     Raises:
         InputError: there is no such recipe, or a key, type or range in it is wrong; the message names it.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = RECIPES / f"{name_or_path}.yaml"
-        if not path.is_file():
-            raise InputError(
-                f"unknown recipe '{name_or_path}': choose one of {', '.join(recipe_names())}, or give a .yaml file"
-            )
-    values = read_yaml(path, "recipe")
+    values = read_yaml(yaml_path(name_or_path, RECIPES, "recipe"), "recipe")
     for override in overrides:
         _set(values, override)
     return parse_recipe(values, where=f"recipe {name_or_path}")
+
+
+def yaml_path(name_or_path: str | Path, folder: Path, what: str) -> Path:
+    """The YAML file of a name in a folder of the package, or of a user's path.
+
+    Args:
+        name_or_path: a name without suffix, or a path that ends with .yaml or .yml.
+        folder: where the names are.
+        what: the file is, for messages.
+
+    Raises:
+        InputError: the folder has no such name; the message lists those that it has.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    path = folder / f"{name_or_path}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(known.stem for known in folder.glob("*.yaml")))
+        raise InputError(f"unknown {what} '{name_or_path}': choose one of {names}, or give a .yaml file")
+    return path
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe.protocol import parse_network_name
+from ddgs_hub.recipe.protocol import NetworkName
 from ddgs_hub.recipe.ranges import SECTION, Count, Distribution
-from ddgs_hub.recipe.reading import RECIPES, parse_section, read_yaml
+from ddgs_hub.recipe.reading import RECIPES, parse_section, read_yaml, yaml_path
 from ddgs_hub.recipe.sections import FileName
 
 STUDIES = RECIPES / "studies"
@@ -44,11 +44,6 @@ def _is_accuracy(text: str) -> str:
     return text
 
 
-def _is_network(name: str) -> str:
-    parse_network_name(name)
-    return name
-
-
 @dataclass(frozen=True, kw_only=True, config=SECTION)
 class Method:
     """What makes a set of images."""
@@ -73,7 +68,7 @@ class Method:
 class Network:
     """A network that is trained on every set."""
 
-    network: Annotated[str, AfterValidator(_is_network)]
+    network: NetworkName
     width: Count | None = None  # None: the recipe's if that is its network, or else the reference's
 
 
@@ -190,13 +185,7 @@ def load_study(name_or_path: str | Path) -> Study:
     Raises:
         InputError: there is no such study, or a key, type or range in it is wrong; the message names it.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = STUDIES / f"{name_or_path}.yaml"
-        if not path.is_file():
-            raise InputError(
-                f"unknown study '{name_or_path}': choose one of {', '.join(study_names())}, or give a .yaml file"
-            )
+    path = yaml_path(name_or_path, STUDIES, "study")
     return parse_section(Study, {"name": path.stem, **read_yaml(path, "study")}, f"study {name_or_path}")
 
 
