@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browser import open_browser
 from hub_server import HubServer
 from huggingface_hub import HfApi, close_session, constants
 from huggingface_hub.utils import disable_progress_bars
@@ -56,6 +57,13 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     write_original("digits", folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium of this system, driven by playwright; the test is skipped where there is none."""
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture
