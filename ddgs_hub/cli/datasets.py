@@ -53,11 +53,12 @@ def generate(
     recipe: RecipeOption,
     output: OutputOption,
     dit: Annotated[
-        str | None, typer.Option(help="Hub id, folder, adapter or checkpoint; default: the recipe's base.")
+        str | None,
+        typer.Option(help="OWNER/NAME[@REV], folder, adapter or checkpoint; default: the recipe's base."),
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
     scorer: Annotated[
-        str | None, typer.Option(help="Hub id or folder: score the images while they are generated.")
+        str | None, typer.Option(help="OWNER/NAME[@REVISION] or folder: score the images while they are generated.")
     ] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
@@ -72,14 +73,15 @@ def generate(
 
     settings = read_recipe(recipe, values, seed)
     count = per_class or settings.pool.size * settings.sample.ipc
+    at = revision or (settings.model.revision if dit is None else None)
     dit = base_name(settings, dit)
     with locked_for_launch(output):
-        say(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer))
+        say(make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer))
 
 
 def score(
-    data: Annotated[str, typer.Argument(help="Folder in Hub layout or Hub dataset id, with image and label.")],
-    scorer: Annotated[str, typer.Option(help="timm or transformers Hub id, or a folder of `train-scorer`.")] = str(
+    data: Annotated[str, typer.Argument(help="Folder, or OWNER/NAME[@REVISION], with image and label.")],
+    scorer: Annotated[str, typer.Option(help="OWNER/NAME[@REV] of timm or transformers, or a folder.")] = str(
         SCORE.scorer
     ),
     output: Annotated[

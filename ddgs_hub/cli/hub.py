@@ -9,7 +9,7 @@ import typer
 from ddgs_hub.cli.options import JsonOption, PrivateOption, TokenOption, show
 from ddgs_hub.core.processes import run_on_main
 
-RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model, OWNER/NAME[@VERSION].")]
 
 
 def publish(
@@ -67,7 +67,7 @@ def versions(
 def diff(
     repo: RepositoryArgument,
     a: Annotated[str, typer.Argument(help="A version, such as v1.0.0.")],
-    b: Annotated[str, typer.Argument(help="The version to compare with.")],
+    b: Annotated[str | None, typer.Argument(help="The version to compare with; of REPO@A the only one given.")] = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:

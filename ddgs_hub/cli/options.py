@@ -34,7 +34,7 @@ ContinuedOption = Annotated[
     Path, typer.Option("--output", help="Folder to write, new or empty; with --push it may hold an earlier result.")
 ]
 OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
-SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
+SourceOption = Annotated[str | None, typer.Option("--original", help="OWNER/NAME[@REV] or folder, not the recipe's.")]
 IpcOption = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed, instead of the recipe's.")]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]

@@ -63,7 +63,7 @@ def finetune(
     original: OriginalOption,
     recipe: RecipeOption,
     output: ContinuedOption,
-    base: Annotated[str | None, typer.Option(help="Hub id, folder or checkpoint, instead of the recipe's.")] = None,
+    base: Annotated[str | None, typer.Option(help="OWNER/NAME[@REV], folder or checkpoint, not the recipe's.")] = None,
     revision: RevisionOption = None,
     push: PushOption = None,
     private: PrivateOption = False,

@@ -17,6 +17,7 @@ from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import dataset_file
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.evaluation import TrainTransform, ValidationTransform, mix, same_classes
 from ddgs_hub.hub.joining import ScoredSource, join_scores
@@ -108,7 +109,7 @@ def load(
     HF_TOKEN, HF_ENDPOINT; with HF_HUB_OFFLINE what was loaded once is read from the caches.
 
     Args:
-        repo_id: a Hub id, or a folder that holds the files of a repository.
+        repo_id: a Hub id or `owner/name@revision`, or a folder that holds the files of a repository.
         name: the configuration, such as `pool`; None: the default one.
         split: which split of it.
         revision: a tag, a branch or a commit; None: the newest commit.
@@ -119,6 +120,7 @@ def load(
             be read, the two do not fit together, or the published protocol cannot be used.
         ConnectionLostError: the Hub does not answer.
     """
+    repository, revision = named_revision(str(repo_id), revision)
     folder = expanded(repo_id)
     if folder.is_dir():
         if revision is not None:
@@ -126,7 +128,7 @@ def load(
         where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE, str(repo_id))
         rows = load_rows(folder, split, config=name)
     else:
-        pinned = find_dataset(str(repo_id), name, revision)
+        pinned = find_dataset(repository, name, revision)
         where, commit = pinned.id, pinned.commit
         provenance = _read(dataset_file(pinned, PROVENANCE, revision), where)
         rows = load_pinned(pinned, split, name)

@@ -15,8 +15,9 @@ from ddgs_hub.core.columns import COLUMNS, choose_columns
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.foreign_rows import sanitize_table
-from ddgs_hub.core.hub_client import Pinned, dataset_files, patiently, pin_dataset, reading, split_revision
+from ddgs_hub.core.hub_client import Pinned, dataset_files, patiently, pin_dataset, reading
 from ddgs_hub.core.parquet import open_parquet
+from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.rows import read_rows, read_tables
 from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
 from ddgs_hub.hub.provenance import Provenance, read_provenance

@@ -13,7 +13,8 @@ from ddgs_hub.baselines import herding, k_center, random_selection
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.hub_client import Pinned, split_revision
+from ddgs_hub.core.hub_client import Pinned
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
@@ -287,9 +288,9 @@ def _open_rows(
 
     Strangers name and order the classes of ImageNet's subsets in their own ways.
     """
-    if expanded(source).is_dir() or source.count("/") != 1:
-        return load_rows(source, folder_split), None
-    name, revision = split_revision(source)
+    name, revision = named_revision(source)
+    if expanded(name).is_dir() or name.count("/") != 1:
+        return load_rows(name, folder_split), None
     pinned = find_dataset(name, revision=revision)
     if subset is None:
         return load_pinned(pinned, split), pinned

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
-from ddgs_hub.core.hub_client import dataset_files, split_revision
+from ddgs_hub.core.hub_client import dataset_files
+from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, read_tables
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import refuse_existing

@@ -22,7 +22,7 @@ from published import (
 from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.hub_client import split_revision
+from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.hub import describe_rows, publish
 from ddgs_hub.recipe import changed_keys

@@ -9,6 +9,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import make_client, page_of, persist, used_token
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.staging import is_writable, locked_folder, refuse_unwritable
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.layout import CARD, PROVENANCE, RUN_REPOSITORIES
@@ -44,7 +45,7 @@ def publish(
     Args:
         folder: a run folder, whose distilled set is meant, or the folder of a distilled set, a scored original, a DiT
             or a scorer.
-        repo_id: `owner/name`; the repository is made if it does not exist.
+        repo_id: `owner/name`; the repository is made if it does not exist. `owner/name@v2.0.0` gives the version, too.
         pool: of a run, put its pool into the folder first, see `add_pool`.
         version: instead of the one that follows; it must be above all that exist.
         private: a new repository is made private; one that exists must be.
@@ -58,6 +59,7 @@ def publish(
         InputError: the folder cannot be published, another command works there, the Hub refuses or does not answer, or
             `version` cannot be given.
     """
+    repo_id, version = named_revision(repo_id, version)
     check_name(repo_id)
     wanted = Version.parse(version)
     if version is not None and wanted is None:
