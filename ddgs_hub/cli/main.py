@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe of the package, or a .yaml file.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe of the package, a .yaml file, or OWNER/NAME[@VERSION].")],
     original: SourceOption = None,
     output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<name>.")] = None,
     seed: SeedOption = None,
@@ -34,6 +34,8 @@ def run(
     token: TokenOption = None,
 ) -> None:
     """All stages of a recipe in one run folder; finished ones are skipped.
+
+    Example: ddgs-hub run org/imagewoof-ddgs-ipc10@v1.0.0
 
     Example: ddgs-hub run imagenette64 --original ./imagenette224 --set evaluate.epochs=100
     """

@@ -26,7 +26,7 @@ def _use(context: typer.Context, token: str | None) -> str | None:
     return token
 
 
-RECIPE = typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")
+RECIPE = typer.Option("--recipe", help="A recipe of the package, a .yaml file, or OWNER/NAME[@VERSION].")
 RecipeOption = Annotated[str, RECIPE]
 OptionalRecipeOption = Annotated[str | None, RECIPE]
 OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
@@ -60,7 +60,7 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
     """The recipe, with the values that the command line sets.
 
     Args:
-        name: of a recipe of the package, or a .yaml file.
+        name: of a recipe of the package, a .yaml file, or `owner/name[@revision]` that was published with its recipe.
         values: of `--set`.
         seed: of `--seed`.
         original: of `--original`: the source, instead of the recipe's.
@@ -72,6 +72,11 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
         # The recipe's configuration and revision belong to its own source. `--set` comes later and can give others.
         source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
         overrides = [*source, *overrides]
+    if Path(name).suffix not in (".yaml", ".yml") and "/" in name:
+        from ddgs_hub.hub import is_published, load_published_recipe
+
+        if is_published(name):
+            return load_published_recipe(name, overrides)
     return load_recipe(name, overrides)
 
 

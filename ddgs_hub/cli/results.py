@@ -25,7 +25,11 @@ def evaluate(
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
     protocol: Annotated[
-        str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
+        str,
+        typer.Option(
+            metavar="RECIPE",
+            help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
+        ),
     ],
     validation: Annotated[
         list[str] | None,
@@ -96,6 +100,6 @@ def figures(
     """
     from ddgs_hub.stages import figures_folder, find_rows, make_figures
 
-    folder = output or figures_folder(source)
+    folder = output or figures_folder(source, ipc)
     with locked_for_launch(folder):
         say(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))

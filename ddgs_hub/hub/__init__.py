@@ -50,6 +50,7 @@ from ddgs_hub.hub.publishing import (
     publish,
     versions_table,
 )
+from ddgs_hub.hub.recipes import is_published, load_published_recipe
 from ddgs_hub.hub.terms import is_imagenet, license_of, why_withheld
 
 if TYPE_CHECKING:
@@ -89,9 +90,11 @@ __all__ = [
     "hash_weights",
     "hub_id",
     "is_imagenet",
+    "is_published",
     "license_of",
     "list_versions",
     "load",
+    "load_published_recipe",
     "model_index",
     "open_pool",
     "public_values",

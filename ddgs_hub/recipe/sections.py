@@ -210,8 +210,23 @@ class Recipe:
     dm: DMSettings = dataclasses.field(default_factory=DMSettings)
     idc: IDCSettings = dataclasses.field(default_factory=IDCSettings)
     paper: dict[str, str] = dataclasses.field(default_factory=dict)  # what the paper reports for this recipe
+    # Where `sample.ipc` is a list, its numbers, ascending, and `sample.ipc` is the largest: the pool is made for that.
+    several: tuple[Count, ...] = ()
+
+    @property
+    def ipcs(self) -> tuple[int, ...]:
+        """Images per class of each set that a run makes, ascending."""
+        return self.several or (self.sample.ipc,)
+
+    def with_ipc(self, ipc: int) -> "Recipe":
+        """The recipe of the set with `ipc` images per class alone."""
+        return dataclasses.replace(self, sample=dataclasses.replace(self.sample, ipc=ipc), several=())
 
     def __post_init__(self) -> None:
+        if self.several and self.sample.ipc != self.several[-1]:  # `sample` was replaced
+            object.__setattr__(self, "several", ())
+        if self.several and self.hub.repository(1) == self.hub.repository(2):
+            raise ValueError("sample.ipc is a list, so hub.dataset needs {ipc} in it: each set has a repository")
         if self.evaluate.flip and not self.data.flip:
             raise ValueError("evaluate.flip is true and data.flip false: set both alike")
         training, pretraining = self.codec.training, self.model.pretraining

@@ -9,6 +9,8 @@ from typing import Any
 
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.hub import OpenedPool, public_values
+from ddgs_hub.hub.layout import PUBLISHED_RECIPE as PUBLISHED
+from ddgs_hub.hub.layout import is_local
 from ddgs_hub.recipe import (
     Recipe,
     SampleSettings,
@@ -17,7 +19,6 @@ from ddgs_hub.recipe import (
     load_recipe,
     recipe_names,
     recipe_to_dict,
-    values_of_run,
 )
 from ddgs_hub.stages.score_request import ScoreRequest
 
@@ -54,10 +55,15 @@ def command_line(
 
 
 def run_command(recipe: Recipe) -> str:
-    """The command line of a run, with `--set` for each value in which the recipe differs from the packaged one."""
-    if recipe.name not in recipe_names():
-        return f"ddgs-hub run {recipe.name}.yaml"
-    return command_line("run", recipe.name, values=_changed_values(recipe, values_of_run))
+    """The command line of a run: of the `recipe.yaml` that is published with what it makes.
+
+    What the recipe names that is not on the Hub is given beside it: whoever has those folders knows them by name.
+    """
+    data, base, codec, scorer = recipe.data, recipe.model.base, recipe.codec, recipe.score.scorer
+    options = [("--original", data.original)] if is_local(data.original) else []
+    named = {"model.base": base, "codec.encoder": codec.encoder, "codec.decoder": codec.decoder, "score.scorer": scorer}
+    values = [f"{key}={name}" for key, name in named.items() if is_local(name)]
+    return command_line("run", PUBLISHED, options=options, values=values)
 
 
 def study_command(study: str, recipe: Recipe) -> str:
@@ -98,8 +104,10 @@ def training_command(
         values: what `--set` was given.
         seed: what `--seed` was given.
     """
-    options: list[Option] = [("--recipe", recipe), ("--original", original), ("--output", output)]
-    options += [("--base", base), ("--revision", revision)]
+    published = recipe not in recipe_names()  # a file of the user: its values are published
+    options: list[Option] = [("--recipe", PUBLISHED if published else recipe)]
+    options += [("--original", original), ("--output", output), ("--base", base), ("--revision", revision)]
+    values = None if published else values
     return command_line(command, options=options, values=values, seed=seed)
 
 

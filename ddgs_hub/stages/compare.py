@@ -77,11 +77,13 @@ def make_evaluation(recipe: Recipe, run: RunFolder) -> str:
     """Evaluates the distilled set of a run and what it is compared with, see `METHODS`; returns a line for people."""
     ipc = recipe.sample.ipc
     labels = read_rows(run.original, names=["label"])["label"]
-    pool_index = np.asarray(read_rows(run.pool, names=["pool_index"])["pool_index"])
+    plain_index, pool_index = (
+        np.asarray(read_rows(folder, names=["pool_index"])["pool_index"]) for folder in (run.base_pool, run.pool)
+    )
     methods = {
         "Random (real images)": read_selected(run.original, random_selection(labels, ipc, recipe.seed)),
-        "DiT": read_rows(run.base_pool),
-        # What Minimax Diffusion would have generated for this IPC: the first images of each class.
+        # What each would have generated for this IPC: the first images of each class.
+        "DiT": read_selected(run.base_pool, np.flatnonzero(plain_index < ipc)),
         "Minimax": read_selected(run.pool, np.flatnonzero(pool_index < ipc)),
         OURS: read_rows(run.distilled),
     }

@@ -107,14 +107,16 @@ def find_rows(where: str, ipc: int | None = None) -> FigureRows:
     return FigureRows(distilled=distilled, opened=opened, original=original, sample=sample, seed=seed)
 
 
-def figures_folder(where: str) -> Path:
-    """Where the figures of `find_rows(where)` belong: in the run, else in a folder here that is new or empty.
+def figures_folder(where: str, ipc: int | None = None) -> Path:
+    """Where the figures of `find_rows(where, ipc)` belong: in the run, else in a folder here that is new or empty.
 
     Raises:
         InputError: there are other files in that folder.
     """
     if _is_run(where):
-        return expanded(where) / FIGURES
+        figures = expanded(where) / FIGURES
+        apart = figures / f"ipc{ipc}"  # where the run's recipe has several IPCs
+        return apart if apart.is_dir() else figures
     source = expanded(where)
     name = source.resolve().name if source.is_dir() else split_revision(where)[0].split("/")[1]
     folder = Path(f"{FIGURES}-{name}")

@@ -1,6 +1,7 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -30,19 +31,27 @@ from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.sample import make_distilled
 
 
-def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
-    """The stages of a recipe, in order: Figure 1 of the paper, then the comparison and the repository."""
-    ipc, command = recipe.sample.ipc, run_command(recipe)
-    per_class = recipe.pool.size * ipc
-    stages = pool_stages(recipe, run, per_class=per_class, plain_per_class=ipc, command=command)
-    figures = partial(_draw, run)
-    return [
-        *stages,
-        Stage("sample", run.distilled, partial(_sample, recipe, run)),
-        Stage("evaluate", run.evaluation, partial(make_evaluation, recipe, run)),
-        Stage("figures", run.figures, figures),
-        Stage("hub folder", run.repository, partial(make_repository, recipe, run, command=command)),
-    ]
+def list_stages(recipe: Recipe, runs: Sequence[RunFolder]) -> list[Stage]:
+    """The stages of a recipe, in order: Figure 1 of the paper, then for each IPC the comparison and the repository.
+
+    Args:
+        recipe: what to make.
+        runs: the run folder as each set of the recipe sees it.
+    """
+    command, largest = run_command(recipe), recipe.sample.ipc
+    # One pool for all sets: that of the largest IPC.
+    per_class = recipe.pool.size * largest
+    stages = pool_stages(recipe, runs[-1], per_class=per_class, plain_per_class=largest, command=command)
+    sets = [(recipe.with_ipc(run.ipc), run) for run in runs]
+    stages += [_of_set("sample", run.distilled, run, partial(_sample, one, run)) for one, run in sets]
+    stages += [_of_set("evaluate", run.evaluation, run, partial(make_evaluation, one, run)) for one, run in sets]
+    stages += [_of_set("figures", run.figures, run, partial(_draw, run)) for _, run in sets]
+    publish = partial(make_repository, recipe, command=command)
+    return stages + [_of_set("hub folder", run.repository, run, partial(publish, run)) for run in runs]
+
+
+def _of_set(name: str, output: Path, run: RunFolder, work: Callable[[], str]) -> Stage:
+    return Stage(f"{name} (IPC {run.ipc})" if run.one_of_several else name, output, work)
 
 
 def _sample(recipe: Recipe, run: RunFolder) -> str:
@@ -67,8 +76,8 @@ class Run:
 
     def __init__(self, recipe: Recipe, folder: str | Path) -> None:
         self.recipe = recipe
-        self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
-        self.folder = self.folders.path
+        self.folder = Path(folder)
+        self.sets = RunFolder.of_sets(self.folder, recipe)
         self.main = is_main()
 
     def __call__(self) -> None:
@@ -82,7 +91,7 @@ class Run:
         finished = self._finished()
         done: dict[str, Finished] = {}
         unbroken = True  # after a stage that runs again, all later ones run again, too
-        for stage in list_stages(self.recipe, self.folders):
+        for stage in list_stages(self.recipe, self.sets):
             if unbroken and stage.name in finished and stage.output.exists():
                 done[stage.name] = finished[stage.name]
                 self._say(f"{stage.name:<22}{done[stage.name].made}  (done before)")
@@ -109,12 +118,15 @@ class Run:
             print(printable(line), flush=True)
 
     def _report(self) -> None:
-        folders = self.folders
-        self._say(f"\n{read_table(folders.evaluation)}\n")
+        for one in self.sets:
+            self._say(f"\n{read_table(one.evaluation)}")
+        self._say("")
         pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
-        self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
-        self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
-        self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
+        for one in self.sets:
+            self._say(f"figures      {', '.join(str(one.figures / name) for name in pictures)}")
+        self._say(f'model        DiTPipeline.from_pretrained("{self.sets[-1].dit}")')
+        for one in self.sets:
+            self._say(f'dataset      load_dataset("{one.repository}", split="train")')
 
 
 def run(recipe: Recipe, folder: str | Path) -> None:
