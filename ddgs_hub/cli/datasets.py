@@ -1,5 +1,6 @@
 """The commands that write rows: original images, the pool, difficulties, the distilled set, and baselines."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,12 +22,13 @@ from ddgs_hub.cli.options import (
     base_name,
     read_recipe,
     say,
+    several_ipcs,
     show,
 )
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.recipe import SampleSettings, ScoreSettings
+from ddgs_hub.recipe import SampleSettings, ScoreSettings, parse_section
 
 SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # the commands' defaults are the recipe's
 
@@ -137,7 +139,9 @@ def sample(
             help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool."
         ),
     ] = None,
-    ipc: IpcOption = SAMPLE.ipc,
+    ipc: Annotated[
+        str, typer.Option(metavar="N[,N...]", help="Images per class; of several, each set is a folder in --output.")
+    ] = str(SAMPLE.ipc),
     distribution: Annotated[
         Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option(help="Target, by difficulty.")
     ] = SAMPLE.distribution,
@@ -152,24 +156,36 @@ def sample(
         ),
     ] = SAMPLE.pool_size,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the draw; default: that of a published pool's recipe, else 0.")
+        int | None, typer.Option(min=0, help="Seed of the draw; default: that of the pool's recipe, else 0.")
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="For the card: what made the images of a pool that ddgs-hub did not generate.")
+    ] = None,
+    license_id: Annotated[
+        str | None, typer.Option("--license", metavar="ID", help="Of these images, as the Hub names it: cc-by-4.0.")
+    ] = None,
+    pretty_name: Annotated[
+        str | None, typer.Option(help="What these images are called; default: the name of the folder or dataset.")
     ] = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample a distilled dataset from a scored pool by difficulty (Eq. 7–9); a published pool gives a set to `publish`.
+    """Sample distilled datasets from a scored pool by difficulty (Eq. 7–9), each a folder that `publish` takes.
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
 
-    Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 20 --output distilled-ipc20
-    """
-    from ddgs_hub.stages import make_distilled
+    Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 10,20,50 --output distilled
 
-    settings = SampleSettings(
-        ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size
-    )
+    Example: ddgs-hub sample --pool scored-pictures --original scored-photos --generator "SDXL 1.0" --output distilled
+    """
+    from ddgs_hub.stages import sample_sets
+
+    how = {"distribution": distribution, "divergence": divergence, "weight": weight, "pool_size": pool_size}
+    samples = [parse_section(SampleSettings, {**how, "ipc": number}, "sample") for number in several_ipcs(ipc)]
+    work = partial(sample_sets, samples, pool, original, output, seed=seed)
+    work = partial(work, generator=generator, license=license_id, pretty_name=pretty_name)
     with locked_for_launch(output):
-        show(run_on_main(lambda: make_distilled(settings, pool, original, output, seed=seed)), as_json)
+        show(run_on_main(work), as_json)
 
 
 def baseline(

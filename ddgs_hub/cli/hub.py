@@ -18,6 +18,7 @@ def publish(
     pool: Annotated[
         bool, typer.Option("--pool", help="Also publish the run's scored pool, so that others can sample another IPC.")
     ] = False,
+    ipc: Annotated[int | None, typer.Option(min=1, help="Which set of RUN, if it has sets of several IPCs.")] = None,
     version: Annotated[str | None, typer.Option(help="Such as v2.0.0; default: it follows from what changed.")] = None,
     private: PrivateOption = False,
     adapter: Annotated[
@@ -39,6 +40,7 @@ def publish(
         folder,
         repo,
         pool=pool,
+        ipc=ipc,
         version=version,
         private=private,
         adapter=adapter,

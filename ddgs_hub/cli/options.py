@@ -1,6 +1,7 @@
 """What commands share: options, with the same name and meaning everywhere, and how a result is printed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,6 +87,14 @@ def base_name(recipe: Recipe, given: str | None) -> str:
     if name is None:
         raise InputError(f"recipe {recipe.name} has no pretrained base: give the DiT's folder")
     return name
+
+
+def several_ipcs(text: str) -> list[int]:
+    """The numbers of images per class in `10,20,50`, ascending."""
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch("[1-9][0-9]{0,5}", number) for number in numbers) or len(set(numbers)) < len(numbers):
+        raise InputError(f"--ipc takes a number of images per class, or several, each once, as 10,20,50, got '{text}'")
+    return sorted(map(int, numbers))
 
 
 def say(text: str) -> None:

@@ -13,6 +13,7 @@ from ddgs_hub.hub.cards import (
     DiTCard,
     EvaluatedOn,
     PublishedPool,
+    SampledCard,
     ScoredCard,
     ScorerCard,
     add_results,
@@ -30,6 +31,7 @@ from ddgs_hub.hub.folders import (
     describe_rows,
     export_dataset,
     hash_pool,
+    hash_pool_rows,
     hash_rows,
     hash_weights,
     write_dit,
@@ -38,7 +40,7 @@ from ddgs_hub.hub.folders import (
 )
 from ddgs_hub.hub.layout import CONTENT, KIND, PROVENANCE, hub_id, public_values
 from ddgs_hub.hub.pools import OpenedPool, open_pool
-from ddgs_hub.hub.provenance import Provenance, read_provenance
+from ddgs_hub.hub.provenance import Described, Provenance, read_provenance
 from ddgs_hub.hub.publishing import (
     ModelDiff,
     Publication,
@@ -65,6 +67,7 @@ __all__ = [
     "SCORED",
     "SCORER",
     "ClassSelection",
+    "Described",
     "DiTCard",
     "DistilledCard",
     "EvaluatedOn",
@@ -76,6 +79,7 @@ __all__ = [
     "Publication",
     "PublishedPool",
     "PublishedVersion",
+    "SampledCard",
     "ScoredCard",
     "ScorerCard",
     "VersionDiff",
@@ -86,6 +90,7 @@ __all__ = [
     "diff_versions",
     "export_dataset",
     "hash_pool",
+    "hash_pool_rows",
     "hash_rows",
     "hash_weights",
     "hub_id",

@@ -30,10 +30,12 @@ PUBLISHED = "published"  # what publishing adds, see `provenance.Published`
 DEFAULT, POOL, ORIGINAL = "default", "pool", "original"
 POOL_CONFIGS = (ORIGINAL, POOL)  # what publishing a set with its pool adds
 
-
+SCORED_NAME = "scored"  # the kind of scored images
 FIGURES = "figures"  # the folder of the pictures
 # What publishing needs of a run folder: its repositories, and the pool and original of its distilled set.
 RUN_REPOSITORIES, RUN_POOL, RUN_ORIGINAL = "hub", "pool", "original"
+# Of a set that was sampled from a pool that was there: settings, seed, and where pool and original are.
+SAMPLING = "sampling.json"
 
 
 def config_pattern(config: str, split: str = "train") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.hub import OpenedPool, public_values
 from ddgs_hub.hub.layout import PUBLISHED_RECIPE as PUBLISHED
-from ddgs_hub.hub.layout import is_local
+from ddgs_hub.hub.layout import RUN_ORIGINAL, RUN_POOL, is_local
 from ddgs_hub.recipe import (
     Recipe,
     SampleSettings,
@@ -22,6 +22,7 @@ from ddgs_hub.recipe import (
 )
 from ddgs_hub.stages.score_request import ScoreRequest
 
+RUN = "run"  # the folder of a run in a command of several steps
 Option = tuple[str, object]  # name and value; an option whose value is None is left out
 
 
@@ -160,18 +161,31 @@ def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:
     )
 
 
-def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int) -> str:
-    """The command that samples the same rows again; empty if the pool or the original is not on the Hub."""
+def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int, of_run: Recipe | None = None) -> str:
+    """The command that samples the same rows again; empty if the pool or the original is not on the Hub.
+
+    Args:
+        sample: the settings.
+        opened: the pool and the original.
+        seed: of the draw.
+        of_run: the recipe of the run in whose folder both are: then the command makes that run first.
+    """
     pool, original = opened.pool_source, opened.original_source
-    if pool is None or original is None:
+    if of_run:
+        places: list[Option] = [("--pool", f"{RUN}/{RUN_POOL}"), ("--original", f"{RUN}/{RUN_ORIGINAL}")]
+        before = f"{run_command(of_run)} --output {RUN} && "
+    elif pool and original:
+        places, before = [("--pool", f"{pool.id}@{pool.commit}")], ""
+        if original != pool:
+            places.append(("--original", f"{original.id}@{original.commit}"))
+    else:
         return ""
     usual = asdict(SampleSettings())
     changed = {key: value for key, value in asdict(sample).items() if key == "ipc" or value != usual[key]}
-    return command_line(
+    return before + command_line(
         "sample",
         options=[
-            ("--pool", f"{pool.id}@{pool.commit}"),
-            ("--original", f"{original.id}@{original.commit}" if original != pool else None),
+            *places,
             *((f"--{key.replace('_', '-')}", value) for key, value in changed.items()),
             ("--seed", seed),
             ("--output", f"distilled-ipc{sample.ipc}"),

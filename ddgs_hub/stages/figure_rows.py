@@ -23,12 +23,13 @@ from ddgs_hub.hub.layout import (
     RUN_ORIGINAL,
     RUN_POOL,
     RUN_REPOSITORIES,
+    SAMPLING,
     config_files,
     config_pattern,
 )
 from ddgs_hub.recipe import SampleSettings, parse_section
 from ddgs_hub.stages.provenance import recipe_of
-from ddgs_hub.stages.run_folder import DISTILLED_FOLDER, SAMPLING, RunFolder
+from ddgs_hub.stages.run_folder import DISTILLED_FOLDER, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +102,22 @@ def find_rows(where: str, ipc: int | None = None) -> FigureRows:
     found = int(np.bincount(checked_labels(distilled, where)).max())
     if ipc not in (None, found):
         raise InputError(f"{where} has {found} images a class, not {ipc}: leave out --ipc")
-    recipe = recipe_of(provenance)
-    sample = replace(recipe.sample if recipe else SampleSettings(), ipc=found)
-    seed = recipe.seed if recipe else 0
+    sample, seed = _sampled_by(provenance, where)
+    sample = replace(sample, ipc=found)
     return FigureRows(distilled=distilled, opened=opened, original=original, sample=sample, seed=seed)
+
+
+def _sampled_by(provenance: Provenance, where: str) -> tuple[SampleSettings, int]:
+    """The settings and the seed by which published rows were sampled, as far as they are known."""
+    recipe, drawn = recipe_of(provenance), provenance.sampled or {}
+    seed = drawn.get("seed")
+    if not isinstance(seed, int) or seed < 0:
+        seed = recipe.seed if recipe else 0
+    if recipe:
+        return recipe.sample, seed
+    values = drawn.get("sample")
+    where = f"'sampled.sample' in {PROVENANCE} of {where}"
+    return parse_section(SampleSettings, values if isinstance(values, dict) else {}, where), seed
 
 
 def figures_folder(where: str, ipc: int | None = None) -> Path:

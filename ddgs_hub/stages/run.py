@@ -55,7 +55,9 @@ def _of_set(name: str, output: Path, run: RunFolder, work: Callable[[], str]) ->
 
 
 def _sample(recipe: Recipe, run: RunFolder) -> str:
-    made = make_distilled(recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True)
+    made = make_distilled(
+        recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True, repository=False
+    )
     return str(made["text"])
 
 

@@ -12,7 +12,6 @@ from ddgs_hub.recipe import Recipe
 
 FINISHED = "stages.json"  # of a run: which stages are done, what they made, and how long that took
 SELECTIONS = "selections.json"  # of a distilled set: thresholds and counts of each class
-SAMPLING = "sampling.json"  # of a distilled set: settings, seed, and the commits of what came from the Hub
 LOSSES = "losses.json"  # of a trained DiT: every loss at every step
 BASE_RECIPE = "recipe.json"  # of a base: how it was trained
 RESULTS = "results.json"  # of an evaluation: the accuracies of every method

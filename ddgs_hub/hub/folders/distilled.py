@@ -10,7 +10,7 @@ from datasets import Dataset
 from ddgs_hub.core.hashing import sha256_of
 from ddgs_hub.core.rows import row_files, write_rows
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.hub.cards import DistilledCard, render_card
+from ddgs_hub.hub.cards import DistilledCard, SampledCard, render_card
 from ddgs_hub.hub.folders.repository_files import (
     copy_figures,
     measure_files,
@@ -24,7 +24,7 @@ from ddgs_hub.hub.layout import CARD
 def export_dataset(
     rows: Dataset,
     folder: str | Path,
-    card: DistilledCard,
+    card: DistilledCard | SampledCard,
     *,
     provenance: Mapping[str, Any],
     figures: Mapping[str, Path],

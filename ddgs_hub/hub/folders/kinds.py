@@ -20,7 +20,7 @@ from ddgs_hub.core.file_names import (
 from ddgs_hub.core.rows import DATA
 from ddgs_hub.core.text import quoted
 from ddgs_hub.hub.folders.hashes import hash_distilled, hash_scored, hash_weights
-from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, RECIPE, figure_path, parquet_pattern
+from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, RECIPE, SCORED_NAME, figure_path, parquet_pattern
 from ddgs_hub.hub.provenance import Provenance
 
 
@@ -94,7 +94,7 @@ DISTILLED = Kind(
     other_rows="new rows from the same pool",
 )
 SCORED = Kind(
-    name="scored",
+    name=SCORED_NAME,
     called="scored original",
     repo_type="dataset",
     made_of={"source": "source", "scorer": "scorer"},

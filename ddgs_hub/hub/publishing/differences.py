@@ -142,17 +142,24 @@ def _weights(snapshot: Snapshot) -> str:
 
 
 def _settings(provenance: Provenance) -> Any:
-    """What made a version: the recipe, or the source and the scorer of a scored original.
+    """What made a version: the recipe, or what is known of a pool without one, or source and scorer of scored images.
 
     `sampled.seed` is the seed of the draw. A set that was sampled from a published pool has its own.
     """
     recipe = provenance.recipe
+    if recipe is None and provenance.sampled is not None:
+        described = asdict(provenance.described) if provenance.described else {}
+        return {"described": described, "scorer": provenance.scorer or {}, "sampled": _without_versions(provenance)}
     if recipe is None:
         source = asdict(provenance.source) if provenance.source else None
         settings = {"source": source, "scorer": provenance.scorer}
         return {key: value for key, value in settings.items() if value is not None} or None
     drawn = provenance.sampled or recipe
     return {**recipe, "sampled": {"seed": drawn.get("seed")}} if "sample" in recipe else recipe
+
+
+def _without_versions(provenance: Provenance) -> dict[str, Any]:
+    return {key: value for key, value in (provenance.sampled or {}).items() if key != "versions"}
 
 
 def _row_lines(sign: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
