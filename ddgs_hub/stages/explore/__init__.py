@@ -1,8 +1,8 @@
 """The page on which a scored pool is looked at and sampled anew: `ddgs-hub explore`, and the same as a Space.
 
 `opened` finds the pool, its original and where the controls begin; `sampled` samples a class and says why each image
-was taken or left; `images` reads the few that are shown; `drawing` and `words` turn these into HTML of ours, `saving` keeps
-what was chosen. Only `page` and `app` import gradio, which is an optional extra. No image but those shown is in memory.
+was taken or left; `images` reads the few that are shown; `drawing` and `words` turn these into HTML of ours; `saving`
+keeps what was chosen. Only `page` imports gradio, which is an optional extra. No image but those shown is in memory.
 """
 
 from typing import TYPE_CHECKING

@@ -33,18 +33,19 @@ def histograms(classes: Sequence[SampledClass]) -> str:
     wanted = np.asarray(sum(one.selection.counts for one in classes))
     single = classes[0] if len(classes) == 1 else None
     edges = {} if single is None else {k: single.edges(of_original=k == 0) for k in range(3)}
+    means = [float(values.mean(dtype=float)) for values in raw]
     left = [
-        panel(name, difficulty_histogram(values), mean=float(values.mean(dtype=float)), edges=edges.get(k))
-        for k, (name, values) in enumerate(zip(STAGES, raw, strict=True))
+        panel(name, difficulty_histogram(raw[k]), mean=means[k], edges=edges.get(k), logarithmic=True)
+        for k, name in enumerate(STAGES)
     ]
     right = [
         panel(name, np.asarray(counts), wanted=wanted if k == 2 else None)
         for k, (name, counts) in enumerate(zip(STAGES, transformed, strict=True))
     ]
     notes = ("difficulty", "transformed difficulty (Eq. 8)")
-    note = "; dashed: bins of Eq. 8" if single else ""
+    note = "; dashed: where the bins of Eq. 8 begin" if single else ""
     columns = (
-        f"<section><h3>{notes[0]}<small>triangle: mean{note}</small></h3>{''.join(left)}</section>",
+        f"<section><h3>{notes[0]}<small>counts logarithmic; triangle: mean{note}</small></h3>{''.join(left)}</section>",
         f"<section><h3>{notes[1]}<small>outline: wanted of each bin</small></h3>{''.join(right)}</section>",
     )
     return f"<div class='histograms'>{''.join(columns)}</div>"
@@ -57,6 +58,7 @@ def panel(
     mean: float | None = None,
     edges: NDArray[np.float64] | None = None,
     wanted: NDArray[np.int64] | None = None,
+    logarithmic: bool = False,
 ) -> str:
     """One histogram as SVG.
 
@@ -66,6 +68,7 @@ def panel(
         mean: of the difficulties, marked by a triangle.
         edges: of other bins, drawn as dashed lines.
         wanted: counts that are drawn as outlines over the bars.
+        logarithmic: whether the height of a bar is ln(1 + count): one image still shows beside thousands.
     """
     highest = max(int(counts.max()), int(wanted.max()) if wanted is not None else 0, 1)
     step = INNER / BINS
@@ -73,7 +76,8 @@ def panel(
     def bars(values: NDArray[np.int64], kind: str) -> str:
         drawn = []
         for k, count in enumerate(values.tolist()):
-            height = DEPTH * count / highest
+            share = np.log1p(count) / np.log1p(highest) if logarithmic else count / highest
+            height = DEPTH * share
             title = f"{k / BINS:.1f} – {(k + 1) / BINS:.1f}: {count:,} {'wanted' if kind == 'wanted' else 'images'}"
             box = f"x='{LEFT + k * step + 1:.1f}' y='{TOP + DEPTH - height:.1f}' width='{step - 2:.1f}'"
             drawn.append(f"<rect class='{kind}' {box} height='{height:.1f}'><title>{title}</title></rect>")

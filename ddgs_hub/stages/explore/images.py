@@ -1,4 +1,4 @@
-"""The images that the page shows, as small pictures inside its text; no other image is decoded, and no file is written."""
+"""The images that the page shows, as small pictures inside its text; no other is decoded, and no file is written."""
 
 import base64
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""What the page shows: a scored pool and its original, found as `figures` and `sample` find theirs; images stay closed."""
+"""What the page shows: a scored pool and its original, found as `figures` and `sample` do; no image is read."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

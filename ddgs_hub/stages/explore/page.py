@@ -53,11 +53,11 @@ class Page:
                     drawn = gr.HTML(elem_id="histograms")
                     with gr.Accordion("What was left out, and why", open=True):
                         table = gr.HTML(elem_id="bins")
+                    where, line = self._saving(controls)
                     with gr.Row():
                         kind = gr.Radio(self.gallery.kinds, value=SELECTED, label="Images", elem_id="kind")
                         number = gr.Slider(1, 2, value=1, step=1, label="Page", visible=False, elem_id="page")
                     tiles = gr.HTML(elem_id="gallery")
-                    where, line = self._saving(controls)
             facts = [refused, numbers, drawn, table, line, number, *where[:1]]
             shown = [*controls, kind, number]
             settled = partial(_on, [blocks.load, *(control.input for control in controls)])

@@ -101,12 +101,14 @@ class BinFacts:
         wanted: by the distribution.
         taken: selected.
         filled: of these, in the place of images that other bins lacked.
+        short: of those wanted, how many it lacked.
     """
 
     available: int
     wanted: int
     taken: int
     filled: int
+    short: int
 
     @property
     def left(self) -> int:
@@ -115,25 +117,34 @@ class BinFacts:
 
     @property
     def why(self) -> str:
-        """Why images of this bin were left out, or why fewer came out than were wanted."""
+        """Why images of this bin were left out, and where more or fewer came out than were wanted."""
         if not self.available:
-            return f"empty: its {self.wanted} came from other bins" if self.wanted else "empty"
-        if not self.left:
-            missing = self.wanted - self.taken
-            return f"all taken, {missing} more came from other bins" if missing > 0 else "all taken"
-        if not self.wanted:
-            return "none wanted" if not self.taken else f"none wanted, {self.filled} fill other bins"
-        return f"full: {self.wanted} wanted" + (f", {self.filled} more fill other bins" if self.filled else "")
+            state = "empty"
+        elif not self.left:
+            state = "all taken"
+        else:
+            state = "full" if self.wanted else "none wanted"
+        words = [state]
+        if self.short:
+            words.append(f"{self.short:,} missing, taken from other bins")
+        if self.filled:
+            words.append(f"{self.filled:,} more in place of other bins' missing ones")
+        return "; ".join(words)
 
 
 def bin_facts(classes: Sequence[SampledClass]) -> list[BinFacts]:
     """The ten bins, easy to hard, summed over classes."""
-    available = sum(one.selection.available for one in classes)
-    wanted = sum(one.selection.counts for one in classes)
-    taken = sum(one.taken for one in classes)
-    filled = sum(np.maximum(one.taken - one.selection.counts, 0) for one in classes)
-    columns = (np.asarray(values).tolist() for values in (available, wanted, taken, filled))
-    return [BinFacts(available=a, wanted=w, taken=t, filled=f) for a, w, t, f in zip(*columns, strict=True)]
+    selections = [one.selection for one in classes]
+    over = [one.taken - one.selection.counts for one in classes]
+    columns = {
+        "available": [selection.available for selection in selections],
+        "wanted": [selection.counts for selection in selections],
+        "taken": [one.taken for one in classes],
+        "filled": [np.maximum(counts, 0) for counts in over],
+        "short": [selection.shortfall for selection in selections],
+    }
+    sums = {name: np.sum(counts, axis=0).tolist() for name, counts in columns.items()}
+    return [BinFacts(**{name: counts[number] for name, counts in sums.items()}) for number in range(BINS)]
 
 
 def why_left_out(bin_of_image: int, one: SampledClass, sample: SampleSettings) -> str:

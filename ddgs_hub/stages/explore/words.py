@@ -1,4 +1,4 @@
-"""The page's text as HTML: numbers, the table of bins, and images with what stands under them; strangers' words escaped."""
+"""The page's text as HTML: numbers, the table of bins, images with what stands under them; others' words escaped."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 
 from ddgs_hub.core.text import one_line
-from ddgs_hub.stages.explore.gallery import PER_PAGE, Page, Tile
+from ddgs_hub.stages.explore.gallery import ORIGINAL, PER_PAGE, POOL, Page, Tile
 from ddgs_hub.stages.explore.sampled import SampledClass, bin_facts
 
 NAME_CHARACTERS = 80  # most of a class's name under an image
@@ -95,8 +95,10 @@ def gallery(page: Page, kind: str) -> str:
         return "<p class='empty'>No image: every image of the pool was selected.</p>"
     first = (page.number - 1) * PER_PAGE + 1
     span = f"{first:,} – {first + len(page.tiles) - 1:,} of {page.total:,}" if page.pages > 1 else f"{page.total:,}"
-    heading = f"<p class='span'>{span} {kind}, from easy to hard</p>"
-    return f"{heading}<ol class='tiles'>{''.join(map(_tile, page.tiles))}</ol>"
+    under = "difficulty" if kind == ORIGINAL else "difficulty, bin and seed"
+    heading = f"<p class='span'>{span} {kind}, from easy to hard; under each image its {under}</p>"
+    marked = " marked" if kind == POOL else ""
+    return f"{heading}<ol class='tiles{marked}'>{''.join(map(_tile, page.tiles))}</ol>"
 
 
 def _tile(tile: Tile) -> str:
@@ -105,13 +107,13 @@ def _tile(tile: Tile) -> str:
     if tile.address is None:
         picture = f"<span class='broken' role='img' aria-label='{what}'>cannot be decoded</span>"
     else:
-        picture = f"<img src='{tile.address}' alt='{what}' loading='lazy'>"
+        picture = f"<img src='{tile.address}' alt='{what}'>"
     facts = [f"<b>{tile.difficulty:.3f}</b>"]
     if tile.bin is not None:
         facts.append(f"bin {tile.bin}")
     lines = f"<span class='facts'>{' · '.join(facts)}</span>"
     if tile.seed is not None:
-        lines += f"<span class='seed'>seed {tile.seed}</span>"
+        lines += f"<span class='seed' title='seed'>{tile.seed}</span>"
     if tile.why_left:
         lines += f"<span class='why'>{tile.why_left}</span>"
     chosen = " class='chosen'" if tile.selected else ""
