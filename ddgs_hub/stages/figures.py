@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, log_transform, select_by_difficulty
@@ -48,14 +49,16 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
     shown = chosen or sorted({int(by_mean[0]), int(by_mean[-1])})
     spread = np.linspace(0, len(by_mean) - 1, min(len(by_mean), MOST_CLASSES)).round().astype(int)
     on_sheet = chosen or sorted(by_mean[spread].tolist())
-    with staged_folder(output) as folder:
+    with staged_folder(output) as folder, Progress("figures", 3, unit="figure") as progress:
         panels = [sampled.difficulties(k) for k in shown]
         for picture, figure in (
             (DIFFICULTY_FIGURE, difficulty_figure(panels)),
             (DISTRIBUTIONS_FIGURE, distributions_figure(sampled.distributions())),
         ):
             save_figure(figure, folder / picture, (folder / picture).with_suffix(".svg"))
+            progress.update()
         draw_sheet(rows.distilled, folder / SHEET, rows, on_sheet)
+        progress.update()
     pictures = ", ".join(Path(name).stem for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE))
     of = " and ".join(names[k] for k in shown)
     line = f"{output.name}/: {pictures} (.png, .svg); " + (f"of {of}" if chosen else f"easiest and hardest class: {of}")

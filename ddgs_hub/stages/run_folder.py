@@ -25,10 +25,20 @@ DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a stage has made, for people, and how long that took."""
+    """What a stage has made, for people, and what that cost.
+
+    Attributes:
+        made: what was made.
+        seconds: how long it took.
+        peak_memory: the most main memory that the process of the run held meanwhile, in bytes, see
+            `core.machine.Measured`; None: it is not known.
+        peak_gpu_memory: the same of its GPU; None: it used none, or it is not known.
+    """
 
     made: str
     seconds: float
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
 
 
 @dataclass(frozen=True)
