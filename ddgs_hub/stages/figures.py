@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, log_transform, select_by_difficulty
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 20  # on a sheet
 
 
-def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) -> str:
+def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) -> Made:
     """Draws difficulty distributions (Fig. 2), images (Fig. 3) and sampling distributions (Fig. 4), as PNG and SVG.
 
     Args:
@@ -32,7 +33,7 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
             average, in Fig. 3 all, of more than twenty those that are spread over the means of the originals.
 
     Returns:
-        What was drawn, in one line for people.
+        The pictures, and the classes that Figure 2 shows.
 
     Raises:
         InputError: a class is unknown, there are more than twenty, a column is missing, or nothing can be written.
@@ -58,10 +59,14 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
             save_figure(figure, folder / picture, (folder / picture).with_suffix(".svg"))
         how = "as asked for" if chosen else "evenly spread by the original's mean difficulty"
         draw_sheet(rows.distilled, folder / SHEET, rows, on_sheet, how)
-    pictures = ", ".join(Path(name).stem for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE))
+    drawn = [output / name for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)]
+    pictures = ", ".join(path.stem for path in drawn)
     of = " and ".join(names[k] for k in shown)
     line = f"{output.name}/: {pictures} (.png, .svg); " + (f"of {of}" if chosen else f"easiest and hardest class: {of}")
-    return line if rows.original else f"{line}; the sheet has no original images, only their scores are at hand"
+    if not rows.original:
+        line += "; the sheet has no original images, only their scores are at hand"
+    values = {"output": str(output), "pictures": [str(path) for path in drawn], "classes": [names[k] for k in shown]}
+    return Made(line, {**values, "original_images": rows.original is not None})
 
 
 def _why_shown(label: int, by_mean: NDArray[np.int64]) -> str:
