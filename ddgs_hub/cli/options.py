@@ -85,6 +85,6 @@ def base_name(recipe: Recipe, given: str | None) -> str:
 
 
 def show(made: Made, as_json: bool = False) -> None:
-    """Prints a result, in the main process only: its values as JSON, or its text with terminal escapes made harmless."""
+    """Prints a result, in the main process only: its values as JSON, or its text, made harmless for a terminal."""
     if is_main():
         print(made.to_json() if as_json else printable(made.text))
