@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,17 @@ DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a stage has made, for people, and how long that took."""
+    """What a stage has made, and how long that took.
+
+    Attributes:
+        made: the text of `Made`.
+        seconds: that it took.
+        values: those of `Made`; folders of before there were any have none.
+    """
 
     made: str
     seconds: float
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
