@@ -21,7 +21,6 @@ from ddgs_hub.cli.options import (
     TokenOption,
     base_name,
     read_recipe,
-    say,
     several_ipcs,
     show,
 )
@@ -48,7 +47,7 @@ def prepare(
 
     with locked_for_launch(output):
         settings = read_recipe(recipe, values, original=original)
-        say(run_on_main(lambda: make_original(settings, output)))
+        show(run_on_main(lambda: make_original(settings, output)))
 
 
 def generate(
@@ -78,7 +77,7 @@ def generate(
     at = revision or (settings.model.revision if dit is None else None)
     dit = base_name(settings, dit)
     with locked_for_launch(output):
-        say(make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer))
+        show(make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer))
 
 
 def score(
@@ -219,9 +218,9 @@ def baseline(
         command = matching_command(method, recipe, original, output, ipc=ipc, values=values, seed=seed)
         with locked_for_launch(output):
             settings = read_recipe(recipe, values, seed)
-            say(make_matching(settings, method, original, output, ipc=ipc, command=command))
+            show(make_matching(settings, method, original, output, ipc=ipc, command=command))
         return
     if recipe is not None or values:
         raise InputError(f"{method} selects real images, whatever the recipe: leave --recipe and --set away")
     with locked_for_launch(output):
-        say(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed or 0)))
+        show(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed or 0)))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.hub import (
@@ -23,8 +24,8 @@ from ddgs_hub.stages.provenance import made_with, original_ids
 from ddgs_hub.stages.run_folder import SELECTIONS, RunFolder
 
 
-def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
-    """Writes the repository of one of a run's distilled sets, with evaluation and figures; returns a line for people.
+def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> Made:
+    """Writes the repository of one of a run's distilled sets, with its evaluation and its figures.
 
     Args:
         recipe: of the run.
@@ -54,7 +55,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     figures = {path.stem: path for path in sorted(run.figures.glob("*.png"))}
     provenance = {**made, CONTENT: content}
     export_dataset(rows, run.repository, card, provenance=provenance, figures=figures, recipe=made)
-    return f"{run.repository}, with its card"
+    return Made(f"{run.repository}, with its card", {"output": str(run.repository), "images": len(rows)})
 
 
 def read_selections(distilled: Path) -> list[ClassSelection]:

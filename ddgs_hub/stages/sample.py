@@ -7,7 +7,6 @@ difficulties. Then the pool is read once, a few hundred images at a time, for th
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,8 @@ from datasets import Dataset, Features, Value
 from datasets.fingerprint import generate_random_fingerprint
 
 from ddgs_hub.core.files import expanded
+from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import OpenedPool, open_pool
@@ -35,7 +36,7 @@ def make_distilled(
     seed: int | None = None,
     mark_pool: bool = False,
     repository: bool = True,
-) -> dict[str, Any]:
+) -> Made:
     """Samples one distilled dataset from a scored pool, see `open_pool`.
 
     Args:
@@ -49,7 +50,7 @@ def make_distilled(
             `publish` takes it. The stage of a run leaves that to a later one.
 
     Returns:
-        JSON values: number of images, mean difficulty, how each class was selected, sources, and text for people.
+        Number of images, mean difficulty, how each class was selected, sources, and the folder to publish.
 
     Raises:
         InputError: the pool or the original cannot be read, or `distill_columns` raises it.
@@ -77,7 +78,7 @@ def sample_sets(
     generator: str | None = None,
     license: str | None = None,
     pretty_name: str | None = None,
-) -> dict[str, Any]:
+) -> Made:
     """Samples distilled datasets of one or several IPCs from a scored pool, each with a repository to publish.
 
     The only one is written into `output`; several into `ipc10`, `ipc20`, … in it, all or none. Each is drawn from the
@@ -95,7 +96,7 @@ def sample_sets(
         pretty_name: of these images, for people.
 
     Returns:
-        Of one as `make_distilled`; of several `sets`, a list of these with `ipc` and `folder`, and text for people.
+        Of one as `make_distilled`; of several `sets`, a list of these with `ipc`.
 
     Raises:
         InputError: as `make_distilled` and `find_origin`.
@@ -108,14 +109,12 @@ def sample_sets(
         for sample, result in zip(samples, results, strict=True):
             name = f"ipc{sample.ipc}" if len(samples) > 1 else ""
             (folder / name).mkdir(exist_ok=True)
-            made.append(
-                _write_set(opened, origin, original, sample, seed, result, folder / name, output / name)
-                | ({"ipc": sample.ipc, "folder": str(output / name)} if name else {})
-            )
+            made.append(_write_set(opened, origin, original, sample, seed, result, folder / name, output / name))
     if len(samples) == 1:
         return made[0]
-    text = "\n".join(f"IPC {one['ipc']}: {one.pop('text')}" for one in made)
-    return {"sets": made, "text": text}
+    sets = [{"ipc": sample.ipc, **one.values} for sample, one in zip(samples, made, strict=True)]
+    text = "\n".join(f"IPC {sample.ipc}: {one.text}" for sample, one in zip(samples, made, strict=True))
+    return Made(text, {"output": str(output), "sets": sets})
 
 
 def _seed(given: int | None, origin: PoolOrigin | None) -> int:
@@ -134,9 +133,11 @@ def _write_set(
     result: Distillation,
     folder: Path,
     output: Path,
-) -> dict[str, Any]:
+) -> Made:
     """Writes a distilled set into `folder`, which will be `output`; with an origin, its repository as well."""
-    rows = _with_images(opened, result)
+    with Progress("sample", len(result.indices), unit="row") as progress:
+        rows = _with_images(opened, result)
+        progress.update(len(rows))
     write_rows(rows, folder)
     write_json(folder / SELECTIONS, result.classes)
     values = {**opened.sources, "sample": asdict(sample), "seed": seed}
@@ -146,7 +147,7 @@ def _write_set(
             local["original"] = expanded(original)
         values["folders"] = {name: str(path.resolve()) for name, path in local.items()}
     write_json(folder / SAMPLING, values)
-    lines = [_in_words(rows, result)]
+    lines, to_publish = [_in_words(rows, result)], None
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
     if origin:
@@ -160,14 +161,18 @@ def _write_set(
             classes=result.classes,
         )
         repository = write_sampled_repository(draw, folder)
-        lines.append(f"to publish: {output / repository.relative_to(folder)}, with its card")
-    return {
+        to_publish = str(output / repository.relative_to(folder))
+        lines.append(f"to publish: {to_publish}, with its card")
+    made = {
+        "output": str(output),
         "images": len(rows),
         "mean_difficulty": _mean_difficulty(rows),
         "classes": result.classes,
         "sources": opened.sources,
-        "text": "\n".join(lines),
+        "seed": seed,
+        "repository": to_publish,
     }
+    return Made("\n".join(lines), made)
 
 
 def _mean_difficulty(rows: Dataset) -> float:
