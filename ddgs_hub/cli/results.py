@@ -8,6 +8,7 @@ import typer
 
 from ddgs_hub.cli.options import (
     JsonOption,
+    RecipeOption,
     SeedOption,
     SetOption,
     TokenOption,
@@ -23,9 +24,7 @@ def evaluate(
     data: Annotated[
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
-    protocol: Annotated[
-        str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
-    ],
+    recipe: RecipeOption,
     validation: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,7 +35,7 @@ def evaluate(
     ] = None,
     network: Annotated[
         list[str] | None,
-        typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
+        typer.Option(help="Instead of the recipe's, whose width is of its own alone; can be repeated."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
@@ -49,24 +48,24 @@ def evaluate(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train classifiers from scratch on datasets and test them on real images.
+    """Train networks from scratch on datasets, and test them.
 
-    IPC and with it the number of epochs are those of each dataset; the full one is one of them.
+    They are tested on real images, under the protocol that is the section `evaluate` of the recipe. IPC and with it the number of epochs are those of each dataset; the full one is one of them.
 
-    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --protocol imagewoof
+    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --recipe imagewoof
 
-    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --protocol imagewoof --network
+    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --recipe imagewoof --network
     convnet6 --network resnet18
     """
     from ddgs_hub.stages import evaluate_sources
 
-    recipe = read_recipe(protocol, values, seed)
-    width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
-    names = dict.fromkeys(network or [recipe.evaluate.network])
-    protocols = [recipe.evaluate.with_network(name, width) for name in names]
+    settings = read_recipe(recipe, values, seed)
+    width = settings.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
+    names = dict.fromkeys(network or [settings.evaluate.network])
+    protocols = [settings.evaluate.with_network(name, width) for name in names]
     with locked_for_launch(output) if output else nullcontext():
         result = run_on_main(
-            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
+            lambda: evaluate_sources(settings, protocols, data, validation or (), output=output, cards=card)
         )
     show(result, as_json)
 
@@ -82,14 +81,19 @@ def figures(
     output: Annotated[
         Path | None, typer.Option(callback=new_folder, help="Default RUN/figures, or figures-NAME here.")
     ] = None,
-    ipc: Annotated[int | None, typer.Option(min=1, help="Of the distilled dataset of a run that has several.")] = None,
+    ipc: Annotated[
+        int | None, typer.Option(min=1, help="Images per class of the set, where a run has several.")
+    ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="NAME", help="Show this class in Figures 2 and 3; can be repeated."),
     ] = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Draw the paper's Figures 2, 3 and 4: difficulties, images with theirs, and sampling distributions.
+    """Draw the paper's Figures 2, 3 and 4.
+
+    They show difficulties, images with theirs, and sampling distributions.
 
     Example: ddgs-hub figures runs/digits --class 3 --class 8
     """
@@ -97,4 +101,4 @@ def figures(
 
     folder = output or figures_folder(source)
     with locked_for_launch(folder):
-        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))
+        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
