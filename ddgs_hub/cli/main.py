@@ -13,12 +13,15 @@ from ddgs_hub.cli.hub import diff, publish, versions
 from ddgs_hub.cli.options import (
     HELP_NAMES,
     RECIPE_HELP,
+    JsonOption,
     SeedOption,
     SetOption,
     SourceOption,
     TokenOption,
     completes,
     read_recipe,
+    show,
+    teller,
 )
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.cli.results import evaluate, figures
@@ -52,6 +55,7 @@ def run(
     seed: SeedOption = None,
     values: SetOption = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make all that a recipe says, in one run folder.
 
@@ -62,17 +66,19 @@ def run(
     settings = read_recipe(recipe, values, seed, original)
     from ddgs_hub.stages.run import run as run_stages
 
-    run_stages(settings, output or Path("runs") / settings.name)
+    made = run_stages(settings, output or Path("runs") / settings.name, teller(as_json))
+    if as_json:  # else it was told
+        show(made, as_json)
 
 
-def demo() -> None:
+def demo(as_json: JsonOption = False) -> None:
     """Run the whole method on real handwritten digits.
 
     It takes minutes on two CPU cores, and is the same as `run digits`.
 
     Example: ddgs-hub demo
     """
-    run("digits")
+    run("digits", as_json=as_json)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

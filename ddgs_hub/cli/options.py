@@ -4,7 +4,9 @@
 """
 
 import json
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -104,7 +106,12 @@ def base_name(recipe: Recipe, given: str | None) -> str:
     return name
 
 
+def teller(as_json: bool) -> Callable[[str], None]:
+    """Prints what is done on the way to a result: to stdout, or to stderr where that takes a JSON document alone."""
+    return partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+
 def show(made: Made, as_json: bool = False) -> None:
-    """Prints a result, by the main process: its values as JSON, or its text with terminal escapes made harmless."""
+    """Prints a result, in the main process only: its values as JSON, or its text, made harmless for a terminal."""
     if is_main():
         print(made.to_json() if as_json else printable(made.text))

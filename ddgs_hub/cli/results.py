@@ -8,23 +8,31 @@ import typer
 
 from ddgs_hub.cli.options import (
     JsonOption,
-    RecipeOption,
     SeedOption,
     SetOption,
     TokenOption,
+    completes,
     new_folder,
     read_recipe,
     show,
 )
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
+from ddgs_hub.recipe import recipe_names
 
 
 def evaluate(
     data: Annotated[
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
-    recipe: RecipeOption,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="RECIPE",
+            autocompletion=completes(recipe_names),
+            help="Recipe of the package, or .yaml file, whose `evaluate` is followed.",
+        ),
+    ],
     validation: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,7 +43,7 @@ def evaluate(
     ] = None,
     network: Annotated[
         list[str] | None,
-        typer.Option(help="Instead of the recipe's, whose width is of its own alone; can be repeated."),
+        typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
@@ -50,22 +58,23 @@ def evaluate(
 ) -> None:
     """Train networks from scratch on datasets, and test them.
 
-    They are tested on real images, under the protocol that is the section `evaluate` of the recipe. IPC and with it the number of epochs are those of each dataset; the full one is one of them.
+    They are tested on real images. IPC and with it the number of epochs are those of each dataset; the full one is one
+    of them.
 
-    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --recipe imagewoof
+    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --protocol imagewoof
 
-    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --recipe imagewoof --network
+    Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --protocol imagewoof --network
     convnet6 --network resnet18
     """
     from ddgs_hub.stages import evaluate_sources
 
-    settings = read_recipe(recipe, values, seed)
-    width = settings.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
-    names = dict.fromkeys(network or [settings.evaluate.network])
-    protocols = [settings.evaluate.with_network(name, width) for name in names]
+    recipe = read_recipe(protocol, values, seed)
+    width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
+    names = dict.fromkeys(network or [recipe.evaluate.network])
+    protocols = [recipe.evaluate.with_network(name, width) for name in names]
     with locked_for_launch(output) if output else nullcontext():
         result = run_on_main(
-            lambda: evaluate_sources(settings, protocols, data, validation or (), output=output, cards=card)
+            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
         )
     show(result, as_json)
 

@@ -1,7 +1,5 @@
 """The command that makes the tables of the paper."""
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +16,7 @@ from ddgs_hub.cli.options import (
     completes,
     read_recipe,
     show,
+    teller,
 )
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.study import load_study, study_names
@@ -52,8 +51,8 @@ def reproduce(
 ) -> None:
     """Make a table of the paper, with every set that it needs.
 
-    A network is trained for every cell; behind the table stands what it cost. Without --recipe it is of the paper's own datasets. The same command goes on after a kill, and can run on several
-    machines at once that share the folder.
+    A network is trained for every cell, and behind the table stands what it cost. Without --recipe it is of the paper's
+    own datasets. The same command goes on after a kill, and can run on several machines at once that share the folder.
 
     Example: ddgs-hub reproduce table1 --recipe digits
 
@@ -66,5 +65,4 @@ def reproduce(
     if original is not None and len(names) > 1:
         raise InputError(f"--original is of one dataset, and {study} has {len(names)}: choose one by --recipe")
     recipes = [read_recipe(name, values, seed, original) for name in names]
-    say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
-    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, say=say), as_json)
+    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, say=teller(as_json)), as_json)

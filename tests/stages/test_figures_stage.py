@@ -37,6 +37,9 @@ def test_a_run_gives_all_figures_and_says_which_classes_it_shows(pooled, tmp_pat
     made = pictures(tmp_path / "out")
     assert list(made) == PICTURES
     assert {"original", "distilled", "zero", "one"} <= set(text_of(tmp_path / "out", "sheet"))
+    why = {f"{which} of 2 classes by the original's mean difficulty" for which in ("easiest", "hardest")}
+    assert why <= set(text_of(tmp_path / "out", "difficulty"))
+    assert any("this dataset (IPC 2, scale)" in text for text in text_of(tmp_path / "out", "distributions"))
     assert {"IPC 2", "IPC 10", "IPC 20", "IPC 50", "scale", "cliff"} <= set(text_of(tmp_path / "out", "distributions"))
     make_figures(find_rows(str(pooled)), tmp_path / "out")
     assert pictures(tmp_path / "out") == made
@@ -50,6 +53,8 @@ def test_difficulties_are_those_of_the_rows_and_of_their_transformation(pooled):
     values = np.array(original["difficulty"])[np.array(original["label"]) == 0]
     np.testing.assert_array_equal(shown.before.original, values)
     np.testing.assert_array_equal(shown.after.original, log_transform(values, selection["bottom"], selection["top"]))
+    of_class = np.array(distilled["label"]) == 0
+    np.testing.assert_array_equal(shown.distilled, np.array(distilled["difficulty"], np.float32)[of_class])
     for rows, after in ((pool, shown.after.pool), (distilled, shown.after.distilled)):
         of_class = np.array(rows["label"]) == 0
         np.testing.assert_array_equal(after, np.array(rows["difficulty_log"], np.float32)[of_class])
@@ -64,6 +69,7 @@ def test_classes_are_chosen_by_name(pooled, tmp_path):
     assert "; of one" in make_figures(rows, tmp_path / "out", ["one", "one"]).text
     assert {"zero", "one"} & set(text_of(tmp_path / "out", "sheet")) == {"one"}
     assert {"zero", "one"} & set(text_of(tmp_path / "out", "difficulty")) == {"one"}
+    assert "1 of 2 classes, as asked for" in text_of(tmp_path / "out", "sheet")
     with pytest.raises(InputError, match="there is no class 'two': choose from zero, one"):
         make_figures(rows, tmp_path / "other", ["two"])
     assert not (tmp_path / "other").exists()
