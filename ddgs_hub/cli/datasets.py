@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ddgs_hub.cli.options import (
+    ConfigOption,
     IpcOption,
     JsonOption,
     OptionalRecipeOption,
@@ -18,9 +19,9 @@ from ddgs_hub.cli.options import (
     SeedOption,
     SetOption,
     SourceOption,
+    SubsetOption,
     TokenOption,
     base_name,
-    completes,
     read_recipe,
     show,
 )
@@ -30,12 +31,6 @@ from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import SampleSettings, ScoreSettings
 
 SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # the commands' defaults are the recipe's
-
-
-def _subset_names() -> list[str]:
-    from ddgs_hub.original import SUBSETS
-
-    return list(SUBSETS)
 
 
 def prepare(
@@ -94,14 +89,9 @@ def score(
     output: Annotated[
         Path | None, typer.Option(help="Folder to write, new or empty; default with --push: runs/NAME.")
     ] = None,
-    subset: Annotated[
-        str | None,
-        typer.Option(
-            help="Only the classes of imagewoof, imagenette or imageidc.", autocompletion=completes(_subset_names)
-        ),
-    ] = None,
+    subset: SubsetOption = None,
     split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
-    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset that has several.")] = None,
+    config: ConfigOption = None,
     revision: RevisionOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = SCORE.batch_size,
     images: Annotated[

@@ -25,6 +25,7 @@ from ddgs_hub.cli.options import (
 )
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.cli.results import evaluate, figures
+from ddgs_hub.cli.starting import init, recipes
 from ddgs_hub.cli.studies import reproduce
 from ddgs_hub.cli.training import finetune, pretrain, train_scorer
 from ddgs_hub.recipe import recipe_names
@@ -82,6 +83,8 @@ def demo(as_json: JsonOption = False) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
+    "recipes": recipes,
     "run": run,
     "demo": demo,
     "prepare": prepare,

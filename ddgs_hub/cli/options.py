@@ -44,6 +44,12 @@ def completes(names: Callable[[], list[str]]) -> Callable[[str], list[str]]:
     return complete
 
 
+def _subset_names() -> list[str]:
+    from ddgs_hub.original import SUBSETS
+
+    return list(SUBSETS)
+
+
 RECIPE_HELP = "Name of a recipe of the package, or a .yaml file."
 RECIPE = typer.Option("--recipe", autocompletion=completes(recipe_names), help=RECIPE_HELP)
 RecipeOption = Annotated[str, RECIPE]
@@ -62,6 +68,15 @@ SeedOption = Annotated[
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
+]
+ConfigOption = Annotated[str | None, typer.Option("--config", help="Configuration of a Hub dataset that has several.")]
+SubsetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--subset",
+        autocompletion=completes(_subset_names),
+        help="These classes of ImageNet alone: imagewoof, imagenette or imageidc.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 PushOption = Annotated[

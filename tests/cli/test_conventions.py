@@ -65,7 +65,7 @@ NEAR = {
     "--scorer": "the classifier; what it is used for differs",
 }
 # What has no --token reads no repository, and what has no --json prints no result.
-WITHOUT_TOKEN = {"demo", "train-scorer"}
+WITHOUT_TOKEN = {"demo", "recipes", "train-scorer"}
 
 
 @pytest.mark.parametrize("flag", sorted(TABLE))
