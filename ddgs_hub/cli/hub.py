@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ddgs_hub.cli.options import JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
@@ -46,7 +47,7 @@ def publish(
         dry_run=dry_run,
     )
     made = run_on_main(work)
-    show({**made.to_dict(), "text": made.text}, as_json)
+    show(Made(made.text, made.to_dict()), as_json)
 
 
 def versions(
@@ -61,7 +62,7 @@ def versions(
     from ddgs_hub.hub import list_versions, versions_table
 
     listed = run_on_main(lambda: list_versions(repo))
-    show({"versions": [version.to_dict() for version in listed], "text": versions_table(listed)}, as_json)
+    show(Made(versions_table(listed), {"versions": [version.to_dict() for version in listed]}), as_json)
 
 
 def diff(
@@ -78,4 +79,4 @@ def diff(
     from ddgs_hub.hub import diff_versions
 
     difference = run_on_main(lambda: diff_versions(repo, a, b))
-    show({**difference.to_dict(), "text": difference.text}, as_json)
+    show(Made(difference.text, difference.to_dict()), as_json)

@@ -13,7 +13,6 @@ from ddgs_hub.cli.options import (
     TokenOption,
     new_folder,
     read_recipe,
-    say,
     show,
 )
 from ddgs_hub.core.processes import run_on_main
@@ -98,4 +97,4 @@ def figures(
 
     folder = output or figures_folder(source)
     with locked_for_launch(folder):
-        say(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))
+        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))

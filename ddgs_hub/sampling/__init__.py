@@ -11,7 +11,7 @@ from ddgs_hub.core.lazy import lazy_names
 from ddgs_hub.sampling.distributions import DISTRIBUTIONS, PRESETS, preset_counts, scaled_counts
 from ddgs_hub.sampling.selection import Selection, difficulty_guided_sample, select_by_difficulty
 from ddgs_hub.sampling.thresholds import DIVERGENCES, Thresholds, objective_grid, search_thresholds
-from ddgs_hub.sampling.transform import EPSILON, log_transform
+from ddgs_hub.sampling.transform import EPSILON, floor_and_ceiling, log_transform
 
 if TYPE_CHECKING:
     from ddgs_hub.sampling.datasets import Distillation, distill
@@ -28,6 +28,7 @@ __all__ = [
     "difficulty_guided_sample",
     "difficulty_histogram",
     "distill",
+    "floor_and_ceiling",
     "log_transform",
     "objective_grid",
     "preset_counts",

@@ -53,42 +53,110 @@ def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: i
 
 def distill_columns(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: int = 0) -> Distillation:
     """`distill` of a pool whose images need not be at hand: rows are chosen by labels and difficulties alone."""
+    scores = read_scores(pool, original, numbered=sample.pool_size is not None)
+    selected = np.zeros(len(pool), bool)
+    transformed = np.full(len(pool), np.nan)  # remains NaN for images that are no candidates
+    bins = np.full(len(pool), -1)
+    classes = []
+    for k, name in enumerate(scores.names):
+        of_class = select_class(scores, k, sample, seed=seed)
+        selection = of_class.selection
+        selected[of_class.drawn] = True
+        transformed[of_class.candidates], bins[of_class.candidates] = selection.transformed, selection.bins
+        classes.append(_describe(name, selection, float(scores.difficulty[of_class.drawn].mean())))
+    marked = _marked(pool, selected, transformed, bins)
+    # Sorted by class, so that the distilled rows do not depend on how the pool was put together.
+    indices = np.flatnonzero(selected)
+    indices = indices[np.argsort(scores.labels[indices], kind="stable")]
+    return Distillation(marked.select(indices).remove_columns("selected"), indices, marked, classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What sampling looks at, checked.
+
+    Attributes:
+        names: of the classes, in label order.
+        labels: of the rows of the pool, `(N,)`.
+        difficulty: of these, `(N,)`, float32 in 0 … 1.
+        original_labels: of the rows of the original, `(M,)`.
+        original_difficulty: of these, `(M,)`, float32 in 0 … 1.
+        numbers: the `pool_index` of the rows of the pool, `(N,)`; None where nobody asked for it.
+    """
+
+    names: list[str]
+    labels: NDArray[np.int64]
+    difficulty: NDArray[np.float32]
+    original_labels: NDArray[np.int64]
+    original_difficulty: NDArray[np.float32]
+    numbers: NDArray[np.int64] | None = None
+
+
+def read_scores(pool: Dataset, original: Dataset, *, numbered: bool = False) -> Scores:
+    """The columns that sampling looks at.
+
+    Args:
+        pool: columns `label`, `difficulty` and any others.
+        original: columns `label`, `difficulty`, with the same classes.
+        numbered: whether the pool's `pool_index` is needed, for `SampleSettings.pool_size`.
+
+    Raises:
+        InputError: a column is missing, the classes differ, a label is outside them, a difficulty is no number in
+            0 … 1, or two images of a class have the same `pool_index`.
+    """
     require_columns(pool, "label", "difficulty", where="the pool")
     require_columns(original, "label", "difficulty", where="the original dataset")
     names = class_names(pool)
     if names != class_names(original):
         raise InputError("the pool and the original dataset have different classes: score and sample the same ones")
     labels, difficulty = checked_labels(pool, "the pool"), _difficulties(pool, "the pool")
-    candidates = _candidates(pool, sample)
+    numbers = _numbers(pool) if numbered else None
     original_labels = checked_labels(original, "the original dataset")
-    original_difficulty = _difficulties(original, "the original dataset")
-    selected = np.zeros(len(pool), bool)
-    transformed = np.full(len(pool), np.nan)  # remains NaN for images that are no candidates
-    bins = np.full(len(pool), -1)
-    classes = []
-    for k, name in enumerate(names):
-        of_class = np.flatnonzero((labels == k) & candidates)
-        _require_enough(name, len(of_class), sample)
-        if k not in original_labels:
-            raise InputError(f"class '{name}' has no image in the original dataset: add images, or drop the class")
-        selection = difficulty_guided_sample(
-            difficulty[of_class],
-            original_difficulty[original_labels == k],
-            sample.ipc,
-            distribution=sample.distribution,
-            weight=sample.weight,
-            divergence=sample.divergence,
-            seed=int(np.random.SeedSequence([seed, k]).generate_state(1)[0]),
-        )
-        drawn = of_class[selection.indices]
-        selected[drawn] = True
-        transformed[of_class], bins[of_class] = selection.transformed, selection.bins
-        classes.append(_describe(name, selection, float(difficulty[drawn].mean())))
-    marked = _marked(pool, selected, transformed, bins)
-    # Sorted by class, so that the distilled rows do not depend on how the pool was put together.
-    indices = np.flatnonzero(selected)
-    indices = indices[np.argsort(labels[indices], kind="stable")]
-    return Distillation(marked.select(indices).remove_columns("selected"), indices, marked, classes)
+    return Scores(names, labels, difficulty, original_labels, _difficulties(original, "the original dataset"), numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSelection:
+    """How one class was sampled.
+
+    Attributes:
+        candidates: the rows of the pool that could be selected, ascending.
+        selection: which of these were, and why.
+    """
+
+    candidates: NDArray[np.int64]
+    selection: Selection
+
+    @property
+    def drawn(self) -> NDArray[np.int64]:
+        """The rows of the pool that were selected, ascending."""
+        return self.candidates[self.selection.indices]
+
+
+def select_class(scores: Scores, label: int, sample: SampleSettings, *, seed: int) -> ClassSelection:
+    """Samples one class as `distill` does.
+
+    Raises:
+        InputError: it has too few images in the pool, or none in the original.
+    """
+    name, candidates = scores.names[label], scores.labels == label
+    if sample.pool_size is not None:
+        assert scores.numbers is not None
+        candidates &= scores.numbers < sample.pool_size * sample.ipc
+    of_class, of_original = np.flatnonzero(candidates), scores.original_labels == label
+    _require_enough(name, len(of_class), sample)
+    if not of_original.any():
+        raise InputError(f"class '{name}' has no image in the original dataset: add images, or drop the class")
+    selection = difficulty_guided_sample(
+        scores.difficulty[of_class],
+        scores.original_difficulty[of_original],
+        sample.ipc,
+        distribution=sample.distribution,
+        weight=sample.weight,
+        divergence=sample.divergence,
+        seed=int(np.random.SeedSequence([seed, label]).generate_state(1)[0]),
+    )
+    return ClassSelection(of_class, selection)
 
 
 def _require_enough(name: str, count: int, sample: SampleSettings) -> None:
@@ -126,10 +194,8 @@ def _marked(
     return marked
 
 
-def _candidates(pool: Dataset, sample: SampleSettings) -> NDArray[np.bool_]:
-    """Which rows of the pool can be selected: all, or the nested pool of `sample.pool_size`."""
-    if sample.pool_size is None:
-        return np.ones(len(pool), bool)
+def _numbers(pool: Dataset) -> NDArray[np.int64]:
+    """The column `pool_index`, `(N,)`, each number once in a class."""
     require_columns(pool, "pool_index", where="the pool")
     numbers = list(pool.with_format(None)["pool_index"])
     seen: set[tuple[int, int]] = set()
@@ -139,7 +205,7 @@ def _candidates(pool: Dataset, sample: SampleSettings) -> NDArray[np.bool_]:
                 f"row {row} of the pool has pool_index {key[1]}, not a new one of its class: mend that row"
             )
         seen.add(key)
-    return np.asarray(numbers) < sample.pool_size * sample.ipc
+    return np.array(numbers, dtype=np.int64)
 
 
 def _difficulties(rows: Dataset, where: str) -> NDArray[np.float32]:

@@ -44,15 +44,24 @@ def log_transform(difficulty: ArrayLike, bottom: int, top: int, eps: float = EPS
     if not 0 < eps < 1:
         raise InputError(f"eps is {eps}; give a small number above 0, such as {EPSILON}")
     values = as_difficulties(difficulty).astype(np.float64)
-    bottom, top = _clamp_ranks(as_count(bottom, "bottom", 0), as_count(top, "top", 0), values.size)
-    ordered = np.sort(values)
-    floor, ceiling = log_floor(ordered[bottom], eps), ordered[-1 - top]
+    floor, ceiling = floor_and_ceiling(values, bottom, top, eps)
     # The floor is applied last: an ε in the place of 0 can lie above the ceiling, which then counts as no spread.
     logs = np.log(np.maximum(np.minimum(values, ceiling), floor) / floor)
     span = logs.max()
     if not span > 0:
         return np.full(values.shape, eps)
     return np.maximum(logs / span, eps)
+
+
+def floor_and_ceiling(difficulty: ArrayLike, bottom: int, top: int, eps: float = EPSILON) -> tuple[float, float]:
+    """The difficulties min P' and max P' that `log_transform` clips at; its arguments and errors.
+
+    The floor is above the ceiling where ε stands in for a floor of 0 and all values are below ε.
+    """
+    values = as_difficulties(difficulty).astype(np.float64)
+    bottom, top = _clamp_ranks(as_count(bottom, "bottom", 0), as_count(top, "top", 0), values.size)
+    ordered = np.sort(values)
+    return float(log_floor(ordered[bottom], eps)), float(ordered[-1 - top])
 
 
 def _clamp_ranks(bottom: int, top: int, size: int) -> tuple[int, int]:

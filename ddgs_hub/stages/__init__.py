@@ -20,7 +20,8 @@
 folder belongs to) and `score_request`.
 
 A stage writes its folder whole or not at all, with its own provenance. It does not know in which order stages run, and
-does not print: it returns a line for people. Only `run` and `study` know the order, and print.
+does not print: it returns a `Made`, a text for people with the same as values. Only `run` and `study` know the order,
+and print.
 """
 
 from typing import TYPE_CHECKING

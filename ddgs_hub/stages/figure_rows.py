@@ -60,16 +60,26 @@ def rows_of_run(run: RunFolder) -> FigureRows:
     Raises:
         InputError: a stage of the run is missing, or a file of it is damaged.
     """
-    opened = open_pool(run.pool, _scored(run.original))
+    opened = open_pool(run.pool, scored_original(run.original))
     distilled = read_rows(run.distilled)
-    path = run.distilled / SAMPLING
+    sample, seed = sampled_with(run.distilled)
+    original = run.original if has_images(run.original) else None
+    return FigureRows(distilled=distilled, opened=opened, original=original, sample=sample, seed=seed)
+
+
+def sampled_with(distilled: Path) -> tuple[SampleSettings, int]:
+    """The settings and the seed by which a distilled set in a folder was sampled.
+
+    Raises:
+        InputError: its `sampling.json` is missing, damaged, or of other values.
+    """
+    path = distilled / SAMPLING
     values = read_json(path, dict[str, Any], str(path))
     sample = parse_section(SampleSettings, values.get("sample") or {}, f"'sample' in {path}")
     seed = values.get("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         raise InputError(f"the seed in {path} is {seed}, not a whole number: sample again")
-    original = run.original if _has_images(run.original) else None
-    return FigureRows(distilled=distilled, opened=opened, original=original, sample=sample, seed=seed)
+    return sample, seed
 
 
 def find_rows(where: str, ipc: int | None = None) -> FigureRows:
@@ -132,7 +142,11 @@ def _open_folder(folder: Path) -> tuple[OpenedPool, Provenance, Path | None]:
     provenance, run = read_provenance(folder / PROVENANCE, str(folder)), folder.resolve().parent.parent
     if folder.resolve().parent.name == RUN_REPOSITORIES and (run / RUN_POOL).is_dir():
         original = run / RUN_ORIGINAL
-        return open_pool(run / RUN_POOL, _scored(original)), provenance, original if _has_images(original) else None
+        return (
+            open_pool(run / RUN_POOL, scored_original(original)),
+            provenance,
+            original if has_images(original) else None,
+        )
     if not config_files(folder, POOL):
         raise InputError(f"{folder} has no pool and lies in no run folder: give its run, or OWNER/NAME with its pool")
     return open_pool(folder), provenance, None
@@ -153,7 +167,7 @@ def _ipc_of(run: Path, ipc: int | None) -> int:
     raise InputError(f"{run} {asked}: give {one_of}")
 
 
-def _scored(original: Path) -> Path:
+def scored_original(original: Path) -> Path:
     """The folder of the original, if it has been scored."""
     names = read_tables(original)[0].names
     if "difficulty" not in names:
@@ -161,7 +175,8 @@ def _scored(original: Path) -> Path:
     return original
 
 
-def _has_images(folder: Path) -> bool:
+def has_images(folder: Path) -> bool:
+    """Whether the rows of a folder in Hub layout have images."""
     return "image" in read_tables(folder)[0].names
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ddgs_hub.core import progress
 from ddgs_hub.core.machine import Measured
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import locked_for_launch
@@ -47,12 +48,11 @@ def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
     ]
 
 
-def _sample(recipe: Recipe, run: RunFolder) -> str:
-    made = make_distilled(recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True)
-    return str(made["text"])
+def _sample(recipe: Recipe, run: RunFolder) -> Made:
+    return make_distilled(recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True)
 
 
-def _draw(run: RunFolder) -> str:
+def _draw(run: RunFolder) -> Made:
     return make_figures(rows_of_run(run), run.figures)
 
 
@@ -94,8 +94,8 @@ class Run:
                 with locked_for_launch(stage.output):
                     made = stage.work() if stage.distributed else run_on_main(stage.work)
                 wait_for_all()
-            done[stage.name] = Finished(made, cost.seconds, cost.peak_memory, cost.peak_gpu_memory)
-            self._say(f"{stage.name:<22}{made}  ({done[stage.name].seconds} s)")
+            done[stage.name] = Finished(made.text, cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory)
+            self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a stage has made, for people, and what that cost.
+    """What a stage has made, and what that cost. Folders of before there were values or peaks have none.
 
     Attributes:
-        made: what was made.
-        seconds: how long it took.
+        made: the text of `Made`.
+        seconds: that it took.
+        values: those of `Made`.
         peak_memory: the most main memory that the process of the run held meanwhile, in bytes, see
             `core.machine.Measured`; None: it is not known.
         peak_gpu_memory: the same of its GPU; None: it used none, or it is not known.
@@ -37,6 +38,7 @@ class Finished:
 
     made: str
     seconds: float
+    values: dict[str, Any] = field(default_factory=dict)
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
 

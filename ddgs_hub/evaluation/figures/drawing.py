@@ -1,8 +1,11 @@
-"""What all figures share: size, colours, the histogram of ten bins, and how a figure is written."""
+"""What all figures share: size, colours, the histogram of ten bins, and how a figure is written.
 
-from collections.abc import Sized
+Places are in points from the upper left corner, so that text and panels keep their distances whatever a figure shows.
+"""
+
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -68,6 +71,66 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
         except OSError as error:
             way_out = AGAIN if is_full(error) else "choose another folder"
             raise InputError(f"cannot write {path}: {error.strerror}; {way_out}") from error
+
+
+class Margins(NamedTuple):
+    """Points between a grid of panels and the edges of its figure."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure as wide as a column, and so many points high."""
+    return Figure(figsize=(WIDTH, height / 72), dpi=DPI)
+
+
+def panels(figure: Figure, rows: int, columns: int, margins: Margins, gaps: tuple[float, float]) -> NDArray[Any]:
+    """Adds a grid of panels.
+
+    Args:
+        figure: that gains them.
+        rows: of the grid.
+        columns: of the grid.
+        margins: around it.
+        gaps: points between columns and between rows.
+
+    Returns:
+        Axes, `(rows, columns)`.
+    """
+    full_width, full_height = (72 * inches for inches in figure.get_size_inches())
+    width = (full_width - margins.left - margins.right - (columns - 1) * gaps[0]) / columns
+    height = (full_height - margins.top - margins.bottom - (rows - 1) * gaps[1]) / rows
+    axes = np.empty((rows, columns), object)
+    for row, column in np.ndindex(rows, columns):
+        left = margins.left + column * (width + gaps[0])
+        bottom = full_height - margins.top - height - row * (height + gaps[1])
+        place = (left / full_width, bottom / full_height, width / full_width, height / full_height)
+        axes[row, column] = figure.add_axes(place)
+    return axes
+
+
+def write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
+    """Writes lines whose middle is x points from the left of a figure and y points from its top."""
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    figure.text(x / width, 1 - y / height, text, **{"ha": "center", "va": "center", **style})
+
+
+def label_counts(row: Sequence[Axes], label: str, x: float) -> None:
+    """Numbers and names the y axis of a row of panels with one scale, at its left panel alone.
+
+    Args:
+        row: the panels.
+        label: of the axis, in one or two lines.
+        x: middle of the label, points from the left edge of the figure.
+    """
+    for ax in row[1:]:
+        ax.tick_params(labelleft=False)
+    place = row[0].get_position()
+    row[0].set_ylabel(label, va="center")
+    row[0].yaxis.set_label_coords((x / (72 * WIDTH) - place.x0) / place.width, 0.5)
 
 
 def shortened(name: object, most: int) -> str:

@@ -1,0 +1,115 @@
+"""Serves the page: on this machine, to this machine alone; or as a Space, where nothing can be saved or published."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.stages.explore.opened import Opened, open_explored
+
+HERE = ("127.0.0.1", "localhost")
+# gradio reads them: it would tell its makers of each start, and keep in the browser what was done.
+QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
+
+
+@contextmanager
+def serving(opened: Opened, *, port: int | None = None) -> Iterator[str]:
+    """In the block, the page is served on the loopback address; yields where: `http://127.0.0.1:7860`.
+
+    Args:
+        opened: what it shows.
+        port: None: the first from 7860 on that is free.
+
+    Raises:
+        InputError: gradio is not installed, or the port is taken.
+    """
+    from starlette.middleware import Middleware
+
+    blocks = _make(opened, read_only=_is_space())
+    guard = Middleware(_OnlyHere)
+    try:
+        blocks.launch(server_name=HERE[0], server_port=port, app_kwargs={"middleware": [guard]}, **_options())
+    except OSError as error:
+        taken = f"port {port} is taken" if port else "no port from 7860 on is free"
+        raise InputError(f"{taken}: give another --port") from error
+    try:
+        yield f"http://{HERE[0]}:{blocks.server_port}"
+    finally:
+        blocks.close(verbose=False)
+
+
+def space(where: str) -> None:
+    """Serves the page as a Space does, for everybody who sees it: nothing can be saved or published from it.
+
+    Args:
+        where: `owner/name@version` of a dataset that was published with its pool.
+
+    Raises:
+        InputError: gradio is not installed, or the dataset cannot be read.
+    """
+    blocks = _make(open_explored(where), read_only=True)
+    blocks.launch(**_options())
+    blocks.block_thread()
+
+
+def require_gradio() -> None:
+    """Raises an InputError where gradio is not installed; imports it otherwise."""
+    os.environ.update(QUIET)
+    try:
+        import gradio  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise InputError('the page needs gradio: pip install "ddgs-hub[explore]"') from error
+
+
+def _make(opened: Opened, *, read_only: bool) -> Any:
+    require_gradio()
+    from ddgs_hub.stages.explore.page import Page
+
+    return Page(opened, read_only=read_only).blocks()
+
+
+def _options() -> dict[str, Any]:
+    """What `launch` is told everywhere: no address for the whole world, no upload, no files, nothing in the footer."""
+    from ddgs_hub.stages.explore.page import STYLE, THEME
+
+    return {
+        "prevent_thread_lock": True,
+        "quiet": True,
+        "share": False,
+        "ssr_mode": False,
+        "mcp_server": False,
+        "max_file_size": 1,  # byte: there is nothing to upload
+        "footer_links": [],
+        "theme": THEME,
+        "css_paths": [STYLE],
+    }
+
+
+def _is_space() -> bool:
+    """Whether this machine is a Space, whose visitors must not write with its token."""
+    return "SPACE_ID" in os.environ
+
+
+class _OnlyHere:
+    """Refuses what a page of another address asks for in the user's browser, under whatever name of this machine."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.datastructures import Headers
+        from starlette.responses import PlainTextResponse
+
+        if scope["type"] in ("http", "websocket"):
+            headers = Headers(scope=scope)
+            asked = [urlsplit(f"//{headers.get('host', '')}").hostname]
+            if "origin" in headers:
+                asked.append(urlsplit(headers["origin"]).hostname)
+            if not set(asked) <= set(HERE):
+                await PlainTextResponse(f"this page is served to {HERE[0]} alone\n", 403)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)

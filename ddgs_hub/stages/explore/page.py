@@ -1,0 +1,214 @@
+"""The page itself, in gradio: controls, and what follows from them; all is made anew from the controls' values."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import gradio as gr
+
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.text import one_line
+from ddgs_hub.recipe import SampleSettings, parse_section
+from ddgs_hub.sampling import DISTRIBUTIONS, DIVERGENCES
+from ddgs_hub.stages.explore import saving, words
+from ddgs_hub.stages.explore.drawing import histograms
+from ddgs_hub.stages.explore.gallery import SELECTED, Gallery
+from ddgs_hub.stages.explore.opened import Opened
+from ddgs_hub.stages.explore.sampled import SampledClass, Sampler
+
+ALL = -1  # in the place of a label: all classes together
+STYLE = Path(__file__).with_name("page.css")
+Visibility = Literal["private"]
+HIDDEN: Visibility = "private"  # of the functions behind the page: they are for it alone
+THEME = gr.themes.Default(
+    font=[gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")],
+    font_mono=[gr.themes.Font("ui-monospace"), gr.themes.Font("monospace")],
+)
+
+
+class Page:
+    """The page of a pool.
+
+    Args:
+        opened: what it shows.
+        read_only: whether nothing can be saved or published from it.
+    """
+
+    def __init__(self, opened: Opened, *, read_only: bool) -> None:
+        self.opened, self.read_only = opened, read_only
+        self.sampler, self.gallery = Sampler(opened.scores), Gallery(opened)
+
+    def blocks(self) -> gr.Blocks:
+        """The components, and what happens when one is used."""
+        title = f"ddgs-hub explore: {one_line(self.opened.name, 80)}"
+        with gr.Blocks(title=title, analytics_enabled=False, fill_width=True) as blocks:
+            gr.HTML(self._heading())
+            with gr.Row():
+                with gr.Column(scale=1, min_width=280, elem_id="controls"):
+                    controls = self._controls()
+                with gr.Column(scale=3, min_width=320):
+                    refused, numbers = gr.HTML(elem_id="refused"), gr.HTML(elem_id="numbers")
+                    drawn = gr.HTML(elem_id="histograms")
+                    with gr.Accordion("What was left out, and why", open=True):
+                        table = gr.HTML(elem_id="bins")
+                    where, line = self._saving(controls)
+                    with gr.Row():
+                        kind = gr.Radio(self.gallery.kinds, value=SELECTED, label="Images", elem_id="kind")
+                        number = gr.Slider(1, 2, value=1, step=1, label="Page", visible=False, elem_id="page")
+                    tiles = gr.HTML(elem_id="gallery")
+            facts = [refused, numbers, drawn, table, line, number, *where[:1]]
+            shown = [*controls, kind, number]
+            settled = partial(_on, [blocks.load, *(control.input for control in controls)])
+            settled(self.facts, [*controls, *where], facts).then(
+                self.show, shown, [tiles, number], show_progress="hidden", api_visibility=HIDDEN
+            )
+            _on([kind.input, number.input], self.show, shown, [tiles, number])
+            _on([field.input for field in where], self.line, [*controls, *where], line)
+        return blocks
+
+    def _heading(self) -> str:
+        scores = self.opened.scores
+        counts = f"{len(scores.labels):,} images in the pool, {len(scores.original_labels):,} original ones"
+        note = f"{counts}, {len(scores.names):,} classes"
+        return f"<h1>{words.text(self.opened.name, 120)}</h1><p class='note'>{note}</p>"
+
+    def _controls(self) -> list[gr.components.Component]:
+        sample, names = self.opened.sample, self.opened.scores.names
+        choices = [("All classes", ALL), *((one_line(name, words.NAME_CHARACTERS), k) for k, name in enumerate(names))]
+        numbered = self.opened.scores.numbers is not None
+        most = self.opened.most_ipc
+        return [
+            gr.Dropdown(choices, value=ALL, label="Class", elem_id="class"),
+            gr.Slider(1, max(most, 2), value=sample.ipc, step=1, label="IPC, images per class", elem_id="ipc"),
+            gr.Dropdown(list(DISTRIBUTIONS), value=sample.distribution, label="Distribution", elem_id="distribution"),
+            gr.Slider(0, 1, value=sample.weight, step=0.01, label="Weight λ of Eq. 9", elem_id="weight"),
+            gr.Radio(list(DIVERGENCES), value=sample.divergence, label="Divergence of Eq. 9", elem_id="divergence"),
+            gr.Slider(
+                0,
+                max(most, 1),
+                value=sample.pool_size or 0,
+                step=1,
+                label="Pool size n: the first n × IPC images",
+                info="0: all images of the pool",
+                visible=numbered,
+                elem_id="pool-size",
+            ),
+            gr.Number(value=self.opened.seed, precision=0, minimum=0, label="Seed of the draw", elem_id="seed"),
+        ]
+
+    def _saving(self, controls: Sequence[Any]) -> tuple[list[Any], gr.Textbox]:
+        """Where the set is to go, and the command line that writes it; on a page to look at the latter alone."""
+        if self.read_only:
+            line = gr.Textbox(label="The same set on the command line", lines=2, buttons=["copy"], elem_id="line")
+            return [], line
+        with gr.Accordion("Save this set, or publish it", open=True):
+            folder = gr.Textbox(label="Folder, new or empty", elem_id="folder", value=_usual(self.opened.sample.ipc))
+            with gr.Row():
+                repo = gr.Textbox(label="Repository to publish to", placeholder="OWNER/NAME", elem_id="repo")
+                private = gr.Checkbox(label="private", elem_id="private", scale=0, min_width=110)
+            line = gr.Textbox(label="The same on the command line", lines=2, buttons=["copy"], elem_id="line")
+            with gr.Row():
+                save = gr.Button("Save", variant="primary", elem_id="save")
+                publish = gr.Button("Publish", elem_id="publish")
+            saved = gr.HTML(elem_id="saved")
+        where = [folder, repo, private]
+        for button, act in ((save, self.save), (publish, self.publish)):
+            button.click(act, [*controls, *where], saved, api_visibility=HIDDEN, concurrency_id="saving")
+        return where, line
+
+    # What the components call. The first seven values are those of `_controls`, in its order.
+
+    def facts(self, *values: Any) -> list[Any]:
+        """Numbers, histograms, table and command line of the settings; a refusal leaves the others as they are."""
+        try:
+            classes, sample, seed = self._sampled(values)
+        except InputError as error:
+            return [words.refusal(str(error)), *(gr.skip() for _ in range(5 if self.read_only else 6))]
+        where = values[7:]
+        folder = _usual(sample.ipc) if where and _is_usual(where[0]) else where[0] if where else ""
+        line = self._line(sample, seed, [folder, *where[1:]])
+        made = [words.numbers(classes), histograms(classes), words.bins_table(classes), line, gr.Slider(value=1)]
+        return ["", *made, *([folder] if where else [])]
+
+    def show(self, *values: Any) -> list[Any]:
+        """A page of the gallery, and the slider of pages where there are several."""
+        *settings, kind, number = values
+        try:
+            classes, sample, _ = self._sampled(settings)
+            page = self.gallery.page(kind, classes, sample, int(number))
+        except InputError as error:
+            return [words.refusal(str(error)), gr.skip()]
+        several = gr.Slider(maximum=max(page.pages, 2), value=page.number, visible=page.pages > 1)
+        return [words.gallery(page, kind), several]
+
+    def line(self, *values: Any) -> str:
+        """The command lines."""
+        try:
+            sample, seed = _settings(values)
+        except InputError:
+            return ""
+        return self._line(sample, seed, values[7:])
+
+    def save(self, *values: Any) -> str:
+        """Writes the set."""
+        return _in_words(lambda sample, seed: saving.save(self.opened, sample, seed, values[7]), values)
+
+    def publish(self, *values: Any) -> str:
+        """Publishes the set, and writes it first where that is to be done."""
+        folder, repo, private = values[7:]
+
+        def work(sample: SampleSettings, seed: int) -> str:
+            return saving.save_and_publish(self.opened, sample, seed, folder, repo, private=private)
+
+        return _in_words(work, values)
+
+    def _sampled(self, values: Sequence[Any]) -> tuple[list[SampledClass], SampleSettings, int]:
+        sample, seed = _settings(values)
+        label = int(values[0])
+        labels = range(len(self.opened.scores.names)) if label == ALL else [label]
+        return self.sampler.classes(labels, sample, seed), sample, seed
+
+    def _line(self, sample: SampleSettings, seed: int, where: Sequence[Any]) -> str:
+        folder = str(where[0]) if where and where[0] else _usual(sample.ipc)
+        lines = [saving.sample_line(self.opened, sample, seed, folder)]
+        if len(where) > 1 and where[1].strip():
+            lines.append(saving.publish_line(folder, where[1].strip(), private=where[2]))
+        return "\n".join(lines)
+
+
+def _on(triggers: Sequence[Any], act: Callable[..., Any], inputs: Any, outputs: Any) -> Any:
+    """Calls `act` when one of the triggers fires; of many in a row the last one counts."""
+    return gr.on(
+        triggers, act, inputs, outputs, trigger_mode="always_last", show_progress="hidden", api_visibility=HIDDEN
+    )
+
+
+def _settings(values: Sequence[Any]) -> tuple[SampleSettings, int]:
+    """What the controls say.
+
+    Raises:
+        InputError: a value is missing or out of its range.
+    """
+    _, ipc, distribution, weight, divergence, pool_size, seed = values[:7]
+    if seed is None or seed < 0:
+        raise InputError("the seed is no whole number of 0 or more: give one")
+    wanted = {"ipc": int(ipc), "distribution": distribution, "weight": float(weight), "divergence": divergence}
+    sample = parse_section(SampleSettings, {**wanted, "pool_size": int(pool_size) or None}, "the settings of the page")
+    return sample, int(seed)
+
+
+def _in_words(work: Callable[[SampleSettings, int], str], values: Sequence[Any]) -> str:
+    try:
+        return words.done(work(*_settings(values)))
+    except InputError as error:
+        return words.refusal(str(error))
+
+
+def _usual(ipc: int) -> str:
+    return f"distilled-ipc{ipc}"
+
+
+def _is_usual(folder: str) -> bool:
+    return re.fullmatch(r"distilled-ipc\d+", folder) is not None
