@@ -13,6 +13,7 @@ from ddgs_hub.cli.options import (
     OutputOption,
     PrivateOption,
     RecipeOption,
+    ReportToOption,
     RevisionOption,
     SeedOption,
     SetOption,
@@ -21,6 +22,7 @@ from ddgs_hub.cli.options import (
     base_name,
     read_recipe,
     show,
+    tracking_of,
 )
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import run_on_main
@@ -61,6 +63,7 @@ def generate(
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
 ) -> None:
     """Generate a pool of images.
@@ -72,7 +75,7 @@ def generate(
     settings = read_recipe(recipe, values, seed)
     count = per_class or settings.pool.size * settings.sample.ipc
     dit = base_name(settings, dit)
-    with locked_for_launch(output):
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
         show(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer))
 
 
@@ -180,6 +183,7 @@ def baseline(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed; default: the recipe's, or 0 for a random selection.")
     ] = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
 ) -> None:
     """Make what difficulty-guided sampling is compared with: real images, selected, or images learnt by dm or idc-1.
@@ -198,10 +202,12 @@ def baseline(
         if scorer is not None:
             raise InputError(f"{method} uses no classifier: leave --scorer away")
         command = matching_command(method, recipe, original, output, ipc=ipc, values=values, seed=seed)
-        with locked_for_launch(output):
-            settings = read_recipe(recipe, values, seed)
+        settings = read_recipe(recipe, values, seed)
+        with locked_for_launch(output), tracking_of(report_to, output, settings):
             show(make_matching(settings, method, original, output, ipc=ipc, command=command))
         return
+    if report_to:
+        raise InputError(f"{method} trains nothing that could be followed: leave --report-to away")
     if recipe is not None or values:
         raise InputError(f"{method} selects real images, whatever the recipe: leave --recipe and --set away")
     with locked_for_launch(output):

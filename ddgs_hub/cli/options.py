@@ -1,6 +1,7 @@
 """What commands share: options, with the same name and meaning everywhere, and how a result is printed."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,8 @@ from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
-from ddgs_hub.recipe import Recipe, load_recipe
+from ddgs_hub.core.tracking import FOLDER, require_trackers, tracked
+from ddgs_hub.recipe import Recipe, load_recipe, recipe_to_dict
 
 
 def new_folder(path: Path | None) -> Path | None:
@@ -25,6 +27,11 @@ def new_folder(path: Path | None) -> Path | None:
 def _use(context: typer.Context, token: str | None) -> str | None:
     context.with_resource(using_token(token))
     return token
+
+
+def _installed(names: list[str] | None) -> list[str]:
+    require_trackers(names or ())
+    return names or []
 
 
 RECIPE = typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")
@@ -43,6 +50,15 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ReportToOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report-to",
+        metavar="TRACKER",
+        callback=_installed,
+        help="Follow the work in trackio, tensorboard or wandb; can be repeated.",
+    ),
+]
 PushOption = Annotated[
     str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there; it must be writable.")
 ]
@@ -74,6 +90,12 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
         source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
         overrides = [*source, *overrides]
     return load_recipe(name, overrides)
+
+
+def tracking_of(report_to: list[str] | None, output: Path, recipe: Recipe) -> AbstractContextManager[None]:
+    """Has trackers follow what a command writes; they write into `tracking/` beside it."""
+    place = output.resolve()
+    return tracked(report_to or (), place.parent / FOLDER, place.name, recipe_to_dict(recipe))
 
 
 def base_name(recipe: Recipe, given: str | None) -> str:

@@ -12,6 +12,7 @@ from ddgs_hub.cli.options import (
     PrivateOption,
     PushOption,
     RecipeOption,
+    ReportToOption,
     RevisionOption,
     SeedOption,
     SetOption,
@@ -19,6 +20,7 @@ from ddgs_hub.cli.options import (
     base_name,
     read_recipe,
     show,
+    tracking_of,
 )
 from ddgs_hub.core.staging import locked_for_launch
 
@@ -29,6 +31,7 @@ def train_scorer(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
 ) -> None:
     """Train a cross-fitted classifier to score difficulty with, for data that no public classifier knows.
 
@@ -37,8 +40,9 @@ def train_scorer(
     from ddgs_hub.stages import make_scorer, training_command
 
     command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
-    with locked_for_launch(output):
-        show(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
+    settings = read_recipe(recipe, values, seed)
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        show(make_scorer(settings, original, output, command=command))
 
 
 def pretrain(
@@ -47,6 +51,7 @@ def pretrain(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
 ) -> None:
     """Train a DiT from scratch, with its autoencoder: the base for data that is not ImageNet.
@@ -55,8 +60,9 @@ def pretrain(
     """
     from ddgs_hub.stages import make_base
 
-    with locked_for_launch(output):
-        show(make_base(read_recipe(recipe, values, seed), original, output))
+    settings = read_recipe(recipe, values, seed)
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        show(make_base(settings, original, output))
 
 
 def finetune(
@@ -70,6 +76,7 @@ def finetune(
     token: TokenOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
 ) -> None:
     """Fine-tune a DiT with DiffFit and the Minimax losses; with --push, publish it.
 
@@ -84,5 +91,5 @@ def finetune(
         "finetune", recipe, original, output, base=base, revision=revision, values=values, seed=seed
     )
     settings = replace(settings, model=model)
-    with locked_for_launch(output):
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
         show(finetune_and_publish(settings, original, output, command=command, push=push, private=private))

@@ -1,5 +1,6 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,9 @@ from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.core.text import printable
-from ddgs_hub.recipe import Recipe
+from ddgs_hub.core.tracking import FOLDER as TRACKING
+from ddgs_hub.core.tracking import tracked
+from ddgs_hub.recipe import Recipe, recipe_to_dict
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.costs import costs_table
@@ -62,13 +65,14 @@ class Run:
     Args:
         recipe: what to make.
         folder: where; it is made if it is not there.
+        report_to: trackers that follow the work, see `core.tracking`; they write into `tracking/` of the folder.
 
     Raises:
-        InputError: the folder belongs to another recipe, or cannot be written.
+        InputError: the folder belongs to another recipe, or cannot be written; or a tracker is not installed.
     """
 
-    def __init__(self, recipe: Recipe, folder: str | Path) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, folder: str | Path, report_to: Sequence[str] = ()) -> None:
+        self.recipe, self.report_to = recipe, report_to
         self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
         self.folder = self.folders.path
         self.main = is_main()
@@ -77,7 +81,9 @@ class Run:
         """Runs the stages that are not finished, prints a line for each, and then the results."""
         with locked_for_launch(self.folder):
             run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
-            self._carry_out()
+            values = recipe_to_dict(self.recipe)
+            with tracked(self.report_to, self.folder / TRACKING, self.folder.resolve().name, values):
+                self._carry_out()
         self._report()
 
     def _carry_out(self) -> None:
@@ -120,6 +126,6 @@ class Run:
         self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
 
 
-def run(recipe: Recipe, folder: str | Path) -> None:
+def run(recipe: Recipe, folder: str | Path, report_to: Sequence[str] = ()) -> None:
     """Carries out all stages of a recipe in one run folder; those that are finished are skipped. See `Run`."""
-    Run(recipe, folder)()
+    Run(recipe, folder, report_to)()
