@@ -14,6 +14,7 @@ from ddgs_hub.cli.options import (
     HELP_NAMES,
     RECIPE_HELP,
     JsonOption,
+    ReportToOption,
     SeedOption,
     SetOption,
     SourceOption,
@@ -55,6 +56,7 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<name>.")] = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,7 +69,8 @@ def run(
     settings = read_recipe(recipe, values, seed, original)
     from ddgs_hub.stages.run import run as run_stages
 
-    made = run_stages(settings, output or Path("runs") / settings.name, teller(as_json))
+    folder = output or Path("runs") / settings.name
+    made = run_stages(settings, folder, teller(as_json), report_to or ())
     if as_json:  # else it was told
         show(made, as_json)
 

@@ -1,6 +1,6 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,9 @@ from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.core.text import printable
-from ddgs_hub.recipe import Recipe
+from ddgs_hub.core.tracking import FOLDER as TRACKING
+from ddgs_hub.core.tracking import tracked
+from ddgs_hub.recipe import Recipe, recipe_to_dict
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.costs import costs_table
@@ -66,13 +68,20 @@ class Run:
         recipe: what to make.
         folder: where; it is made if it is not there.
         say: prints what is done as it is done, and the results.
+        report_to: trackers that follow the work, see `core.tracking`; they write into `tracking/` of the folder.
 
     Raises:
-        InputError: the folder belongs to another recipe, or cannot be written.
+        InputError: the folder belongs to another recipe, or cannot be written; or a tracker is not installed.
     """
 
-    def __init__(self, recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL) -> None:
-        self.recipe, self.say = recipe, say
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: str | Path,
+        say: Callable[[str], None] = TELL,
+        report_to: Sequence[str] = (),
+    ) -> None:
+        self.recipe, self.say, self.report_to = recipe, say, report_to
         self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
         self.folder = self.folders.path
         self.main = is_main()
@@ -81,7 +90,9 @@ class Run:
         """Runs the stages that are not finished, says a line for each, and then the results, which it returns."""
         with locked_for_launch(self.folder):
             run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
-            done = self._carry_out()
+            values = recipe_to_dict(self.recipe)
+            with tracked(self.report_to, self.folder / TRACKING, self.folder.resolve().name, values):
+                done = self._carry_out()
         report = self._report()
         self._say(report)
         folders, stages = self.folders, {name: asdict(stage) for name, stage in done.items()}
@@ -102,8 +113,7 @@ class Run:
                 with locked_for_launch(stage.output):
                     made = stage.work() if stage.distributed else run_on_main(stage.work)
                 wait_for_all()
-            measured = cost.seconds, cost.peak_memory, cost.peak_gpu_memory
-            done[stage.name] = Finished(made.text, *measured, values=made.values)
+            done[stage.name] = Finished(made.text, cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory)
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
@@ -132,18 +142,20 @@ class Run:
         return "\n".join(lines)
 
 
-def run(recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL) -> Made:
+def run(recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL, report_to: Sequence[str] = ()) -> Made:
     """Carries out all stages of a recipe in one run folder; those that are finished are skipped.
 
     Args:
         recipe: what to make.
         folder: where; it is made if it is not there.
         say: prints what is done as it is done, and the results.
+        report_to: trackers that follow the work.
 
     Returns:
         The results, as `say` got them last; the values have what each stage has made.
 
     Raises:
-        InputError: the folder belongs to another recipe, cannot be written, or a stage raises it.
+        InputError: the folder belongs to another recipe, cannot be written, or a stage raises it; or a tracker is not
+            installed.
     """
-    return Run(recipe, folder, say)()
+    return Run(recipe, folder, say, report_to)()

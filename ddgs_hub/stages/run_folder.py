@@ -26,22 +26,22 @@ DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a stage has made, for people and as values, and what that cost.
+    """What a stage has made, and what that cost. Folders of before there were values or peaks have none.
 
     Attributes:
         made: the text of `Made`.
-        seconds: how long it took.
+        seconds: that it took.
+        values: those of `Made`.
         peak_memory: the most main memory that the process of the run held meanwhile, in bytes, see
             `core.machine.Measured`; None: it is not known.
         peak_gpu_memory: the same of its GPU; None: it used none, or it is not known.
-        values: those of `Made`; folders of before there were any have none.
     """
 
     made: str
     seconds: float
+    values: dict[str, Any] = field(default_factory=dict)
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
-    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
