@@ -16,12 +16,14 @@ from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.pool_stages import Stage, pool_stages
-from ddgs_hub.stages.provenance import made_with
+from ddgs_hub.stages.provenance import here_and_now, made_with
+from ddgs_hub.stages.report import is_current, make_report
 from ddgs_hub.stages.repository import make_repository
 from ddgs_hub.stages.run_folder import (
     DIFFICULTY_FIGURE,
     DISTRIBUTIONS_FIGURE,
     FINISHED,
+    REPORT,
     SHEET,
     Finished,
     RunFolder,
@@ -76,7 +78,8 @@ class Run:
         with locked_for_launch(self.folder):
             run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
             self._carry_out()
-        self._report()
+            run_on_main(self._write_report)
+        self._tell()
 
     def _carry_out(self) -> None:
         finished = self._finished()
@@ -92,7 +95,8 @@ class Run:
             with locked_for_launch(stage.output):
                 made = stage.work() if stage.distributed else run_on_main(stage.work)
             wait_for_all()
-            done[stage.name] = Finished(made.text, round(time.perf_counter() - start, 1), made.values)
+            seconds = round(time.perf_counter() - start, 1)
+            done[stage.name] = Finished(made.text, seconds, made.values, **here_and_now())
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
@@ -108,13 +112,20 @@ class Run:
         if self.main:
             print(printable(line), flush=True)
 
-    def _report(self) -> None:
+    def _write_report(self) -> None:
+        """Writes the page of the run, unless it is there and newer than what it shows."""
+        if not is_current([self.folders]):
+            make_report(self.recipe, [self.folders])
+
+    def _tell(self) -> None:
+        """Prints the results, and where they are."""
         folders = self.folders
         self._say(f"\n{read_table(folders.evaluation)}\n")
         pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
         self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
         self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
         self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
+        self._say(f"report       {folders.path / REPORT}")
 
 
 def run(recipe: Recipe, folder: str | Path) -> None:
