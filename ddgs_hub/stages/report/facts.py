@@ -22,6 +22,7 @@ from ddgs_hub.stages.compare import read_results
 from ddgs_hub.stages.figure_rows import has_images, sampled_with, scored_original
 from ddgs_hub.stages.repository import read_selections
 from ddgs_hub.stages.run_folder import FINISHED, RECIPE, Finished, RunFolder
+from ddgs_hub.stages.usability import PoolCheck, read_check
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation.tables import AccuracyTable
@@ -78,6 +79,7 @@ class RunFacts:
         recipe_text: of its `recipe.yaml`.
         versions: of the libraries, by the names of their distributions.
         finished: the stages, in their order.
+        check: whether the pool is usable; None: nobody looked.
         pool: the pool, without its images.
         originals: folder of the original images; None where they are not at hand.
         scores: labels and difficulties of original and pool.
@@ -89,6 +91,7 @@ class RunFacts:
     recipe_text: str
     versions: Mapping[str, str]
     finished: Mapping[str, Finished]
+    check: PoolCheck | None
     pool: OpenedPool
     originals: Path | None
     scores: Scores
@@ -104,12 +107,6 @@ class RunFacts:
         """The labels of the classes, from that whose originals are the easiest on average to the hardest."""
         means = [self.original(k).mean(dtype=float) for k in range(len(self.names))]
         return np.argsort(means, kind="stable").tolist()
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the stages warn of."""
-        lists = [stage.values.get("warnings") for stage in self.finished.values()]
-        return [str(warning) for found in lists if isinstance(found, list) for warning in found]
 
     def original(self, label: int) -> Values:
         """The difficulties of the original images of a class."""
@@ -157,6 +154,7 @@ def read_facts(recipe: Recipe, runs: Sequence[RunFolder]) -> RunFacts:
         recipe_text=text,
         versions=_versions(text),
         finished=read_json(run.path / FINISHED, dict[str, Finished], str(run.path / FINISHED)),
+        check=read_check(run.path),
         pool=pool,
         originals=run.original if has_images(run.original) else None,
         scores=scores,
