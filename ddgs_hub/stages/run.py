@@ -21,12 +21,14 @@ from ddgs_hub.stages.costs import costs_table
 from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.pool_stages import Stage, pool_stages
-from ddgs_hub.stages.provenance import made_with
+from ddgs_hub.stages.provenance import here_and_now, made_with
+from ddgs_hub.stages.report import is_current, make_report
 from ddgs_hub.stages.repository import make_repository
 from ddgs_hub.stages.run_folder import (
     DIFFICULTY_FIGURE,
     DISTRIBUTIONS_FIGURE,
     FINISHED,
+    REPORT,
     SHEET,
     Finished,
     RunFolder,
@@ -93,11 +95,12 @@ class Run:
             values = recipe_to_dict(self.recipe)
             with tracked(self.report_to, self.folder / TRACKING, self.folder.resolve().name, values):
                 done = self._carry_out()
-        report = self._report()
-        self._say(report)
+            run_on_main(self._write_report)
+        results = self._results()
+        self._say(results)
         folders, stages = self.folders, {name: asdict(stage) for name, stage in done.items()}
         places = {"output": self.folder, "dit": folders.dit, "repository": folders.repository}
-        return Made(report, {**{name: str(path) for name, path in places.items()}, "stages": stages})
+        return Made(results, {**{name: str(path) for name, path in places.items()}, "stages": stages})
 
     def _carry_out(self) -> dict[str, Finished]:
         finished = self._finished()
@@ -113,7 +116,8 @@ class Run:
                 with locked_for_launch(stage.output):
                     made = stage.work() if stage.distributed else run_on_main(stage.work)
                 wait_for_all()
-            done[stage.name] = Finished(made.text, cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory)
+            measured = cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory
+            done[stage.name] = Finished(made.text, *measured, **here_and_now())
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
@@ -130,7 +134,13 @@ class Run:
         if self.main:
             self.say(printable(line))
 
-    def _report(self) -> str:
+    def _write_report(self) -> None:
+        """Writes the page of the run, unless it is there and newer than what it shows."""
+        if not is_current([self.folders]):
+            make_report(self.recipe, [self.folders])
+
+    def _results(self) -> str:
+        """The results, and where they are."""
         folders, pictures = self.folders, (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
         lines = [
             f"\n{read_table(folders.evaluation)}\n",
@@ -138,6 +148,7 @@ class Run:
             f"figures      {', '.join(str(folders.figures / name) for name in pictures)}",
             f'model        DiTPipeline.from_pretrained("{folders.dit}")',
             f'dataset      load_dataset("{folders.repository}", split="train")',
+            f"report       {folders.path / REPORT}",
         ]
         return "\n".join(lines)
 
