@@ -12,7 +12,7 @@ from ddgs_hub.cli.datasets import baseline, generate, prepare, sample, score
 from ddgs_hub.cli.hub import diff, publish, versions
 from ddgs_hub.cli.options import SeedOption, SetOption, SourceOption, TokenOption, read_recipe
 from ddgs_hub.cli.program import run_commands
-from ddgs_hub.cli.results import evaluate, figures
+from ddgs_hub.cli.results import evaluate, explore, figures
 from ddgs_hub.cli.studies import reproduce
 from ddgs_hub.cli.training import finetune, pretrain, train_scorer
 
@@ -72,6 +72,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "baseline": baseline,
     "evaluate": evaluate,
     "figures": figures,
+    "explore": explore,
     "reproduce": reproduce,
     "version": version,
     "publish": publish,

@@ -15,19 +15,23 @@ QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
 
 
 @contextmanager
-def serving(opened: Opened, *, port: int | None = None) -> Iterator[str]:
-    """In the block, the page is served on the loopback address; yields where: `http://127.0.0.1:7860`.
+def serving(source: str, original: str | None = None, *, port: int | None = None) -> Iterator[str]:
+    """In the block, the page of a pool is served on the loopback address; yields where: `http://127.0.0.1:7860`.
 
     Args:
-        opened: what it shows.
+        source: a run folder, a dataset that was published with its pool, or the folder of a scored pool; see
+            `open_explored`.
+        original: the scored original, likewise.
         port: None: the first from 7860 on that is free.
 
     Raises:
-        InputError: gradio is not installed, or the port is taken.
+        InputError: gradio is not installed, the port is taken, or as `open_explored`.
+        ConnectionLostError: the Hub does not answer.
     """
+    _require_gradio()
+    blocks = _make(open_explored(source, original), read_only=_is_space())
     from starlette.middleware import Middleware
 
-    blocks = _make(opened, read_only=_is_space())
     guard = Middleware(_OnlyHere)
     try:
         blocks.launch(server_name=HERE[0], server_port=port, app_kwargs={"middleware": [guard]}, **_options())
@@ -49,12 +53,13 @@ def space(where: str) -> None:
     Raises:
         InputError: gradio is not installed, or the dataset cannot be read.
     """
+    _require_gradio()
     blocks = _make(open_explored(where), read_only=True)
     blocks.launch(**_options())
     blocks.block_thread()
 
 
-def require_gradio() -> None:
+def _require_gradio() -> None:
     """Raises an InputError where gradio is not installed; imports it otherwise."""
     os.environ.update(QUIET)
     try:
@@ -66,7 +71,6 @@ def require_gradio() -> None:
 
 
 def _make(opened: Opened, *, read_only: bool) -> Any:
-    require_gradio()
     from ddgs_hub.stages.explore.page import Page
 
     return Page(opened, read_only=read_only).blocks()
