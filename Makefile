@@ -1,11 +1,11 @@
-# make demo | test | lowest | quality | style | bench: each makes what it needs, the virtual environment included.
+# make demo | test | docs | lowest | quality | style | bench: each makes what it needs, the virtual environment included.
 PYTHON ?= python3
 VENV ?= .venv
 LOWEST := .venv-lowest
 BIN := $(VENV)/bin
-CODE := ddgs_hub builder_scripts benchmarks examples tests
+CODE := ddgs_hub builder_scripts benchmarks documentation examples tests
 
-.PHONY: demo test lowest quality style bench clean
+.PHONY: demo test docs lowest quality style bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,9 @@ demo: $(VENV)/.installed  ## the whole method on real handwritten digits, in run
 # Two processes of one thread are faster than one of two; the longest files come first (tests/conftest.py).
 test: $(VENV)/.installed  ## all tests: offline, no GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+docs: $(VENV)/.installed  ## the documentation, in site/; without network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lowest:  ## all tests with the lowest versions that pyproject.toml admits
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -40,4 +43,4 @@ bench: $(VENV)/.installed  ## speed against a plain implementation, in one run
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) site .mypy_cache .ruff_cache .pytest_cache

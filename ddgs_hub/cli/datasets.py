@@ -20,7 +20,6 @@ from ddgs_hub.cli.options import (
     TokenOption,
     base_name,
     read_recipe,
-    say,
     show,
 )
 from ddgs_hub.core.errors import InputError
@@ -46,7 +45,7 @@ def prepare(
 
     with locked_for_launch(output):
         settings = read_recipe(recipe, values, original=original)
-        say(run_on_main(lambda: make_original(settings, output)))
+        show(run_on_main(lambda: make_original(settings, output)))
 
 
 def generate(
@@ -74,7 +73,7 @@ def generate(
     count = per_class or settings.pool.size * settings.sample.ipc
     dit = base_name(settings, dit)
     with locked_for_launch(output):
-        say(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer))
+        show(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer))
 
 
 def score(
@@ -201,9 +200,9 @@ def baseline(
         command = matching_command(method, recipe, original, output, ipc=ipc, values=values, seed=seed)
         with locked_for_launch(output):
             settings = read_recipe(recipe, values, seed)
-            say(make_matching(settings, method, original, output, ipc=ipc, command=command))
+            show(make_matching(settings, method, original, output, ipc=ipc, command=command))
         return
     if recipe is not None or values:
         raise InputError(f"{method} selects real images, whatever the recipe: leave --recipe and --set away")
     with locked_for_launch(output):
-        say(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed or 0)))
+        show(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed or 0)))

@@ -8,6 +8,7 @@ import typer
 
 from ddgs_hub.cli.options import JsonOption, PrivateOption, TokenOption, show
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
@@ -56,10 +57,10 @@ def publish(
         dry_run=dry_run,
     )
     made = run_on_main(work)
-    result = {**made.to_dict(), "text": made.text}
+    result = Made(made.text, made.to_dict())
     if space:
         page = run_on_main(lambda: publish_space(made, private=private))
-        result.update(space=page.to_dict(), text=f"{made.text}\n{page.text}")
+        result = result.and_also(page.text, space=page.to_dict())
     show(result, as_json)
 
 
@@ -75,7 +76,7 @@ def versions(
     from ddgs_hub.hub import list_versions, versions_table
 
     listed = run_on_main(lambda: list_versions(repo))
-    show({"versions": [version.to_dict() for version in listed], "text": versions_table(listed)}, as_json)
+    show(Made(versions_table(listed), {"versions": [version.to_dict() for version in listed]}), as_json)
 
 
 def diff(
@@ -92,4 +93,4 @@ def diff(
     from ddgs_hub.hub import diff_versions
 
     difference = run_on_main(lambda: diff_versions(repo, a, b))
-    show({**difference.to_dict(), "text": difference.text}, as_json)
+    show(Made(difference.text, difference.to_dict()), as_json)

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.core.text import printable
@@ -83,13 +84,7 @@ def base_name(recipe: Recipe, given: str | None) -> str:
     return name
 
 
-def say(text: str) -> None:
-    """Prints text, in the main process only; terminal escapes in it are made harmless."""
+def show(made: Made, as_json: bool = False) -> None:
+    """Prints a result, in the main process only: its values as JSON, or its text, made harmless for a terminal."""
     if is_main():
-        print(printable(text))
-
-
-def show(result: dict[str, Any], as_json: bool) -> None:
-    """Prints a result as JSON (ASCII), or its text."""
-    text = result.pop("text")
-    say(json.dumps(result, indent=1) if as_json else text)
+        print(made.to_json() if as_json else printable(made.text))

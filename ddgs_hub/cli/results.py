@@ -15,9 +15,9 @@ from ddgs_hub.cli.options import (
     TokenOption,
     new_folder,
     read_recipe,
-    say,
     show,
 )
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
 
@@ -100,7 +100,7 @@ def figures(
 
     folder = output or figures_folder(source)
     with locked_for_launch(folder):
-        say(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))
+        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))
 
 
 def explore(
@@ -129,7 +129,7 @@ def explore(
     from ddgs_hub.stages.explore import serving
 
     with serving(source, original, port=port) as address:
-        say(f"{address} shows {source}; Ctrl-C ends it")
+        show(Made(f"{address} shows {source}; Ctrl-C ends it"))
         sys.stdout.flush()
         while True:
             time.sleep(3600)

@@ -18,7 +18,7 @@ from ddgs_hub.cli.options import (
     TokenOption,
     base_name,
     read_recipe,
-    say,
+    show,
 )
 from ddgs_hub.core.staging import locked_for_launch
 
@@ -38,7 +38,7 @@ def train_scorer(
 
     command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
     with locked_for_launch(output):
-        say(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
+        show(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
 
 
 def pretrain(
@@ -56,7 +56,7 @@ def pretrain(
     from ddgs_hub.stages import make_base
 
     with locked_for_launch(output):
-        say(make_base(read_recipe(recipe, values, seed), original, output))
+        show(make_base(read_recipe(recipe, values, seed), original, output))
 
 
 def finetune(
@@ -85,4 +85,4 @@ def finetune(
     )
     settings = replace(settings, model=model)
     with locked_for_launch(output):
-        say(finetune_and_publish(settings, original, output, command=command, push=push, private=private))
+        show(finetune_and_publish(settings, original, output, command=command, push=push, private=private))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import get_accelerator, wait_for_all
 from ddgs_hub.core.rows import read_rows, require_columns
 from ddgs_hub.core.staging import shared_sibling, staged_folder
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from ddgs_hub.diffusion import Codec
 
 
-def make_base(recipe: Recipe, original: Path, output: Path) -> str:
-    """Trains the DiT, and its autoencoder unless a pretrained one is named; returns a line for people.
+def make_base(recipe: Recipe, original: Path, output: Path) -> Made:
+    """Trains the DiT, and its autoencoder unless a pretrained one is named.
 
     Raises:
         InputError: the recipe has no `model.pretraining`, or neither `codec.encoder` nor `codec.training`.
@@ -52,8 +53,9 @@ def make_base(recipe: Recipe, original: Path, output: Path) -> str:
             made_with = {"seed": recipe.seed, "codec": asdict(recipe.codec), "pretraining": asdict(training)}
             write_json(folder / BASE_RECIPE, made_with)
     wait_for_all()
-    last = float(np.mean(losses[-100:]))
-    return f"{training.steps:,} steps, loss {last:.3f}, {sum(p.numel() for p in dit.parameters()):,} parameters"
+    last, parameters = float(np.mean(losses[-100:])), sum(p.numel() for p in dit.parameters())
+    values = {"output": str(output), "steps": training.steps, "loss": last, "parameters": parameters}
+    return Made(f"{training.steps:,} steps, loss {last:.3f}, {parameters:,} parameters", values)
 
 
 def _make_codec(recipe: Recipe, rows: "Dataset") -> tuple["Codec", list[float]]:

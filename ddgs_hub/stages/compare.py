@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from datasets import Dataset
@@ -14,6 +14,8 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.hub_client import Pinned, split_revision
+from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
@@ -41,8 +43,8 @@ def make_baseline(
     scorer: str | None,
     seed: int,
     revision: str | None = None,
-) -> str:
-    """Selects real images at random, or by herding or k-center on a scorer's features; returns a line for people.
+) -> Made:
+    """Selects real images at random, or by herding or k-center on a scorer's features.
 
     Args:
         method: `random`, `herding` or `k-center`.
@@ -69,11 +71,19 @@ def make_baseline(
         indices = {"herding": herding, "k-center": k_center}[method](features, labels, ipc, class_names=names)
     with staged_folder(output) as folder:
         write_rows(read_selected(original, indices), folder)
-    return f"{len(indices)} real images by {method}"
+    values = {
+        "output": str(output),
+        "method": method,
+        "images": len(indices),
+        "ipc": ipc,
+        "scorer": scorer,
+        "seed": seed,
+    }
+    return Made(f"{len(indices)} real images by {method}", values)
 
 
-def make_evaluation(recipe: Recipe, run: RunFolder) -> str:
-    """Evaluates the distilled set of a run and what it is compared with, see `METHODS`; returns a line for people."""
+def make_evaluation(recipe: Recipe, run: RunFolder) -> Made:
+    """Evaluates the distilled set of a run and what it is compared with, see `METHODS`."""
     ipc = recipe.sample.ipc
     labels = read_rows(run.original, names=["label"])["label"]
     pool_index = np.asarray(read_rows(run.pool, names=["pool_index"])["pool_index"])
@@ -87,7 +97,7 @@ def make_evaluation(recipe: Recipe, run: RunFolder) -> str:
     return evaluate_methods(recipe, methods, read_rows(run.original, "validation"), run.evaluation)
 
 
-def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> str:
+def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation: Dataset, output: Path) -> Made:
     """Trains the networks on each method's images, all under the same budget and seeds; writes `results.json`.
 
     Each method's result is written to its own file at once, so a killed evaluation resumes with the next one.
@@ -99,7 +109,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
         output: folder of the results.
 
     Returns:
-        Which method has the highest accuracy, for people.
+        Which method has the highest accuracy, and the accuracies of each in %.
 
     Raises:
         InputError: an image cannot be decoded, or the classes of two sets differ.
@@ -107,12 +117,15 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     output.mkdir(parents=True, exist_ok=True)
     comparison = Comparison(validation, [recipe.evaluate], recipe.seed, output)
     results = {}
-    for method, rows in methods.items():
+    for method, rows in Progress("evaluate", len(methods), unit="set").over(methods.items()):
         [result] = comparison.on(rows, "the training images")
         results[method] = {"rows_fingerprint": fingerprint(rows), **result.to_dict()}
     write_json(output / RESULTS, results)
     best = max(results, key=lambda method: results[method]["best_mean"])
-    return f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
+    text = f"{len(results)} × {recipe.evaluate.repeats} networks; highest {best}, {results[best]['best_mean']:.1f} %"
+    keys = ("best_mean", "best_std", "last_mean", "last_std")
+    accuracies = {method: {key: result[key] for key in keys} for method, result in results.items()}
+    return Made(text, {"output": str(output), "repeats": recipe.evaluate.repeats, "accuracies": accuracies})
 
 
 class Comparison:
@@ -198,7 +211,7 @@ def evaluate_sources(
     *,
     output: Path | None = None,
     cards: bool = False,
-) -> dict[str, Any]:
+) -> Made:
     """Trains networks on several sets, each a folder or on the Hub, and tests them on the same real images.
 
     Each validation set has trainings of its own, from the same seeds.
@@ -212,8 +225,8 @@ def evaluate_sources(
         cards: also write the results into the `README.md` of every source, each a folder that is to be published.
 
     Returns:
-        `evaluations`, a list of `Evaluation.to_dict` with `data`, the name of the set, and `validation`, that of the
-        images that were tested on; and the table, `text`.
+        The table; as values `evaluations`, a list of `Evaluation.to_dict` with `data`, the name of the set, and
+        `validation`, that of the images that were tested on.
 
     Raises:
         InputError: a set cannot be read or has other classes, a network cannot take the images, or a card cannot be
@@ -243,7 +256,7 @@ def evaluate_sources(
         add_results(expanded(source), model_index([(one, places[name]) for of, name, one in results if of == source]))
     pairs, names = [(source, one) for source, _, one in results], [name for _, name, _ in results]
     text = accuracy_table(pairs, heading="dataset", tested_on=names if len(tests) > 1 else ())
-    return {**values, "text": text}
+    return Made(text, values)
 
 
 def _tested_on(

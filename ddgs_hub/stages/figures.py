@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, log_transform, select_by_difficulty
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 20  # on a sheet
 
 
-def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) -> str:
+def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) -> Made:
     """Draws difficulty distributions (Fig. 2), images (Fig. 3) and sampling distributions (Fig. 4), as PNG and SVG.
 
     Args:
@@ -32,7 +34,7 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
             average, in Fig. 3 all, of more than twenty those that are spread over the means of the originals.
 
     Returns:
-        What was drawn, in one line for people.
+        The pictures, and the classes that Figure 2 shows.
 
     Raises:
         InputError: a class is unknown, there are more than twenty, a column is missing, or nothing can be written.
@@ -48,22 +50,43 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
     shown = chosen or sorted({int(by_mean[0]), int(by_mean[-1])})
     spread = np.linspace(0, len(by_mean) - 1, min(len(by_mean), MOST_CLASSES)).round().astype(int)
     on_sheet = chosen or sorted(by_mean[spread].tolist())
-    with staged_folder(output) as folder:
-        panels = [sampled.difficulties(k) for k in shown]
+    with staged_folder(output) as folder, Progress("figures", 3, unit="figure") as progress:
+        panels = [sampled.difficulties(k, _why_shown(k, by_mean)) for k in shown]
+        used = rows.sample.ipc, rows.sample.distribution
         for picture, figure in (
             (DIFFICULTY_FIGURE, difficulty_figure(panels)),
-            (DISTRIBUTIONS_FIGURE, distributions_figure(sampled.distributions())),
+            (DISTRIBUTIONS_FIGURE, distributions_figure(sampled.distributions(), used)),
         ):
             save_figure(figure, folder / picture, (folder / picture).with_suffix(".svg"))
-        draw_sheet(rows.distilled, folder / SHEET, rows, on_sheet)
-    pictures = ", ".join(Path(name).stem for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE))
+            progress.update()
+        how = "as asked for" if chosen else "evenly spread by the original's mean difficulty"
+        draw_sheet(rows.distilled, folder / SHEET, rows, on_sheet, how)
+        progress.update()
+    drawn = [output / name for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)]
+    pictures = ", ".join(path.stem for path in drawn)
     of = " and ".join(names[k] for k in shown)
     line = f"{output.name}/: {pictures} (.png, .svg); " + (f"of {of}" if chosen else f"easiest and hardest class: {of}")
-    return line if rows.original else f"{line}; the sheet has no original images, only their scores are at hand"
+    if not rows.original:
+        line += "; the sheet has no original images, only their scores are at hand"
+    values = {"output": str(output), "pictures": [str(path) for path in drawn], "classes": [names[k] for k in shown]}
+    return Made(line, {**values, "original_images": rows.original is not None})
+
+
+def _why_shown(label: int, by_mean: NDArray[np.int64]) -> str:
+    """The place of a class among all, from the easiest to the hardest."""
+    count, rank = len(by_mean), int(np.flatnonzero(by_mean == label)[0]) + 1
+    if count == 1:
+        return "the only class"
+    place = {1: "easiest", count: "hardest"}.get(rank, f"easy → hard: number {rank}")
+    return f"{place} of {count:,} classes by the original's mean difficulty"
 
 
 def draw_sheet(
-    distilled: Dataset, path: Path, rows: FigureRows | None = None, classes: Sequence[int] | None = None
+    distilled: Dataset,
+    path: Path,
+    rows: FigureRows | None = None,
+    classes: Sequence[int] | None = None,
+    how: str = "evenly spread by label",
 ) -> None:
     """Draws images of each class, from easy to hard, with their difficulty (Fig. 3), as PNG and SVG.
 
@@ -72,6 +95,7 @@ def draw_sheet(
         path: of the PNG; the SVG lies beside it.
         rows: where the original images are; None, and if they are not there: the distilled ones are drawn alone.
         classes: labels; None: all, or twenty of them.
+        how: which classes these are, where they are not all; for a line at the top.
     """
     from ddgs_hub.evaluation import SheetRow, image_sheet, save_figure
 
@@ -84,7 +108,8 @@ def draw_sheet(
         of_class = np.flatnonzero(labels == k)
         shown = _scored_images(distilled.select(of_class), difficulty[of_class])
         sheet.append(SheetRow(names[k], shown, originals.get(k)))
-    save_figure(image_sheet(sheet), path, path.with_suffix(".svg"))
+    note = f"{len(sheet)} of {len(names):,} classes, {how}" if len(sheet) < len(names) else ""
+    save_figure(image_sheet(sheet, note), path, path.with_suffix(".svg"))
 
 
 def _originals(rows: FigureRows, classes: Sequence[int]) -> "dict[int, ScoredImages]":
@@ -133,18 +158,23 @@ class _Sampled:
             for original, selection in zip(self.original, made.classes, strict=True)
         ]
 
-    def difficulties(self, label: int) -> "ClassDifficulties":
-        """What Fig. 2 shows of a class."""
+    def difficulties(self, label: int, why: str = "") -> "ClassDifficulties":
+        """What Fig. 2 shows of a class, and why it is shown."""
         from ddgs_hub.evaluation import ClassDifficulties, Difficulties
 
         sample, original, pool = self.rows.sample, self.original[label], self.pool[label]
         counts = DISTRIBUTIONS[sample.distribution](original, sample.ipc)
         drawn = select_by_difficulty(pool, counts, np.random.default_rng([self.rows.seed, label]))
-        distilled_log = _column(self.rows.distilled, "difficulty_log")[_column(self.rows.distilled, "label") == label]
+        of_class = _column(self.rows.distilled, "label") == label
+        distilled, distilled_log = (
+            _column(self.rows.distilled, name)[of_class] for name in ("difficulty", "difficulty_log")
+        )
         return ClassDifficulties(
             self.names[label],
             before=Difficulties(original, pool, pool[drawn]),
             after=Difficulties(self.original_log[label], self.pool_log[label], distilled_log),
+            distilled=distilled,
+            why=why,
         )
 
     def distributions(self) -> dict[int, dict[str, NDArray[np.int64]]]:

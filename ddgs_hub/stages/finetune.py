@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from datasets import Dataset
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.model_files import ModelFiles
 from ddgs_hub.core.processes import get_accelerator, is_main, run_on_main, wait_for_all
 from ddgs_hub.core.rows import read_rows, require_columns
@@ -49,7 +52,7 @@ class Losses:
 
 def finetune_and_publish(
     recipe: Recipe, original: Path, output: Path, *, command: str, push: str | None = None, private: bool = False
-) -> str:
+) -> Made:
     """Fine-tunes the recipe's base into a new folder, and publishes it where `push` names a repository.
 
     A repository that cannot be written is refused before the training. If the training is finished and publishing was
@@ -64,7 +67,7 @@ def finetune_and_publish(
         private: see `hub.publish`.
 
     Returns:
-        What was made, for people.
+        What was made, and what was published.
 
     Raises:
         InputError: `output` holds something else, the repository cannot be written, or something given is wrong.
@@ -74,16 +77,17 @@ def finetune_and_publish(
     if push is not None:
         run_on_main(lambda: check_push(push, "model", private=private))
     if push is not None and run_on_main(lambda: _is_finetuned(recipe, original, base, output)):
-        made = f"{output} was fine-tuned before"
+        made = Made(f"{output} was fine-tuned before", run_on_main(lambda: _values(output, _read_losses(output))))
     else:
         refuse_existing(output)
         made = make_dit(recipe, original, base, output, command=command)
     if push is None:
         return made
-    return f"{made}\n{run_on_main(lambda: publish(output, push, private=private).text)}"
+    published = run_on_main(lambda: publish(output, push, private=private))
+    return made.and_also(published.text, published=published.to_dict())
 
 
-def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, command: str = "") -> str:
+def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, command: str = "") -> Made:
     """Fine-tunes a DiT with DiffFit and the Minimax losses; writes the pipeline and the adapter, with their card.
 
     Args:
@@ -94,14 +98,14 @@ def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, 
         command: the command line that makes it again, for the card.
 
     Returns:
-        What was made, for people.
+        The number of steps, and of parameters that were trained.
 
     Raises:
         InputError: the base cannot be loaded or does not know the classes, or an image cannot be decoded.
     """
     from ddgs_hub.diffusion import LatentCache, PoolClasses, find_dit, finetune, load_codec, load_dit
 
-    accelerator, output, revision = get_accelerator(), output.resolve(), recipe.model.revision
+    accelerator, given, output, revision = get_accelerator(), output, output.resolve(), recipe.model.revision
     rows, data = read_rows(original), recipe.data
     require_columns(rows, "image", "label", where=str(original))
     classes = PoolClasses.of(rows, recipe.model.label_space)
@@ -121,7 +125,18 @@ def make_dit(recipe: Recipe, original: Path, base: str | Path, output: Path, *, 
             describe_dit(recipe, rows, base, partial, command=command)
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()
-    return f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"
+    text = f"{len(log):,} steps of {recipe.finetune.batch_size}, {trained:,} parameters trained"
+    return Made(text, {**_values(given, [step["diffusion"] for step in log]), "trained_parameters": trained})
+
+
+def _values(dit: Path, losses: Sequence[float]) -> dict[str, Any]:
+    """What programs are told of a fine-tuned DiT; the loss is the mean over its last hundred steps."""
+    return {"output": str(dit), "steps": len(losses), "loss": float(np.mean(losses[-100:]))}
+
+
+def _read_losses(dit: Path) -> list[float]:
+    """The diffusion loss at every step."""
+    return read_json(dit / LOSSES, Losses, str(dit / LOSSES)).diffusion
 
 
 def _save(
@@ -168,14 +183,13 @@ def describe_dit(recipe: Recipe, rows: Dataset, base: str | Path, dit: Path, *, 
         command: the command line that makes it again.
     """
     base_id = hub_id(str(base))
-    losses = read_json(dit / LOSSES, Losses, str(dit / LOSSES))
     provenance = {
         **made_with(recipe),
         KIND: DIT.name,
         "base_model": base_id,
         "license": _license(recipe, base),
         "datasets": original_ids(recipe),
-        "steps": len(losses.diffusion),
+        "steps": len(_read_losses(dit)),
         "command": command,
         CONTENT: {"weights": hash_weights(dit), **_made_of(rows, base, recipe.model.revision)},
     }

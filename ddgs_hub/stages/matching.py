@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import get_accelerator, is_main, wait_for_all
 from ddgs_hub.core.rows import checked_labels, class_names, read_rows, require_columns, write_rows
 from ddgs_hub.core.staging import hidden_sibling, shared_sibling, staged_folder
@@ -29,7 +30,7 @@ Method = Literal["dm", "idc-1"]
 DECODED_TOGETHER = 64  # images
 
 
-def make_matching(recipe: Recipe, method: Method, original: Path, output: Path, *, ipc: int, command: str = "") -> str:
+def make_matching(recipe: Recipe, method: Method, original: Path, output: Path, *, ipc: int, command: str = "") -> Made:
     """Learns images by DM or IDC-1, and writes them as a dataset with their losses and their provenance.
 
     They are learnt at `evaluate.image_size`, from originals that are resized and cropped as validation images are. All
@@ -44,7 +45,7 @@ def make_matching(recipe: Recipe, method: Method, original: Path, output: Path, 
         command: the command line that makes them again, for the provenance.
 
     Returns:
-        What was made, for people.
+        The number of images, and how the loss fell.
 
     Raises:
         InputError: a class has fewer images than IPC, an image cannot be decoded, or the augmentation flips what
@@ -65,7 +66,20 @@ def make_matching(recipe: Recipe, method: Method, original: Path, output: Path, 
             write_json(folder / PROVENANCE, _provenance(recipe, method, settings, rows, learnt, ipc, command))
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()
-    return f"{images.shape[0] * ipc} images by {method}, {len(losses):,} steps, loss {losses[0]:.4g} → {losses[-1]:.4g}"
+    count, steps = images.shape[0] * ipc, len(losses)
+    return Made(
+        f"{count} images by {method}, {steps:,} steps, loss {losses[0]:.4g} → {losses[-1]:.4g}",
+        {
+            "output": str(output),
+            "method": method,
+            "images": count,
+            "ipc": ipc,
+            "seed": recipe.seed,
+            "steps": steps,
+            "first_loss": losses[0],
+            "last_loss": losses[-1],
+        },
+    )
 
 
 def _settings(recipe: Recipe, method: Method) -> DMSettings | IDCSettings:
@@ -88,6 +102,7 @@ def _real_images(rows: Dataset, recipe: Recipe, where: str) -> "RealImages":
 
     from ddgs_hub.baselines import RealImages
     from ddgs_hub.core.image_batches import image_batches
+    from ddgs_hub.core.progress import Progress
     from ddgs_hub.evaluation import IMAGENET_MEAN, IMAGENET_STD, for_validation
 
     size = recipe.evaluate.image_size
@@ -95,7 +110,8 @@ def _real_images(rows: Dataset, recipe: Recipe, where: str) -> "RealImages":
     batches = np.split(np.arange(len(rows)), range(DECODED_TOGETHER, len(rows), DECODED_TOGETHER))
     transform = v2.Compose([for_validation(recipe.evaluate), v2.PILToTensor()])
     images = torch.empty(len(rows), 3, size, size, dtype=torch.uint8)
-    for numbers, decoded in image_batches(rows, transform, batches, description="decode"):
+    progress = Progress("decode", len(rows), unit="image")
+    for numbers, decoded in image_batches(rows, transform, batches, progress=progress):
         images[numbers] = decoded
     return RealImages.of(
         images,

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import class_names, read_rows
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.original import ColumnNames, write_original
 from ddgs_hub.recipe import Recipe
 
 
-def make_original(recipe: Recipe, output: Path) -> str:
-    """Takes the original dataset out of its source, splits `train` and `validation`; returns a line for people."""
+def make_original(recipe: Recipe, output: Path) -> Made:
+    """Takes the original dataset out of its source, splits `train` and `validation`."""
     data = recipe.data
     with staged_folder(output) as folder:
         counts = write_original(
@@ -23,4 +24,5 @@ def make_original(recipe: Recipe, output: Path) -> str:
             column_names=ColumnNames(data.image_column, data.label_column),
         )
     classes = len(class_names(read_rows(output)))
-    return f"{counts['train']:,} training and {counts['validation']:,} validation images of {classes} classes"
+    text = f"{counts['train']:,} training and {counts['validation']:,} validation images of {classes} classes"
+    return Made(text, {"output": str(output), "images": counts, "classes": classes})

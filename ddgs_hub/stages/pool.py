@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import get_accelerator
 from ddgs_hub.original import SUBSETS
 from ddgs_hub.recipe import Recipe
@@ -21,7 +22,7 @@ def make_pool(
     per_class: int,
     revision: str | None = None,
     scorer: str | None = None,
-) -> str:
+) -> Made:
     """Generates images; with a scorer, scores each batch as soon as it is decoded.
 
     Args:
@@ -33,7 +34,7 @@ def make_pool(
         scorer: a Hub id or a folder.
 
     Returns:
-        What was made, for people.
+        The number of images, and how they were generated.
 
     Raises:
         InputError: the DiT, its autoencoder or the scorer cannot be loaded, or does not know a class.
@@ -71,7 +72,17 @@ def make_pool(
         batch_size=pool.batch_size,
         score_images=_batch_scorer(scorer, classes) if scorer else None,
     )
-    return f"{count:,} images, {per_class} a class, {pool.num_steps} steps, guidance {pool.guidance_scale:g}"
+    return Made(
+        f"{count:,} images, {per_class} a class, {pool.num_steps} steps, guidance {pool.guidance_scale:g}",
+        {
+            "output": str(output),
+            "images": count,
+            "per_class": per_class,
+            "num_steps": pool.num_steps,
+            "guidance_scale": pool.guidance_scale,
+            "seed": recipe.seed,
+        },
+    )
 
 
 def _batch_scorer(scorer: str, classes: "PoolClasses") -> "BatchScorer":

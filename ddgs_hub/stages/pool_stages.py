@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ddgs_hub.core.made import Made
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.base import make_base
 from ddgs_hub.stages.finetune import make_dit
@@ -30,14 +31,14 @@ class Stage:
     Attributes:
         name: as printed.
         output: the folder that must be there when it is finished.
-        work: makes it and returns a line that says what it made.
+        work: makes it and returns what it made.
         distributed: all processes of an `accelerate launch` work on it; else the first alone.
         made_of: names of the stages whose output it reads.
     """
 
     name: str
     output: Path
-    work: Callable[[], str]
+    work: Callable[[], Made]
     distributed: bool = False
     made_of: tuple[str, ...] = ()
 
@@ -57,7 +58,7 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     stages = [Stage(ORIGINAL, run.original, partial(make_original, recipe, run.original))]
 
     def add(
-        name: str, output: Path, made_of: tuple[str, ...], make: Callable[..., str], *given: Any, **more: Any
+        name: str, output: Path, made_of: tuple[str, ...], make: Callable[..., Made], *given: Any, **more: Any
     ) -> None:
         stages.append(Stage(name, output, partial(make, *given, **more), distributed=True, made_of=made_of))
 

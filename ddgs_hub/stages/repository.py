@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.hub import (
@@ -33,8 +34,8 @@ from ddgs_hub.stages.provenance import library_versions, made_with, model_identi
 from ddgs_hub.stages.run_folder import SELECTIONS, SHEET, RunFolder
 
 
-def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
-    """Writes the repository of a run's distilled set, with its evaluation and its figures; returns a line for people.
+def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> Made:
+    """Writes the repository of a run's distilled set, with its evaluation and its figures.
 
     Args:
         recipe: of the run.
@@ -59,7 +60,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> str:
         evaluation=f"{read_table(run.evaluation)}\n\n{METHODS}",
         results=model_index([(read_evaluation(run.evaluation), _evaluated_on(recipe))]),
     )
-    return f"{run.repository}, with its card"
+    return Made(f"{run.repository}, with its card", {"output": str(run.repository), "images": len(rows)})
 
 
 def write_sampled_repository(

@@ -7,13 +7,14 @@ difficulties. Then the pool is read once, a few hundred images at a time, for th
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import generate_random_fingerprint
 
+from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import OpenedPool, open_pool
@@ -32,7 +33,7 @@ def make_distilled(
     *,
     seed: int | None = None,
     mark_pool: bool = False,
-) -> dict[str, Any]:
+) -> Made:
     """Samples a distilled dataset from a scored pool, see `open_pool`.
 
     If the pool is published and its `provenance.json` holds its recipe, `output` gets a repository in its `hub/`, as a
@@ -47,7 +48,7 @@ def make_distilled(
         mark_pool: whether the folder of the pool gains columns that say what was selected.
 
     Returns:
-        JSON values: number of images, mean difficulty, how each class was selected, sources, and text for people.
+        Number of images, mean difficulty, how each class was selected, sources, and the folder to publish.
 
     Raises:
         InputError: the pool or the original cannot be read, or `distill_columns` raises it.
@@ -57,7 +58,9 @@ def make_distilled(
     if seed is None:
         seed = recipe.seed if recipe else 0
     result = distill_columns(opened.columns, opened.original, sample, seed=seed)
-    rows = _with_images(opened, result)
+    with Progress("sample", len(result.indices), unit="row") as progress:
+        rows = _with_images(opened, result)
+        progress.update(len(rows))
     with staged_folder(output) as folder:
         write_rows(rows, folder)
         write_json(folder / SELECTIONS, result.classes)
@@ -67,18 +70,22 @@ def make_distilled(
         with staged_folder(opened.folder) as pool_folder:
             features, tables = _marked_tables(opened, result)
             write_split(tables, features, pool_folder)
-    lines = [_in_words(rows, result)]
+    lines, to_publish = [_in_words(rows, result)], None
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
     if repository:
-        lines.append(f"to publish: {output / repository.relative_to(folder)}, with its card")
-    return {
+        to_publish = str(output / repository.relative_to(folder))
+        lines.append(f"to publish: {to_publish}, with its card")
+    values = {
+        "output": str(output),
         "images": len(rows),
         "mean_difficulty": _mean_difficulty(rows),
         "classes": result.classes,
         "sources": opened.sources,
-        "text": "\n".join(lines),
+        "seed": seed,
+        "repository": to_publish,
     }
+    return Made("\n".join(lines), values)
 
 
 def _mean_difficulty(rows: Dataset) -> float:

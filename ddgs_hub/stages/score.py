@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from ddgs_hub.core.errors import ConnectionLostError, InputError
 from ddgs_hub.core.histogram import difficulty_histogram
 from ddgs_hub.core.machine import is_full, peak_memory
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import DATA, checked_labels, class_names, read_tables, require_columns, row_files, write_rows
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, staged_folder
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
@@ -48,7 +50,7 @@ class Scored:
     seconds: float
 
 
-def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
+def score_source(request: ScoreRequest, output: Path) -> Made:
     """Scores a dataset and writes it as it is published; the result has counts, a histogram, speed and memory.
 
     After a kill or a lost connection, the next call resumes; see `_scoring`. If `output` holds the result of the same
@@ -64,7 +66,7 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
         difficulty = read_difficulty(output, request.split)
         if is_main():
             _remove(*_places(output))
-        return {**_counts(difficulty), "text": f"{describe_difficulty(difficulty)} (scored before)"}
+        return Made(f"{describe_difficulty(difficulty)} (scored before)", _values(output, difficulty))
     refuse_existing(output)
     spool = request.spool(_places(output)[0])
     withheld = ""
@@ -74,20 +76,21 @@ def score_source(request: ScoreRequest, output: Path) -> dict[str, Any]:
                 withheld = write_scored_repository(request, spool, scored.difficulty, scored.scorer, folder)
                 (folder / REQUEST_FILE).write_text(key, encoding="utf-8")
     memory = peak_memory()
-    result = {
-        **_counts(scored.difficulty),
+    values = {
+        **_values(output, scored.difficulty),
+        "scorer": request.scorer,
         "images_per_second": len(scored.difficulty) / scored.seconds,
         "peak_memory_gb": memory and memory / 2**30,
     }
-    lines = [describe_difficulty(scored.difficulty), f"images in ten bins, easy to hard: {result['histogram']}"]
+    lines = [describe_difficulty(scored.difficulty), f"images in ten bins, easy to hard: {values['histogram']}"]
     if withheld and request.with_images is None:
         lines.append(f"written without images: {withheld}; --images keeps them")
-    at_peak = f", {result['peak_memory_gb']:.1f} GB at peak" if memory else ""
-    lines.append(f"{result['images_per_second']:.0f} images/s{at_peak}")
-    return {**result, "text": "\n".join(lines)}
+    at_peak = f", {values['peak_memory_gb']:.1f} GB at peak" if memory else ""
+    lines.append(f"{values['images_per_second']:.0f} images/s{at_peak}")
+    return Made("\n".join(lines), values)
 
 
-def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, private: bool = False) -> dict[str, Any]:
+def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, private: bool = False) -> Made:
     """`score_source`, then `hub.publish`; the right to publish is checked before anything is read.
 
     Raises:
@@ -95,17 +98,14 @@ def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, priv
     """
     if is_main() and not is_finished(request, output):
         check_push(repo_id, "dataset", private=private)
-    result = score_source(request, output)
-    if is_main():
-        made = publish(output, repo_id, private=private)
-        result |= {"published": made.to_dict(), "text": f"{result['text']}\n{made.text}"}
-    wait_for_all()
-    return result
+    scored = score_source(request, output)
+    published = run_on_main(lambda: publish(output, repo_id, private=private))
+    return scored.and_also(published.text, published=published.to_dict())
 
 
 def score_in_place(
     folder: Path, scorer: str | Path, *, revision: str | None = None, batch_size: int = ScoreSettings().batch_size
-) -> str:
+) -> Made:
     """Adds `difficulty` to the training split of a folder; its other splits and `source.json` stay as they are.
 
     Args:
@@ -115,7 +115,7 @@ def score_in_place(
         batch_size: images that are scored together.
 
     Returns:
-        How difficult the images are, for people.
+        How difficult the images are.
 
     Raises:
         InputError: as `score_source`.
@@ -132,7 +132,7 @@ def score_in_place(
                 for path in (*others, folder / SOURCE_FILE):
                     if path.is_file():
                         shutil.copy(path, partial_folder / path.relative_to(folder))
-    return describe_difficulty(scored.difficulty)
+    return Made(describe_difficulty(scored.difficulty), _values(folder, scored.difficulty))
 
 
 @contextmanager
@@ -186,13 +186,15 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, sc
     values: list[NDArray[np.float32]] = []
     scoring, fetched, done, whole = None, 0, 0, False
     fetching = BackgroundFetch(spool)
-    with fetching if is_main() else nullcontext():
+    with fetching if is_main() else nullcontext(), Progress("score", spool.expected, unit="image") as counter:
         while not whole:
             fetched, whole = run_on_main(partial(fetching.wait, fetched))
             parts = spool.parts(fetched)
             rows, ends = concatenate_datasets(parts), np.cumsum([0, *map(len, parts)]).tolist()
+            if whole:
+                counter.total = ends[-1]
             if scoring is None:
-                scoring = _begin(scorer, rows, request, whole=whole)
+                scoring = _begin(scorer, rows, request, counter, whole=whole)
             new = [k for k in range(done, fetched) if len(parts[k])]
             if scoring and new:
                 spans = [range(ends[k], ends[k + 1]) for k in new]
@@ -201,7 +203,7 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, sc
     return np.concatenate(values)
 
 
-def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool) -> Scoring | None:
+def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, counter: Progress, *, whole: bool) -> Scoring | None:
     """The scoring, or None while the class of each label is unknown: with the column `wnid`, all rows are needed."""
     require_columns(rows, "image", "label")
     names = class_names(rows)
@@ -212,7 +214,7 @@ def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool)
         wnids = class_wnids(rows, checked_labels(rows))
     if whole and not len(rows):
         checked_labels(rows)  # raises an error: there are no rows
-    return Scoring(scorer, scorer.class_indices(names, wnids), batch_size=request.batch_size)
+    return Scoring(scorer, scorer.class_indices(names, wnids), counter, batch_size=request.batch_size)
 
 
 def describe_difficulty(difficulty: NDArray[np.float32]) -> str:
@@ -234,8 +236,9 @@ def _remove(*places: Path) -> None:
             place.unlink(missing_ok=True)
 
 
-def _counts(difficulty: NDArray[np.float32]) -> dict[str, Any]:
+def _values(output: Path, difficulty: NDArray[np.float32]) -> dict[str, Any]:
     return {
+        "output": str(output),
         "images": len(difficulty),
         "mean_difficulty": float(difficulty.mean()),
         "histogram": difficulty_histogram(difficulty).tolist(),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, wait_for_all
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.staging import staged_folder
@@ -13,8 +14,8 @@ from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.provenance import made_with, original_ids
 
 
-def make_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -> str:
-    """Trains the recipe's scorer on the original images, with card and provenance; returns a line for people.
+def make_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -> Made:
+    """Trains the recipe's scorer on the original images, with card and provenance.
 
     Args:
         recipe: `score.training` says how.
@@ -38,4 +39,7 @@ def make_scorer(recipe: Recipe, original: Path, output: Path, *, command: str) -
             described = {KIND: SCORER.name, "datasets": original_ids(recipe), "command": command, CONTENT: content}
             write_scorer(folder, {**made_with(recipe), **described})
     wait_for_all()
-    return f"{training.folds} × {training.model}, {100 * result.accuracy:.1f} % right on images they did not see"
+    return Made(
+        f"{training.folds} × {training.model}, {100 * result.accuracy:.1f} % right on images they did not see",
+        {"output": str(output), "model": training.model, "folds": training.folds, "accuracy": result.accuracy},
+    )

@@ -35,11 +35,13 @@ def difficulties(original: list[float]) -> Difficulties:
 
 
 def church(name: str = "church") -> ClassDifficulties:
-    return ClassDifficulties(name, difficulties(BEFORE), difficulties([0.7] * 8))
+    why = "easiest of 10 classes"
+    return ClassDifficulties(name, difficulties(BEFORE), difficulties([0.7] * 8), distilled=[0.1, 0.2], why=why)
 
 
 def bars(ax) -> list[int]:
-    return [int(bar.get_height()) for bar in ax.patches]
+    [drawn] = ax.patches  # all bars are one shape, of five points each
+    return [int(points[:, 1].max()) for points in drawn.get_path().vertices.reshape(10, 5, 2)]
 
 
 def all_figures() -> dict[str, Figure]:
@@ -47,7 +49,7 @@ def all_figures() -> dict[str, Figure]:
     counts = {ipc: {name: of(np.linspace(0, 1, 99), ipc) for name, of in DISTRIBUTIONS.items()} for ipc in (10, 50)}
     many = difficulties(BEFORE * 200)
     return {
-        "difficulty": difficulty_figure([church(), ClassDifficulties("English springer", many, many)]),
+        "difficulty": difficulty_figure([church(), ClassDifficulties("English springer", many, many, BEFORE)]),
         "distributions": distributions_figure(counts),
         "sheet": image_sheet([SheetRow("church", images, images)]),
         "sheet alone": image_sheet([SheetRow("church", images)]),
@@ -55,28 +57,36 @@ def all_figures() -> dict[str, Figure]:
     }
 
 
-def test_panels_show_means_and_counts_in_half_open_bins():
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts]
+
+
+def test_panels_show_counts_in_half_open_bins():
     axes = difficulty_figure([church()]).axes
     assert [ax.get_title() for ax in axes] == [
-        *("original (7)\nmean 0.293", "pool (3)\nmean 0.383", "distilled (1)\nmean 0.050"),
-        *("original (8)\nmean 0.700", "pool (3)\nmean 0.383", "distilled (1)\nmean 0.050"),
+        *("original (7)", "pool (3)", "distilled (1)"),
+        *("original (8)", "pool (3)", "distilled (1)"),
     ]
     # 0.0 and 0.05; 0.1; three of 0.3; and the closed 1.0.
     assert bars(axes[0]) == [2, 1, 0, 3, 0, 0, 0, 0, 0, 1]
     assert bars(axes[3]) == [0, 0, 0, 0, 0, 0, 0, 8, 0, 0]
 
 
-def test_the_lower_row_has_its_own_axis_and_each_row_one_scale():
+def test_over_the_panels_stand_the_class_why_it_is_shown_and_one_mean_of_each_stage():
+    shown = ["church", "easiest of 10 classes", "mean difficulty: original 0.293, pool 0.383, distilled 0.150"]
+    assert texts(difficulty_figure([church(), church()])) == [*shown, *shown]
+
+
+def test_each_row_has_its_own_axis_and_all_panels_one_scale():
     axes = np.array(difficulty_figure([church(), church("dog")]).axes).reshape(2, 2, 3)
     for upper, lower in axes:
-        assert upper[1].get_xlabel() == "difficulty, easy → hard"
-        assert lower[1].get_xlabel() == "transformed difficulty, easy → hard"
+        assert upper[1].get_xlabel() == "difficulty (Eq. 6), easy → hard"
+        assert lower[1].get_xlabel() == "transformed difficulty (Eq. 8), easy → hard"
         assert upper[0].get_ylabel() == "images, without\ntransformation"
         assert lower[0].get_ylabel() == "images, with\ntransformation"
-        for row in (upper, lower):
-            assert {ax.get_xlim() for ax in row} == {(0, 1)}
-            assert len({ax.get_ylim() for ax in row}) == 1
-            assert row[0].get_ylim()[1] >= max(max(bars(ax)) for ax in row)
+    assert {ax.get_xlim() for ax in axes.flat} == {(0, 1)}
+    assert len({ax.get_ylim() for ax in axes.flat}) == 1
+    assert axes[0, 0, 0].get_ylim()[1] >= max(max(bars(ax)) for ax in axes.flat)
 
 
 def test_sampling_distributions_are_a_row_an_ipc_with_one_scale():
@@ -84,12 +94,21 @@ def test_sampling_distributions_are_a_row_an_ipc_with_one_scale():
     figure = distributions_figure(counts)
     axes = np.array(figure.axes).reshape(3, 5)
     assert [ax.get_title() for ax in axes[0]] == ["scale", "hill", "ground", "slope", "cliff"]
-    assert [row[0].get_ylabel() for row in axes] == ["IPC 10", "IPC 20", "IPC 50"]
+    assert [row[0].get_ylabel() for row in axes] == ["IPC 10\nimages", "IPC 20\nimages", "IPC 50\nimages"]
     for row, (ipc, by_name) in zip(axes, counts.items(), strict=True):
         assert len({ax.get_ylim() for ax in row}) == 1
         for ax, (_, wanted) in zip(row, by_name.items(), strict=True):
             assert bars(ax) == wanted.tolist()
             assert sum(bars(ax)) == ipc
+
+
+def test_the_distribution_of_the_dataset_is_marked():
+    counts = {ipc: {name: of(np.linspace(0, 1, 99), ipc) for name, of in DISTRIBUTIONS.items()} for ipc in (10, 20)}
+    figure = distributions_figure(counts, (20, "hill"))
+    marked = [ax for ax in figure.axes if ax.get_facecolor() != (1, 1, 1, 1)]
+    assert marked == [figure.axes[5 + 1]]
+    assert "scale: as all the originals together; grey: this dataset (IPC 20, hill)" in texts(figure)
+    assert all(ax.get_facecolor() == (1, 1, 1, 1) for ax in distributions_figure(counts).axes)
 
 
 @pytest.mark.parametrize("bad", [{}, {10: {}}, {10: {"hill": [1] * 9}}, {10: {"hill": [0.5] * 10}}])
@@ -127,7 +146,7 @@ def test_pictures_have_the_same_bytes_every_time_and_the_text_of_an_svg_is_text(
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
     svg = (tmp_path / "a" / "difficulty.svg").read_text()
-    for words in ("English springer", "transformed difficulty, easy → hard", "mean 0.293"):
+    for words in ("English springer", "transformed difficulty (Eq. 8), easy → hard", "easiest of 10 classes"):
         assert f">{words}</" in svg
     assert "<dc:date>" not in svg
     assert ">church</text>" in (tmp_path / "a" / "sheet.svg").read_text()
@@ -153,7 +172,7 @@ def test_scores_are_drawn_all_together_and_class_by_class():
 
 @pytest.mark.parametrize("bad", [[], [0.2, np.nan], [1.2], [-0.1]])
 def test_values_that_are_no_difficulties_are_refused(bad):
-    shown = ClassDifficulties("church", difficulties([0.5]), difficulties(bad))
+    shown = ClassDifficulties("church", difficulties([0.5]), difficulties(bad), [0.5])
     with pytest.raises(InputError, match="church: the original difficulties must be one or more numbers in 0 … 1"):
         difficulty_figure([shown])
 
@@ -182,15 +201,12 @@ def test_images_are_sorted_by_difficulty_and_enlarged_pixel_for_pixel(tmp_path):
 
 def test_original_and_distilled_images_stand_side_by_side_with_their_difficulties():
     images = ScoredImages([solid("red")] * 50, np.arange(50)[::-1] / 50)
-    paired = [text.get_text() for text in image_sheet([SheetRow("church", images, images)]).texts]
+    paired = texts(image_sheet([SheetRow("church", images, images)], "1 of 10 classes"))
     spread = ["0.000", "0.240", "0.480", "0.740", "0.980"]
-    assert paired == ["original", "distilled", "difficulty under each image, easy → hard", "church", *spread, *spread]
-    alone = [text.get_text() for text in image_sheet([SheetRow("church", images)]).texts]
-    assert alone[:3] == [
-        "distilled (original images are not at hand)",
-        "difficulty under each image, easy → hard",
-        "church",
-    ]
+    how = "easy → hard, evenly spread by rank; difficulty under each image"
+    assert paired == [how, "1 of 10 classes", "original", "distilled", "church", *spread, *spread]
+    alone = texts(image_sheet([SheetRow("church", images)]))
+    assert alone[:3] == [how, "distilled (original images are not at hand)", "church"]
     assert len(alone) == 3 + 10
 
 

@@ -46,8 +46,10 @@ def test_folders_of_classes_alone_with_a_share_for_validation(tmp_path: Path) ->
         file = tmp_path / "in" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(path.encode())
-    text = make_original(recipe(tmp_path / "in", validation_share=0.2), tmp_path / "out")
-    assert text == "16 training and 4 validation images of 2 classes"
+    made = make_original(recipe(tmp_path / "in", validation_share=0.2), tmp_path / "out")
+    assert made.text == "16 training and 4 validation images of 2 classes"
+    counts = {"train": 16, "validation": 4}
+    assert made.values == {"output": str(tmp_path / "out"), "images": counts, "classes": 2}
     with pytest.raises(InputError, match=r"no split.*|it has images by class alone; data\.validation_share takes some"):
         make_original(recipe(tmp_path / "in"), tmp_path / "again")
 

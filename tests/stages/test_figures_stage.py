@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def text_of(folder, name):
 
 
 def test_a_run_gives_all_figures_and_says_which_classes_it_shows(pooled, tmp_path):
-    line = make_figures(find_rows(str(pooled)), tmp_path / "out")
+    line = make_figures(find_rows(str(pooled)), tmp_path / "out").text
     assert re.fullmatch(
         r"out/: difficulty, sheet, distributions \(\.png, \.svg\); easiest and hardest class: zero and one",
         line,
@@ -36,6 +37,9 @@ def test_a_run_gives_all_figures_and_says_which_classes_it_shows(pooled, tmp_pat
     made = pictures(tmp_path / "out")
     assert list(made) == PICTURES
     assert {"original", "distilled", "zero", "one"} <= set(text_of(tmp_path / "out", "sheet"))
+    why = {f"{which} of 2 classes by the original's mean difficulty" for which in ("easiest", "hardest")}
+    assert why <= set(text_of(tmp_path / "out", "difficulty"))
+    assert any("this dataset (IPC 2, scale)" in text for text in text_of(tmp_path / "out", "distributions"))
     assert {"IPC 2", "IPC 10", "IPC 20", "IPC 50", "scale", "cliff"} <= set(text_of(tmp_path / "out", "distributions"))
     make_figures(find_rows(str(pooled)), tmp_path / "out")
     assert pictures(tmp_path / "out") == made
@@ -49,6 +53,8 @@ def test_difficulties_are_those_of_the_rows_and_of_their_transformation(pooled):
     values = np.array(original["difficulty"])[np.array(original["label"]) == 0]
     np.testing.assert_array_equal(shown.before.original, values)
     np.testing.assert_array_equal(shown.after.original, log_transform(values, selection["bottom"], selection["top"]))
+    of_class = np.array(distilled["label"]) == 0
+    np.testing.assert_array_equal(shown.distilled, np.array(distilled["difficulty"], np.float32)[of_class])
     for rows, after in ((pool, shown.after.pool), (distilled, shown.after.distilled)):
         of_class = np.array(rows["label"]) == 0
         np.testing.assert_array_equal(after, np.array(rows["difficulty_log"], np.float32)[of_class])
@@ -60,9 +66,10 @@ def test_difficulties_are_those_of_the_rows_and_of_their_transformation(pooled):
 
 def test_classes_are_chosen_by_name(pooled, tmp_path):
     rows = find_rows(str(pooled))
-    assert "; of one" in make_figures(rows, tmp_path / "out", ["one", "one"])
+    assert "; of one" in make_figures(rows, tmp_path / "out", ["one", "one"]).text
     assert {"zero", "one"} & set(text_of(tmp_path / "out", "sheet")) == {"one"}
     assert {"zero", "one"} & set(text_of(tmp_path / "out", "difficulty")) == {"one"}
+    assert "1 of 2 classes, as asked for" in text_of(tmp_path / "out", "sheet")
     with pytest.raises(InputError, match="there is no class 'two': choose from zero, one"):
         make_figures(rows, tmp_path / "other", ["two"])
     assert not (tmp_path / "other").exists()
@@ -91,8 +98,10 @@ def test_the_folder_of_a_repository_shows_what_its_run_does(pooled, tmp_path):
         find_rows(str(alone))
     add_pool(repository)
     with_pool = shutil.copytree(repository, tmp_path / "with-pool")
-    line = make_figures(find_rows(str(with_pool)), tmp_path / "out")
-    assert line.endswith("; the sheet has no original images, only their scores are at hand")
+    made = make_figures(find_rows(str(with_pool)), tmp_path / "out")
+    assert not made.values["original_images"]
+    assert all(Path(picture).is_file() for picture in made.values["pictures"])
+    assert made.text.endswith("; the sheet has no original images, only their scores are at hand")
     assert "original" not in text_of(tmp_path / "out", "sheet")
     for name in ("difficulty.png", "distributions.png"):
         assert pictures(tmp_path / "out")[name] == pictures(tmp_path / "of-run")[name]

@@ -16,7 +16,8 @@ TILE = 96  # px of an image: a multiple of 16 and 32
 GAP, MIDDLE = 2, 28  # px between images, and between original and distilled ones
 COLUMNS = 5  # images of each side; of distilled images alone twice as many
 WIDTH = 2 * COLUMNS * TILE + 2 * (COLUMNS - 1) * GAP + MIDDLE  # 8.5 cm at `DPI`
-HEADER, NAME, CAPTION = 76, 40, 48  # px of the lines at the top, over the images of a class, and under them
+HEADER, NOTE = 76, 36  # px of the two lines at the top, and of a third
+NAME, CAPTION = 40, 48  # px over the images of a class, and under them
 NAME_CHARACTERS = 60  # most of a class's name
 
 
@@ -47,7 +48,7 @@ def spread_indices(difficulties: ArrayLike, count: int = COLUMNS) -> NDArray[np.
 
 
 @styled
-def image_sheet(rows: Sequence[SheetRow]) -> Figure:
+def image_sheet(rows: Sequence[SheetRow], note: str = "") -> Figure:
     """Draws original and distilled images of each class side by side, easy to hard, with their difficulty (Fig. 3).
 
     On each side are at most five images, evenly spread over the ranks of their difficulties. Where no row has original
@@ -55,6 +56,7 @@ def image_sheet(rows: Sequence[SheetRow]) -> Figure:
 
     Args:
         rows: one for each class; all or none with original images. The name stands over the images.
+        note: a line at the top, such as which classes these are.
 
     Returns:
         The figure, 8.5 cm wide, for `save_figure`.
@@ -64,7 +66,8 @@ def image_sheet(rows: Sequence[SheetRow]) -> Figure:
     """
     _check(rows)
     paired = rows[0].original is not None
-    height = HEADER + len(rows) * (NAME + TILE + CAPTION)
+    header = HEADER + (NOTE if note else 0)
+    height = header + len(rows) * (NAME + TILE + CAPTION)
     sheet = Image.new("RGB", (WIDTH, height), "white")
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
 
@@ -78,12 +81,15 @@ def image_sheet(rows: Sequence[SheetRow]) -> Figure:
             left += TILE + GAP
 
     middle = (WIDTH + MIDDLE) // 2
-    write(0, 20, "original" if paired else "distilled (original images are not at hand)", fontweight="bold")
+    write(0, 20, "easy → hard, evenly spread by rank; difficulty under each image")
+    if note:
+        write(0, 56, note)
+    heads = header - 20
+    write(0, heads, "original" if paired else "distilled (original images are not at hand)", fontweight="bold")
     if paired:
-        write(middle, 20, "distilled", fontweight="bold")
-    write(0, 56, "difficulty under each image, easy → hard")
+        write(middle, heads, "distilled", fontweight="bold")
     for k, row in enumerate(rows):
-        top = HEADER + k * (NAME + TILE + CAPTION)
+        top = header + k * (NAME + TILE + CAPTION)
         write(0, top + NAME / 2, shortened(row.name, NAME_CHARACTERS))
         if row.original is None:
             draw(row.distilled, 0, top + NAME, 2 * COLUMNS)

@@ -46,7 +46,7 @@ def save(opened: Opened, sample: SampleSettings, seed: int, folder: str) -> str:
     refuse_existing(output)
     with locked_folder(output):
         made = make_distilled(sample, opened.pool, opened.original, output, seed=seed)
-    return f"{output}: {made['text']}"
+    return f"{output}: {made.text}"
 
 
 def save_and_publish(

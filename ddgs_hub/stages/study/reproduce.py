@@ -5,10 +5,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from ddgs_hub.core.claims import Claims
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_for_all
+from ddgs_hub.core.progress import in_words
 from ddgs_hub.core.staging import refuse_unwritable
 from ddgs_hub.core.text import printable
 from ddgs_hub.recipe import Recipe, recipe_to_dict
@@ -17,7 +18,7 @@ from ddgs_hub.stages.commands import study_command
 from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.run_recipe import bind_folder, refuse_other_recipe
 from ddgs_hub.stages.study.cells import Cells
-from ddgs_hub.stages.study.effort import Effort, in_words
+from ddgs_hub.stages.study.effort import Effort
 from ddgs_hub.stages.study.report import DatasetCells, write_report
 from ddgs_hub.stages.study.sets import Sets
 from ddgs_hub.stages.study.tasks import Task, carry_out
@@ -57,7 +58,7 @@ def reproduce(
     only: Sequence[str] = (),
     dry_run: bool = False,
     say: Callable[[str], None] = print,
-) -> dict[str, Any]:
+) -> Made:
     """Makes what is missing, trains a network for every cell that is missing, and writes the table.
 
     Any number of workers can call this at once with the same folder, on any machines that see it: processes of a
@@ -72,7 +73,7 @@ def reproduce(
         say: prints a line on what is being done.
 
     Returns:
-        The table as JSON values (see `PaperTable.to_dict`), or the plan, and text for people.
+        The table (its values are those of `PaperTable.to_dict`) or the plan.
 
     Raises:
         InputError: a folder belongs to another recipe or cannot be written, `only` chooses what there is not, or a
@@ -96,13 +97,14 @@ def reproduce(
     if dry_run:
         return plan
     if is_main():
-        say(printable(f"{plan['text']}\n"))
+        say(printable(f"{plan.text}\n"))
     _make_and_train(datasets, output / CLAIMS)
     name = "-".join([study.name, *(recipe.name for recipe in recipes)])
     wanted = [DatasetCells(dataset.cells, dataset.all, dataset.ipcs) for dataset in datasets]
     table = run_on_main(lambda: write_report(study, wanted, output / name))
-    files = ", ".join(f"{output / name}{suffix}" for suffix in (".md", ".tex", ".csv", ".json", "-cells.parquet"))
-    return {**table.to_dict(), "text": f"\n{table.markdown()}\n\nwritten: {files}"}
+    files = [f"{output / name}{suffix}" for suffix in (".md", ".tex", ".csv", ".json", "-cells.parquet")]
+    text = f"\n{table.markdown()}\n\nwritten: {', '.join(files)}"
+    return Made(text, {**table.to_dict(), "files": files})
 
 
 def _dataset(
@@ -169,7 +171,7 @@ def _train(dataset: Dataset, cell: Cell, task: Task) -> None:
     say(f"{len(done)}/{len(dataset.chosen)} {text}{rest}")
 
 
-def _plan(study: Study, datasets: Sequence[Dataset]) -> dict[str, Any]:
+def _plan(study: Study, datasets: Sequence[Dataset]) -> Made:
     """How many cells there are, what must be made for them, and how long that takes as far as it is known."""
     plans, lines = [], [study.title]
     for dataset in datasets:
@@ -192,4 +194,4 @@ def _plan(study: Study, datasets: Sequence[Dataset]) -> dict[str, Any]:
             lines.append(f"  training: {known}")
         if to_make:
             lines.append(f"  to make first: {', '.join(to_make)}")
-    return {"title": study.title, "datasets": plans, "text": "\n".join(lines)}
+    return Made("\n".join(lines), {"title": study.title, "datasets": plans})

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main
 from ddgs_hub.core.rows import read_rows, read_selected
 from ddgs_hub.core.staging import locked_for_launch
@@ -161,7 +162,7 @@ class Sets:
                     with_images=of_pool,
                     batch_size=score.batch_size,
                 )
-                stage = replace(stage, output=output, work=partial(_scored, request, output))
+                stage = replace(stage, output=output, work=partial(score_source, request, output))
             stages.append(stage)
         return stages
 
@@ -185,18 +186,17 @@ class Sets:
         size = self.sizes.get(POOL if stage == SCORED_POOL else stage)
         return f"{_slug(stage)}-{size}" if size else _slug(stage)
 
-    def _task(self, name: str, output: Path, make: Callable[[], str], needs: tuple[str, ...]) -> Task:
+    def _task(self, name: str, output: Path, make: Callable[[], Made], needs: tuple[str, ...]) -> Task:
         def work() -> None:
-            start = time.perf_counter()
             with locked_for_launch(output, wait=True):
-                made = Finished(make(), round(time.perf_counter() - start, 1))
+                made = _timed(make)
             if is_main():
                 self.folders.write_made(name, made)
                 self.say(f"{name:<24}{made.made.splitlines()[0]}  ({made.seconds} s)")
 
         return Task(name, lambda: self.folders.is_made(name) and output.exists(), work, needs)
 
-    def _maker(self, cell: Cell) -> Callable[[], str]:
+    def _maker(self, cell: Cell) -> Callable[[], Made]:
         """Makes the set of a cell, which no stage makes; called by all processes of a launch."""
         method, ipc, recipe, folders = cell.method.method, cell.ipc, self.recipe, self.folders
         output = self.image_set(cell).folder
@@ -208,7 +208,7 @@ class Sets:
                 recipe.sample, ipc=ipc, distribution=self.distribution(cell), pool_size=self.pool_size(cell)
             )
             pool, original = folders.scored_pool, folders.scored_original
-            return _on_main(lambda: str(make_distilled(settings, pool, original, output, seed=recipe.seed)["text"]))
+            return _on_main(lambda: make_distilled(settings, pool, original, output, seed=recipe.seed))
         return _on_main(
             lambda: make_baseline(
                 method,
@@ -230,11 +230,13 @@ class Sets:
         return cell.method.pool_size or self.recipe.pool.size
 
 
-def _scored(request: ScoreRequest, output: Path) -> str:
-    return str(score_source(request, output)["text"])
+def _timed(make: Callable[[], Made]) -> Finished:
+    start = time.perf_counter()
+    made = make()
+    return Finished(made.text, round(time.perf_counter() - start, 1), values=made.values)
 
 
-def _on_main(make: Callable[[], str]) -> Callable[[], str]:
+def _on_main(make: Callable[[], Made]) -> Callable[[], Made]:
     return lambda: run_on_main(make)
 
 
