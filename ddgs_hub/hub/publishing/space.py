@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import yaml_dump
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.extras import extra_version
 from ddgs_hub.core.front_matter import read_front_matter
 from ddgs_hub.core.hub_client import make_client, page_of, persist
 from ddgs_hub.core.markdown import prose
@@ -53,7 +54,7 @@ def check_space(
         InputError: the pool is neither to be published, nor in the folder, nor in the repository; or the Hub refuses.
     """
     check_name(repo_id)
-    _sdk_version()
+    extra_version("gradio", "explore")
     if pool or config_files(find_folder(Path(folder), repo_id), POOL):
         return
     remote = Remote(make_client(api, token), repo_id)
@@ -128,7 +129,7 @@ def space_files(dataset: Publication, endpoint: str | None = None) -> dict[str, 
     metadata = {
         "title": name,
         "sdk": "gradio",
-        "sdk_version": _sdk_version(),
+        "sdk_version": extra_version("gradio", "explore"),
         "app_file": APP,
         "datasets": [repo_id],
         "tags": ["dataset-distillation", TAG],
@@ -144,13 +145,6 @@ def space_files(dataset: Publication, endpoint: str | None = None) -> dict[str, 
         APP: _APP.format(source=f"{repo_id}@{dataset.version}"),
         REQUIREMENTS: f"ddgs-hub[explore]=={version('ddgs-hub')}\n",
     }
-
-
-def _sdk_version() -> str:
-    try:
-        return version("gradio")
-    except PackageNotFoundError as error:
-        raise InputError('the page needs gradio: pip install "ddgs-hub[explore]"') from error
 
 
 def _require_ours(head: Snapshot, url: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.extras import extra_version
 from ddgs_hub.stages.explore.opened import Opened, open_explored
 
 HERE = ("127.0.0.1", "localhost")
@@ -28,7 +29,7 @@ def serving(source: str, original: str | None = None, *, port: int | None = None
         InputError: gradio is not installed, the port is taken, or as `open_explored`.
         ConnectionLostError: the Hub does not answer.
     """
-    _require_gradio()
+    extra_version("gradio", "explore")  # before a pool is fetched
     blocks = _make(open_explored(source, original), read_only=_is_space())
     from starlette.middleware import Middleware
 
@@ -51,26 +52,15 @@ def space(where: str) -> None:
         where: `owner/name@version` of a dataset that was published with its pool.
 
     Raises:
-        InputError: gradio is not installed, or the dataset cannot be read.
+        InputError: the dataset cannot be read.
     """
-    _require_gradio()
     blocks = _make(open_explored(where), read_only=True)
     blocks.launch(**_options())
     blocks.block_thread()
 
 
-def _require_gradio() -> None:
-    """Raises an InputError where gradio is not installed; imports it otherwise."""
-    os.environ.update(QUIET)
-    try:
-        import gradio  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "gradio":
-            raise
-        raise InputError('the page needs gradio: pip install "ddgs-hub[explore]"') from error
-
-
 def _make(opened: Opened, *, read_only: bool) -> Any:
+    os.environ.update(QUIET)  # before gradio is imported
     from ddgs_hub.stages.explore.page import Page
 
     return Page(opened, read_only=read_only).blocks()

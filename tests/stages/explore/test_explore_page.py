@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import threading
+from importlib.metadata import PackageNotFoundError
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -72,11 +73,13 @@ def test_a_port_that_is_taken_and_a_missing_library_are_said(run, address, monke
     port = int(address.rsplit(":", 1)[1])
     with pytest.raises(InputError, match=f"port {port} is taken: give another --port"), serving(str(run), port=port):
         pass
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    with (
-        pytest.raises(InputError, match=r'^the page needs gradio: pip install "ddgs-hub\[explore\]"$'),
-        serving(str(run)),
-    ):
+
+    def missing(library):
+        raise PackageNotFoundError(library)
+
+    monkeypatch.setattr("ddgs_hub.core.extras.version", missing)
+    message = r'^gradio is not installed: pip install "ddgs-hub\[explore\]"$'
+    with pytest.raises(InputError, match=message), serving("nowhere"):
         pass
 
 
