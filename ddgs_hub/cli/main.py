@@ -25,7 +25,7 @@ from ddgs_hub.cli.options import (
     teller,
 )
 from ddgs_hub.cli.program import run_commands
-from ddgs_hub.cli.results import evaluate, figures
+from ddgs_hub.cli.results import evaluate, explore, figures
 from ddgs_hub.cli.starting import init, recipes
 from ddgs_hub.cli.studies import reproduce
 from ddgs_hub.cli.training import finetune, pretrain, train_scorer
@@ -100,6 +100,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "baseline": baseline,
     "evaluate": evaluate,
     "figures": figures,
+    "explore": explore,
     "reproduce": reproduce,
     "publish": publish,
     "versions": versions,
