@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -33,10 +34,8 @@ def command_of(name: str) -> Any:
 
 def check_ddgs(words: list[str]) -> None:
     name, *rest = words
-    try:
+    with suppress(InputError):  # options are known and values of their types; this one is of a file that is not here
         command_of(name).make_context(name, rest)
-    except InputError:  # options are known and values of their types; this one is of a file that is not here
-        pass
 
 
 def check_accelerate(words: list[str]) -> None:
