@@ -21,7 +21,7 @@ from PIL import Image as PILImage
 
 from ddgs_hub.core.columns import ColumnMapping
 from ddgs_hub.core.decoding import FORMATS
-from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.errors import InputError, NoSplitError
 from ddgs_hub.core.files import refuse_pointer
 from ddgs_hub.core.foreign_rows import IMAGE_TYPE
 from ddgs_hub.core.hub_client import Pinned, reading
@@ -68,6 +68,8 @@ class FolderRows(SourceRows):
         pinned: see `SourceRows`.
     """
 
+    labels_alone = True
+
     def __init__(
         self, tree: FileTree, labels: Mapping[str, int], names: Sequence[str], where: str, *, pinned: Pinned | None
     ) -> None:
@@ -87,7 +89,7 @@ class FolderRows(SourceRows):
             for rows, images in self._read(start + kept, with_images="image" in names):
                 columns = {"image": images, "label": self._labels[rows]}
                 yield RowBatch(pa.table({name: columns[name] for name in names}), rows, {"row": int(rows[-1]) + 1})
-            self._bar.update(len(labels))
+            self._progress.update(len(labels))
         return len(self._paths)
 
     def _read(
@@ -175,7 +177,7 @@ def _find_split(folders: Sequence[str], split: str, tree: FileTree) -> str:
         return ""
     has = ", ".join(map(one_line, splits)) or ("images by class alone" if folders else "no folders")
     advice = "" if splits or not folders else "; data.validation_share takes some of them for validation"
-    raise InputError(f"cannot open split {quoted(split)} of {tree.name}: it has {has}{advice}")
+    raise NoSplitError(f"cannot open split {quoted(split)} of {tree.name}: it has {has}{advice}")
 
 
 def _find_folder(folders: Sequence[str], keys: Sequence[str], tree: FileTree) -> str | None:

@@ -15,6 +15,7 @@ from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.hub_client import Pinned, split_revision
 from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
@@ -116,7 +117,7 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     output.mkdir(parents=True, exist_ok=True)
     comparison = Comparison(validation, [recipe.evaluate], recipe.seed, output)
     results = {}
-    for method, rows in methods.items():
+    for method, rows in Progress("evaluate", len(methods), unit="set").over(methods.items()):
         [result] = comparison.on(rows, "the training images")
         results[method] = {"rows_fingerprint": fingerprint(rows), **result.to_dict()}
     write_json(output / RESULTS, results)

@@ -1,10 +1,11 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
-import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from ddgs_hub.core import progress
+from ddgs_hub.core.machine import Measured
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_json
@@ -13,6 +14,7 @@ from ddgs_hub.core.text import printable
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
+from ddgs_hub.stages.costs import costs_table
 from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.pool_stages import Stage, pool_stages
@@ -88,11 +90,12 @@ class Run:
                 self._say(f"{stage.name:<22}{done[stage.name].made}  (done before)")
                 continue
             unbroken = False
-            start = time.perf_counter()
-            with locked_for_launch(stage.output):
-                made = stage.work() if stage.distributed else run_on_main(stage.work)
-            wait_for_all()
-            done[stage.name] = Finished(made.text, round(time.perf_counter() - start, 1), made.values)
+            with Measured() as cost, progress.stage(stage.name):
+                with locked_for_launch(stage.output):
+                    made = stage.work() if stage.distributed else run_on_main(stage.work)
+                wait_for_all()
+            measured = cost.seconds, cost.peak_memory, cost.peak_gpu_memory
+            done[stage.name] = Finished(made.text, *measured, values=made.values)
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
@@ -111,6 +114,7 @@ class Run:
     def _report(self) -> None:
         folders = self.folders
         self._say(f"\n{read_table(folders.evaluation)}\n")
+        self._say(f"{costs_table(self._finished())}\n")
         pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
         self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
         self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')

@@ -233,7 +233,7 @@ class Sets:
 def _timed(make: Callable[[], Made]) -> Finished:
     start = time.perf_counter()
     made = make()
-    return Finished(made.text, round(time.perf_counter() - start, 1), made.values)
+    return Finished(made.text, round(time.perf_counter() - start, 1), values=made.values)
 
 
 def _on_main(make: Callable[[], Made]) -> Callable[[], Made]:
