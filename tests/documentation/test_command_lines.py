@@ -1,11 +1,13 @@
 """Every command of the README and of docs/ is run (tests/hub/test_tour.py), or is marked and at least parsed, here."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from command_lines import check, command_of
 from markdown_blocks import NEEDS, ROOT, SHELLS, blocks, inline_commands, pages, typed_elsewhere
 
+from ddgs_hub.recipe import load_recipe
 from documentation.commands import examples_of, program
 
 LINES = [(block, words) for block in blocks() if block.language in SHELLS for words in block.commands]
@@ -54,3 +56,12 @@ def test_the_examples_of_a_command_are_taken_by_it(name, tmp_path, monkeypatch):
     for example in examples:
         assert name in example
         check(shlex.split(example))
+
+
+def test_recipes_that_the_pages_show_are_recipes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = [block for block in blocks() if block.file]
+    assert shown
+    for block in shown:
+        Path(block.file).write_text(block.text, encoding="utf-8")
+        assert load_recipe(block.file).name
