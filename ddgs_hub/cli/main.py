@@ -10,7 +10,7 @@ import typer
 from ddgs_hub import __version__
 from ddgs_hub.cli.datasets import baseline, generate, prepare, sample, score
 from ddgs_hub.cli.hub import diff, publish, versions
-from ddgs_hub.cli.options import SeedOption, SetOption, SourceOption, TokenOption, read_recipe
+from ddgs_hub.cli.options import SeedOption, SetOption, SourceOption, TokenOption, read_recipe, size_is_meant
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.cli.results import evaluate, figures
 from ddgs_hub.cli.starting import init, recipes
@@ -41,7 +41,7 @@ def run(
     settings = read_recipe(recipe, values, seed, original)
     from ddgs_hub.stages.run import run as run_stages
 
-    run_stages(settings, output or Path("runs") / settings.name)
+    run_stages(settings, output or Path("runs") / settings.name, size_is_meant=size_is_meant(recipe, values))
 
 
 def demo() -> None:

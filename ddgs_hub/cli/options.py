@@ -12,7 +12,7 @@ from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
-from ddgs_hub.recipe import Recipe, load_recipe
+from ddgs_hub.recipe import Recipe, load_recipe, recipe_names
 
 
 def new_folder(path: Path | None) -> Path | None:
@@ -74,6 +74,11 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
         source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
         overrides = [*source, *overrides]
     return load_recipe(name, overrides)
+
+
+def size_is_meant(name: str, values: list[str] | None) -> bool:
+    """Whether a recipe's image size is the user's own choice: in a file of theirs, or by `--set`."""
+    return name not in recipe_names() or any(value.startswith("data.image_size=") for value in values or [])
 
 
 def base_name(recipe: Recipe, given: str | None) -> str:

@@ -16,6 +16,7 @@ from ddgs_hub.cli.options import (
     TokenOption,
     read_recipe,
     show,
+    size_is_meant,
 )
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.study import load_study
@@ -58,5 +59,6 @@ def reproduce(
     if original is not None and len(names) > 1:
         raise InputError(f"--original is of one dataset, and {study} has {len(names)}: choose one by --recipe")
     recipes = [read_recipe(name, values, seed, original) for name in names]
+    meant = all(size_is_meant(name, values) for name in names)
     say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
-    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, say=say), as_json)
+    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, size_is_meant=meant, say=say), as_json)

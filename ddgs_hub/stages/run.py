@@ -15,7 +15,8 @@ from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
-from ddgs_hub.stages.pool_stages import Stage, pool_stages
+from ddgs_hub.stages.fitting import refuse_unfit
+from ddgs_hub.stages.pool_stages import SCORED_POOL, Stage, pool_stages
 from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.repository import make_repository
 from ddgs_hub.stages.run_folder import (
@@ -29,6 +30,7 @@ from ddgs_hub.stages.run_folder import (
 )
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.sample import make_distilled
+from ddgs_hub.stages.usability import warning_in
 
 
 def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
@@ -60,13 +62,14 @@ class Run:
     Args:
         recipe: what to make.
         folder: where; it is made if it is not there.
+        size_is_meant: see `refuse_unfit`.
 
     Raises:
         InputError: the folder belongs to another recipe, or cannot be written.
     """
 
-    def __init__(self, recipe: Recipe, folder: str | Path) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, folder: str | Path, *, size_is_meant: bool = True) -> None:
+        self.recipe, self.size_is_meant = recipe, size_is_meant
         self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
         self.folder = self.folders.path
         self.main = is_main()
@@ -74,9 +77,15 @@ class Run:
     def __call__(self) -> None:
         """Runs the stages that are not finished, prints a line for each, and then the results."""
         with locked_for_launch(self.folder):
-            run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
+            run_on_main(self._begin)
             self._carry_out()
         self._report()
+
+    def _begin(self) -> None:
+        begun = bool(self._finished())
+        if not begun:
+            refuse_unfit(self.recipe, size_is_meant=self.size_is_meant)
+        bind_folder(self.folder, made_with(self.recipe), begun=begun)
 
     def _carry_out(self) -> None:
         finished = self._finished()
@@ -85,7 +94,7 @@ class Run:
         for stage in list_stages(self.recipe, self.folders):
             if unbroken and stage.name in finished and stage.output.exists():
                 done[stage.name] = finished[stage.name]
-                self._say(f"{stage.name:<22}{done[stage.name].made}  (done before)")
+                self._say(_line(stage.name, done[stage.name], "done before"))
                 continue
             unbroken = False
             start = time.perf_counter()
@@ -93,7 +102,7 @@ class Run:
                 made = stage.work() if stage.distributed else run_on_main(stage.work)
             wait_for_all()
             done[stage.name] = Finished(made.text, round(time.perf_counter() - start, 1), made.values)
-            self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
+            self._say(_line(stage.name, done[stage.name], f"{done[stage.name].seconds} s"))
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
 
@@ -115,8 +124,17 @@ class Run:
         self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
         self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
         self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
+        finished = self._finished()
+        if SCORED_POOL in finished and (warning := warning_in(finished[SCORED_POOL].values)):
+            self._say(f"\n{warning}")
 
 
-def run(recipe: Recipe, folder: str | Path) -> None:
+def _line(name: str, made: Finished, took: str) -> str:
+    """What a stage has made, in a line; below it what else it says."""
+    first, *more = made.made.splitlines() or [""]
+    return "\n".join([f"{name:<22}{first}  ({took})", *more])
+
+
+def run(recipe: Recipe, folder: str | Path, *, size_is_meant: bool = True) -> None:
     """Carries out all stages of a recipe in one run folder; those that are finished are skipped. See `Run`."""
-    Run(recipe, folder)()
+    Run(recipe, folder, size_is_meant=size_is_meant)()
