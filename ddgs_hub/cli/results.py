@@ -11,12 +11,14 @@ from ddgs_hub.cli.options import (
     SeedOption,
     SetOption,
     TokenOption,
+    completes,
     new_folder,
     read_recipe,
     show,
 )
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
+from ddgs_hub.recipe import recipe_names
 
 
 def evaluate(
@@ -24,7 +26,12 @@ def evaluate(
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
     protocol: Annotated[
-        str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
+        str,
+        typer.Option(
+            metavar="RECIPE",
+            autocompletion=completes(recipe_names),
+            help="Recipe of the package, or .yaml file, whose `evaluate` is followed.",
+        ),
     ],
     validation: Annotated[
         list[str] | None,
@@ -49,9 +56,10 @@ def evaluate(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train classifiers from scratch on datasets and test them on real images.
+    """Train networks from scratch on datasets, and test them.
 
-    IPC and with it the number of epochs are those of each dataset; the full one is one of them.
+    They are tested on real images. IPC and with it the number of epochs are those of each dataset; the full one is one
+    of them.
 
     Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --protocol imagewoof
 
@@ -82,14 +90,19 @@ def figures(
     output: Annotated[
         Path | None, typer.Option(callback=new_folder, help="Default RUN/figures, or figures-NAME here.")
     ] = None,
-    ipc: Annotated[int | None, typer.Option(min=1, help="Of the distilled dataset of a run that has several.")] = None,
+    ipc: Annotated[
+        int | None, typer.Option(min=1, help="Images per class of the set, where a run has several.")
+    ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="NAME", help="Show this class in Figures 2 and 3; can be repeated."),
     ] = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Draw the paper's Figures 2, 3 and 4: difficulties, images with theirs, and sampling distributions.
+    """Draw the paper's Figures 2, 3 and 4.
+
+    They show difficulties, images with theirs, and sampling distributions.
 
     Example: ddgs-hub figures runs/digits --class 3 --class 8
     """
@@ -97,4 +110,4 @@ def figures(
 
     folder = output or figures_folder(source)
     with locked_for_launch(folder):
-        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))
+        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
