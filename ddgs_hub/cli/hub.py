@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ddgs_hub.cli.options import DryRunOption, JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 
@@ -31,6 +32,10 @@ def publish(
     collection: Annotated[
         str | None, typer.Option(help="Also put it into this collection, TITLE (made if needed) or OWNER/SLUG.")
     ] = None,
+    space: Annotated[
+        bool,
+        typer.Option("--space", help="Also make a Space of the same name, where everybody can look at the pool."),
+    ] = False,
     dry_run: DryRunOption = False,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -42,8 +47,13 @@ def publish(
 
     Example: ddgs-hub publish runs/imagewoof --repo org/imagewoof-ddgs-ipc10 --private
     """
+    from ddgs_hub.hub import check_space, publish_space
     from ddgs_hub.hub import publish as publish_folder
 
+    if space and create_pr:
+        raise InputError("a proposal has no version that a page could show: leave --space or --create-pr away")
+    if space:
+        run_on_main(lambda: check_space(folder, repo, pool=pool))
     work = partial(
         publish_folder,
         folder,
@@ -57,7 +67,11 @@ def publish(
         collection=collection,
     )
     made = run_on_main(work)
-    show(Made(made.text, made.to_dict()), as_json)
+    result = Made(made.text, made.to_dict())
+    if space:
+        page = run_on_main(lambda: publish_space(made, private=private))
+        result = result.and_also(page.text, space=page.to_dict())
+    show(result, as_json)
 
 
 def versions(

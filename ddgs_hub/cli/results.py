@@ -1,5 +1,7 @@
 """The commands that show what a distilled set is worth: accuracies and figures."""
 
+import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +10,7 @@ import typer
 
 from ddgs_hub.cli.options import (
     JsonOption,
+    ReportToOption,
     SeedOption,
     SetOption,
     TokenOption,
@@ -15,7 +18,9 @@ from ddgs_hub.cli.options import (
     new_folder,
     read_recipe,
     show,
+    tracking_of,
 )
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import recipe_names
@@ -53,6 +58,7 @@ def evaluate(
     ] = False,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +78,8 @@ def evaluate(
     width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
     names = dict.fromkeys(network or [recipe.evaluate.network])
     protocols = [recipe.evaluate.with_network(name, width) for name in names]
-    with locked_for_launch(output) if output else nullcontext():
+    lock = locked_for_launch(output) if output else nullcontext()
+    with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
         result = run_on_main(
             lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
         )
@@ -111,3 +118,35 @@ def figures(
     folder = output or figures_folder(source)
     with locked_for_launch(folder):
         show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
+
+
+def explore(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|OWNER/NAME[@REVISION]|FOLDER",
+            help="A run folder, a dataset that was published with its pool, or the folder of a scored pool.",
+        ),
+    ],
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: the run's, or what was published."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the first from 7860 on that is free.")
+    ] = None,
+    token: TokenOption = None,
+) -> None:
+    """Show a pool on a page of this machine: difficulties, images from easy to hard, and what other settings select.
+
+    Example: ddgs-hub explore runs/digits
+    """
+    from ddgs_hub.stages.explore import serving
+
+    with serving(source, original, port=port) as address:
+        show(Made(f"{address} shows {source}; Ctrl-C ends it"))
+        sys.stdout.flush()
+        while True:
+            time.sleep(3600)
