@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from huggingface_hub import HfApi
 
@@ -35,14 +36,19 @@ def check_collection(api: HfApi, collection: str, *, create_pr: bool = False) ->
 
 
 def put_into_collection(
-    api: HfApi, made: Publication, repo_type: str, collection: str, *, private: bool = False
+    api: HfApi,
+    made: Publication,
+    repo_type: Literal["dataset", "model"],
+    collection: str,
+    *,
+    private: bool = False,
 ) -> Publication:
     """Puts a published repository into a collection, once; again, it changes nothing.
 
     Args:
         api: the client.
         made: what was published.
-        repo_type: "dataset" or "model".
+        repo_type: of the repository.
         collection: `OWNER/SLUG`, or a title: the collection of the repository's owner that has it is made if needed.
         private: make it private.
 

@@ -1,7 +1,7 @@
 """A family of sets in a collection of the Hub: made once, each repository once, and nothing is lost where it fails."""
 
 import pytest
-from published import REPO, export, the_repository
+from published import REPO, TOKEN, export, the_repository
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.hub import publish
@@ -80,3 +80,11 @@ def test_a_connection_that_breaks_adds_nothing_twice(hub, api, run, where, fault
     publish(run, REPO, collection=FAMILY, api=api)
     assert broken.happened
     assert items(hub) == [("dataset", REPO)]
+
+
+def test_the_command(hub, api, run):
+    command = ["-m", "ddgs_hub", "publish", str(run), "--repo", REPO, "--collection", FAMILY]
+    done = hub.run(command, token=TOKEN)
+    assert done.returncode == 0, done.stderr
+    [slug] = hub.collections
+    assert done.stdout.endswith(f"in the collection {hub.url}/collections/{slug}\n")
