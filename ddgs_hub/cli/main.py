@@ -13,6 +13,7 @@ from ddgs_hub.cli.hub import diff, publish, versions
 from ddgs_hub.cli.options import ReportToOption, SeedOption, SetOption, SourceOption, TokenOption, read_recipe
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.cli.results import evaluate, figures
+from ddgs_hub.cli.starting import init, recipes
 from ddgs_hub.cli.studies import reproduce
 from ddgs_hub.cli.training import finetune, pretrain, train_scorer
 
@@ -61,6 +62,8 @@ def version() -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
+    "recipes": recipes,
     "run": run,
     "demo": demo,
     "prepare": prepare,

@@ -22,6 +22,10 @@ class InputError(ValueError):
         super().__init__(one_line(text))
 
 
+class NoSplitError(InputError):
+    """A source has no split of the name that was asked for."""
+
+
 class ConnectionLostError(InputError):
     """The Hub did not answer for longer than its clients wait. What was read before is kept for the next try."""
 

@@ -136,7 +136,7 @@ class _FoldTrainer:
         device = self.accelerator.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            model = _new_model(self.training, self.num_classes).to(memory_format=torch.channels_last).train()
+            model = new_model(self.training, self.num_classes).to(memory_format=torch.channels_last).train()
             return self._fit(model, torch.from_numpy(indices), torch.Generator().manual_seed(seed), progress)
 
     def _fit(self, model: nn.Module, indices: Tensor, generator: torch.Generator, progress: Progress) -> nn.Module:
@@ -218,8 +218,12 @@ def _batches(indices: Tensor, size: int, steps: int, generator: torch.Generator)
         yield from (order[start * size : (start + 1) * size] for start in range(per_epoch))
 
 
-def _new_model(training: ScorerTraining, num_classes: int) -> nn.Module:
-    """The timm model with random weights, and the preprocessing that it is trained and loaded with."""
+def new_model(training: ScorerTraining, num_classes: int) -> nn.Module:
+    """The timm model with random weights, and the preprocessing that it is trained and loaded with.
+
+    Raises:
+        InputError: timm does not know it, or not these arguments.
+    """
     preprocessing = {
         "input_size": (3, training.image_size, training.image_size),
         "mean": MEAN,

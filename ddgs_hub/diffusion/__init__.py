@@ -18,6 +18,7 @@ from ddgs_hub.diffusion.dit import (
     find_dit,
     load_dit,
     loaded_commit,
+    new_dit,
     null_class,
     save_pipeline,
 )
@@ -25,7 +26,7 @@ from ddgs_hub.diffusion.finetuning import finetune
 from ddgs_hub.diffusion.generation import generate_pool, image_seed
 from ddgs_hub.diffusion.latents import LatentCache
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
-from ddgs_hub.diffusion.pixels import cropped_images
+from ddgs_hub.diffusion.pixels import cropped_images, to_float
 from ddgs_hub.diffusion.pool_classes import PoolClasses
 from ddgs_hub.diffusion.pretraining import pretrain
 
@@ -54,11 +55,13 @@ __all__ = [
     "load_codec",
     "load_dit",
     "loaded_commit",
+    "new_dit",
     "null_class",
     "pretrain",
     "read_adapter_config",
     "sample_latents",
     "save_adapter",
     "save_pipeline",
+    "to_float",
     "train_autoencoder",
 ]

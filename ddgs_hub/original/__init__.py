@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ddgs_hub.original.digits import BUILT_IN, is_built_in
     from ddgs_hub.original.imagenet import imagenet_names, normalised_name, synonyms, wnids_by_order
     from ddgs_hub.original.labelling import ORIGINAL_COLUMNS, original_rows
+    from ddgs_hub.original.looking import Look, look_at, short_sides
     from ddgs_hub.original.reading import ColumnNames, SourceRows
     from ddgs_hub.original.sources import find_dataset, open_source, pin_source
     from ddgs_hub.original.split_files import resolve_split
@@ -36,6 +37,7 @@ _MODULES = {
     "digits": ("BUILT_IN", "is_built_in"),
     "imagenet": ("imagenet_names", "normalised_name", "synonyms", "wnids_by_order"),
     "labelling": ("ORIGINAL_COLUMNS", "original_rows"),
+    "looking": ("Look", "look_at", "short_sides"),
     "reading": ("ColumnNames", "SourceRows"),
     "sources": ("find_dataset", "open_source", "pin_source"),
     "split_files": ("resolve_split",),
@@ -52,6 +54,7 @@ __all__ = [
     "SUBSETS",
     "BackgroundFetch",
     "ColumnNames",
+    "Look",
     "SourceRows",
     "Spool",
     "Subset",
@@ -64,11 +67,13 @@ __all__ = [
     "is_built_in",
     "load_pinned",
     "load_rows",
+    "look_at",
     "normalised_name",
     "open_source",
     "original_rows",
     "pin_source",
     "resolve_split",
+    "short_sides",
     "synonyms",
     "wnids_by_order",
     "write_original",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, Value
 
-from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.errors import InputError, NoSplitError
 
 BUILT_IN = "digits"  # what a recipe or a command calls this source
 VALIDATION_IMAGES = 360  # of 1,797
@@ -40,14 +40,14 @@ def digits_split(split: str) -> Dataset:
         Rows with `image`, `label` (ten classes) and `source_index` (row in scikit-learn's array).
 
     Raises:
-        InputError: there is no such split.
+        NoSplitError: there is no such split.
     """
     from PIL import Image as PILImage
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     if split not in ("train", "validation"):
-        raise InputError(f"the built-in digits have no split '{split}': they have train and validation")
+        raise NoSplitError(f"the built-in digits have no split '{split}': they have train and validation")
     data = load_digits()
     training, validation = train_test_split(
         range(len(data.images)), test_size=VALIDATION_IMAGES, stratify=data.target, random_state=0

@@ -21,7 +21,7 @@ from PIL import Image as PILImage
 
 from ddgs_hub.core.columns import ColumnMapping
 from ddgs_hub.core.decoding import FORMATS
-from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.errors import InputError, NoSplitError
 from ddgs_hub.core.files import refuse_pointer
 from ddgs_hub.core.foreign_rows import IMAGE_TYPE
 from ddgs_hub.core.hub_client import Pinned, reading
@@ -67,6 +67,8 @@ class FolderRows(SourceRows):
         where: see `SourceRows`.
         pinned: see `SourceRows`.
     """
+
+    labels_alone = True
 
     def __init__(
         self, tree: FileTree, labels: Mapping[str, int], names: Sequence[str], where: str, *, pinned: Pinned | None
@@ -175,7 +177,7 @@ def _find_split(folders: Sequence[str], split: str, tree: FileTree) -> str:
         return ""
     has = ", ".join(map(one_line, splits)) or ("images by class alone" if folders else "no folders")
     advice = "" if splits or not folders else "; data.validation_share takes some of them for validation"
-    raise InputError(f"cannot open split {quoted(split)} of {tree.name}: it has {has}{advice}")
+    raise NoSplitError(f"cannot open split {quoted(split)} of {tree.name}: it has {has}{advice}")
 
 
 def _find_folder(folders: Sequence[str], keys: Sequence[str], tree: FileTree) -> str | None:

@@ -36,7 +36,7 @@ def original_rows(
     if not isinstance(label, ClassLabel):
         raise InputError(f"column 'label' of {where} is {label}, not a ClassLabel: cast it, so that classes have names")
     check_class_names(label.names, where)
-    key, label_of = _class_key(source.features, subset, where)
+    key, label_of = class_key(source.features, subset, where)
     names = list(subset.class_names) if subset else label.names
     features = Features(image=Image(), label=ClassLabel(names=names), wnid=Value("string"), source_index=Value("int64"))
 
@@ -63,8 +63,17 @@ def original_rows(
     return features, batches()
 
 
-def _class_key(features: Features, subset: Subset | None, where: str) -> tuple[str, dict[int | str, int]]:
-    """The column that tells the classes apart, and the new label of each of its values that is kept."""
+def class_key(features: Features, subset: Subset | None, where: str) -> tuple[str, dict[int | str, int]]:
+    """The column that tells the classes apart, and the new label of each of its values that is kept.
+
+    Args:
+        features: of the source, whose `label` is a ClassLabel.
+        subset: whose classes are kept, in its order; None: all.
+        where: the source, for messages.
+
+    Raises:
+        InputError: a class of the subset is not found.
+    """
     label = features["label"]
     if subset is None:
         return "label", {k: k for k in range(label.num_classes)}

@@ -69,10 +69,13 @@ class SourceRows(ABC):
 
     Attributes:
         features: of the rows, under our names.
+        labels_alone: whether labels can be read without the images beside them.
 
     Raises:
         InputError: the source has no images, or no labels.
     """
+
+    labels_alone = False
 
     def __init__(self, columns: ColumnMapping, where: str, *, expected: int | None, pinned: Pinned | None) -> None:
         self.where, self.expected, self.pinned = where, expected, pinned
@@ -133,6 +136,8 @@ class ParquetRows(SourceRows):
         column_names: which columns are image and label, if the user says so.
         pinned: see `SourceRows`.
     """
+
+    labels_alone = True
 
     def __init__(
         self, split: SplitFiles, where: str, column_names: ColumnNames = ColumnNames(), *, pinned: Pinned | None

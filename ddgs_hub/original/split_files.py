@@ -15,7 +15,7 @@ from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
 from ddgs_hub.core.columns import declared_classes
-from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.errors import InputError, NoSplitError
 from ddgs_hub.core.front_matter import read_front_matter, read_mapping, refuse_other_files
 from ddgs_hub.core.hub_client import Pinned, dataset_file, patiently
 from ddgs_hub.core.rows import require_whole, row_files
@@ -67,8 +67,9 @@ def resolve_split(folder: Path | None, pinned: Pinned | None, split: str, config
         config: name of the configuration; None: the only one, or the default.
 
     Raises:
-        InputError: the card is unreadable or names files of others, there is no such configuration or split, or the
-            files are of a format that is not read.
+        NoSplitError: there is no such split.
+        InputError: the card is unreadable or names files of others, there is no such configuration, or the files are
+            of a format that is not read.
         ConnectionLostError: the Hub does not answer.
     """
     name = pinned.id if pinned else str(folder)
@@ -94,7 +95,7 @@ def resolve_split(folder: Path | None, pinned: Pinned | None, split: str, config
         return ResolvedSplit([], builder=builder)
     if split not in files:
         reason = f"it has {', '.join(files)}; take one of these" if files else "it has no files"
-        raise InputError(f"cannot open {where}: {reason}")
+        raise NoSplitError(f"cannot open {where}: {reason}")
     _refuse_foreign(files[split], _roots(folder, pinned), name)
     require_whole(files[split], where)
     classes = declared_classes(builder.info.features, name) if builder.info.features else None

@@ -2,6 +2,7 @@
 
 | module | from | to |
 |---|---|---|
+| `starting` | a source and this machine | a recipe that fits both |
 | `original` | a source | original images |
 | `base`, `scorer` | original images | a DiT from scratch, a cross-fitted scorer |
 | `finetune` | original images and a DiT | the fine-tuned DiT |
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.score import score_and_publish, score_source
     from ddgs_hub.stages.score_request import ScoreRequest
     from ddgs_hub.stages.scorer import make_scorer
+    from ddgs_hub.stages.starting.recipe_file import write_recipe
     from ddgs_hub.stages.study.reproduce import reproduce
 
 _MODULES = {
@@ -78,6 +80,7 @@ _MODULES = {
     ),
     "score_request": ("ScoreRequest",),
     "scorer": ("make_scorer",),
+    "starting.recipe_file": ("write_recipe",),
     "study.reproduce": ("reproduce",),
 }
 
@@ -108,6 +111,7 @@ __all__ = [
     "score_and_publish",
     "score_source",
     "training_command",
+    "write_recipe",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, __all__)

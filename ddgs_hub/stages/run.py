@@ -100,7 +100,8 @@ class Run:
                 with locked_for_launch(stage.output):
                     made = stage.work() if stage.distributed else run_on_main(stage.work)
                 wait_for_all()
-            done[stage.name] = Finished(made.text, cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory)
+            measured = cost.seconds, cost.peak_memory, cost.peak_gpu_memory
+            done[stage.name] = Finished(made.text, *measured, values=made.values)
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})

@@ -233,7 +233,7 @@ class Sets:
 def _timed(make: Callable[[], Made]) -> Finished:
     with Measured() as cost:
         made = make()
-    return Finished(made.text, cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory)
+    return Finished(made.text, cost.seconds, cost.peak_memory, cost.peak_gpu_memory, made.values)
 
 
 def _on_main(make: Callable[[], Made]) -> Callable[[], Made]:
