@@ -7,6 +7,7 @@ import typer
 
 from ddgs_hub.cli.options import (
     ContinuedOption,
+    JsonOption,
     OriginalOption,
     OutputOption,
     PrivateOption,
@@ -32,8 +33,11 @@ def train_scorer(
     seed: SeedOption = None,
     values: SetOption = None,
     report_to: ReportToOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a cross-fitted classifier to score difficulty with, for data that no public classifier knows.
+    """Train a cross-fitted classifier to score difficulty with.
+
+    It is for data that no public classifier knows.
 
     Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
     """
@@ -42,7 +46,7 @@ def train_scorer(
     command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
     settings = read_recipe(recipe, values, seed)
     with locked_for_launch(output), tracking_of(report_to, output, settings):
-        show(make_scorer(settings, original, output, command=command))
+        show(make_scorer(settings, original, output, command=command), as_json)
 
 
 def pretrain(
@@ -53,8 +57,11 @@ def pretrain(
     values: SetOption = None,
     report_to: ReportToOption = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a DiT from scratch, with its autoencoder: the base for data that is not ImageNet.
+    """Train a DiT from scratch, with its autoencoder.
+
+    It is the base for data that is not ImageNet.
 
     Example: accelerate launch -m ddgs_hub pretrain --original runs/digits/original --recipe digits --output base
     """
@@ -62,7 +69,7 @@ def pretrain(
 
     settings = read_recipe(recipe, values, seed)
     with locked_for_launch(output), tracking_of(report_to, output, settings):
-        show(make_base(settings, original, output))
+        show(make_base(settings, original, output), as_json)
 
 
 def finetune(
@@ -77,8 +84,9 @@ def finetune(
     seed: SeedOption = None,
     values: SetOption = None,
     report_to: ReportToOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune a DiT with DiffFit and the Minimax losses; with --push, publish it.
+    """Fine-tune a DiT with DiffFit and the Minimax losses.
 
     Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
     """
@@ -92,4 +100,5 @@ def finetune(
     )
     settings = replace(settings, model=model)
     with locked_for_launch(output), tracking_of(report_to, output, settings):
-        show(finetune_and_publish(settings, original, output, command=command, push=push, private=private))
+        made = finetune_and_publish(settings, original, output, command=command, push=push, private=private)
+    show(made, as_json)

@@ -320,28 +320,32 @@ def _evaluated_on(pinned: Pinned | None, recipe: Recipe) -> EvaluatedOn:
     return EvaluatedOn(id=pinned.id, name=recipe.hub.pretty_name, split=split, revision=pinned.commit)
 
 
-def read_table(evaluation: Path) -> str:
-    """The accuracy table of an evaluation folder.
+def read_results(evaluation: Path) -> "dict[str, Evaluation]":
+    """The results in an evaluation folder, by the names of the methods.
 
     Raises:
         InputError: there are no results, or they are damaged.
     """
-    from ddgs_hub.evaluation import Evaluation, accuracy_table
+    from ddgs_hub.evaluation import Evaluation
 
     path = evaluation / RESULTS
-    return accuracy_table(read_json(path, dict[str, Evaluation], str(path)))
+    return read_json(path, dict[str, Evaluation], str(path))
+
+
+def read_table(evaluation: Path) -> str:
+    """The accuracy table of an evaluation folder; see `read_results`."""
+    from ddgs_hub.evaluation import accuracy_table
+
+    return accuracy_table(read_results(evaluation))
 
 
 def read_evaluation(evaluation: Path) -> "Evaluation":
     """What the evaluation folder of a run says of its distilled set.
 
     Raises:
-        InputError: as `read_table`.
+        InputError: as `read_results`, or it says nothing of that set.
     """
-    from ddgs_hub.evaluation import Evaluation
-
-    path = evaluation / RESULTS
-    results = read_json(path, dict[str, Evaluation], str(path))
+    results = read_results(evaluation)
     if OURS not in results:
-        raise InputError(f"{path} says nothing of {OURS}: remove {evaluation}, and run again")
+        raise InputError(f"{evaluation / RESULTS} says nothing of {OURS}: remove {evaluation}, and run again")
     return results[OURS]

@@ -90,6 +90,10 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
     assert rows[2:6] == ["Random (real images)", "DiT", "Minimax", "Ours"]
     assert rows[8:] == [*STAGES, "all"]
     assert f'load_dataset("{folder}/hub/digits-ddgs-ipc3", split="train")' in out
+    assert out.splitlines()[-1] == f"report       {folder}/report.html"
+    page = (folder / "report.html").read_text()
+    assert "<h1>Digits, distilled to 3 images a class</h1>" in page
+    assert 100_000 < len(page) < 2_000_000
     for name in ("difficulty", "sheet", "distributions"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
         assert (folder / "figures" / f"{name}.svg").is_file()
@@ -127,7 +131,7 @@ def test_stages_of_before_they_said_what_they_cost_are_read(tmp_path):
     (tmp_path / "stages.json").write_text('{"original": {"made": "3 images", "seconds": 1.5}}')
     finished = read_json(tmp_path / "stages.json", dict[str, Finished], "stages.json")
     assert finished == {"original": Finished("3 images", 1.5)}
-    finished["finetune"] = Finished("steps", 2000, 3 * 2**29, 2**30)
+    finished["finetune"] = Finished("steps", 2000, {}, 3 * 2**29, 2**30)
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in costs_table(finished).splitlines()]
     assert table[0] == ["stage", "time", "peak memory", "GPU memory"]
     assert table[2:] == [
