@@ -98,7 +98,7 @@ class Run:
                     made = stage.work() if stage.distributed else run_on_main(stage.work)
                 wait_for_all()
             measured = cost.seconds, cost.peak_memory, cost.peak_gpu_memory
-            done[stage.name] = Finished(made.text, *measured, values=made.values, **here_and_now())
+            done[stage.name] = Finished(made.text, *measured, made.values, *here_and_now())
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})

@@ -74,7 +74,7 @@ def a_run(folder: Path, names: list[str] | None = None, drawn: bool = True, **hu
         )
     recipe = parse_recipe({**RECIPE, "seed": 3, "hub": {**RECIPE["hub"], **hub}})
     (folder / "recipe.yaml").write_text(yaml.safe_dump(made_with(recipe), allow_unicode=True))
-    stages = {"original": Finished("20 images", 61.5, 2**30, **here_and_now()), "sample": Finished("4 images", 0.25)}
+    stages = {"original": Finished("20 images", 61.5, 2**30, None, {}, *here_and_now()), "sample": Finished("4 images", 0.25)}
     write_json(folder / "stages.json", {name: dataclasses.asdict(stage) for name, stage in stages.items()})
     (folder / "evaluation").mkdir()
     results = {"Random": an_evaluation([[24.0, 22.0]]), "Ours": an_evaluation([[35.0, 34.0]])}
