@@ -15,7 +15,7 @@ from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.hub_client import Pinned, split_revision
 from ddgs_hub.core.made import Made
-from ddgs_hub.core.progress import Progress
+from ddgs_hub.core.progress import Progress, stage
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
@@ -118,7 +118,8 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     comparison = Comparison(validation, [recipe.evaluate], recipe.seed, output)
     results = {}
     for method, rows in Progress("evaluate", len(methods), unit="set").over(methods.items()):
-        [result] = comparison.on(rows, "the training images")
+        with stage(method):
+            [result] = comparison.on(rows, "the training images")
         results[method] = {"rows_fingerprint": fingerprint(rows), **result.to_dict()}
     write_json(output / RESULTS, results)
     best = max(results, key=lambda method: results[method]["best_mean"])
@@ -264,7 +265,10 @@ def _tested_on(
 ) -> "list[tuple[str, str, Evaluation]]":
     """The evaluations by each network, set by set: the set's name, that of the validation images, and what came out."""
     comparison = Comparison(test.rows, protocols, seed, kept)
-    of_set = {name: comparison.on(rows, name) for name, rows in sets.items()}
+    of_set = {}
+    for name, rows in sets.items():
+        with stage(name):
+            of_set[name] = comparison.on(rows, name)
     return [(name, test.name, of_set[name][k]) for k in range(len(protocols)) for name in sets]
 
 

@@ -44,7 +44,8 @@ def code_commit() -> str:
 
 def here_and_now() -> tuple[str, str, str]:
     """When in UTC, on what, and with which code something is computed: `ended`, `device`, `commit` of `Finished`."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), _device(), code_commit()
+    ended = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return ended, _device(), code_commit()
 
 
 @cache

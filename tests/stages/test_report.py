@@ -1,6 +1,7 @@
 """The page of a run: what it shows, that it loads nothing, and that nothing in it acts; and the same in a browser."""
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from ddgs_hub.stages.provenance import here_and_now, made_with
 from ddgs_hub.stages.report import is_current, make_report
 from ddgs_hub.stages.run_folder import Finished, RunFolder, write_json
 from ddgs_hub.stages.sample import make_distilled
-from ddgs_hub.stages.usability import Finding, PoolCheck, write_check
+from ddgs_hub.stages.usability import CHECK, Finding, PoolCheck
 
 HOSTILE = ['"><img src=x onerror=alert(1)>', "</script><script>alert(2)</script> \u202egnp"]
 EXTERNAL = ("https://arxiv.org/abs/2507.03331", "https://pypi.org/project/ddgs-hub/")
@@ -74,7 +75,10 @@ def a_run(folder: Path, names: list[str] | None = None, drawn: bool = True, **hu
         )
     recipe = parse_recipe({**RECIPE, "seed": 3, "hub": {**RECIPE["hub"], **hub}})
     (folder / "recipe.yaml").write_text(yaml.safe_dump(made_with(recipe), allow_unicode=True))
-    stages = {"original": Finished("20 images", 61.5, 2**30, None, {}, *here_and_now()), "sample": Finished("4 images", 0.25)}
+    stages = {
+        "original": Finished("20 images", 61.5, {}, 2**30, None, *here_and_now()),
+        "score pool": Finished("16 images\nmore of them", 0.25),
+    }
     write_json(folder / "stages.json", {name: dataclasses.asdict(stage) for name, stage in stages.items()})
     (folder / "evaluation").mkdir()
     results = {"Random": an_evaluation([[24.0, 22.0]]), "Ours": an_evaluation([[35.0, 34.0]])}
@@ -115,6 +119,7 @@ def test_the_page_has_all_parts_of_a_run(page):
     for words in (
         "Ours 35.0 ± 0.0 34.0 ± 0.0",
         "original 20 images 61.5 1.00 GB",
+        "score pool 16 images 0.2",
         "all 61.8 1.00 GB",
         "torch 2.",
         "pretty_name: Tiny",
@@ -168,7 +173,10 @@ def test_names_and_recipes_of_strangers_are_inert(tmp_path):
         tmp_path / "run", HOSTILE, drawn=False, pretty_name=HOSTILE[0], note=f"{HOSTILE[1]} {{{{ 7 * 7 }}}}"
     )
     text = "the mean difficulty <b>is</b> 0.90"
-    write_check(PoolCheck(0.9, 0.1, 0.2, 2, [Finding("mean difficulty", 0.9, 0.5, text, "train longer")]), run.path)
+    check = PoolCheck(0.9, 0.1, 0.2, 2, [Finding("mean difficulty", 0.9, 0.5, text, "train longer")])
+    stages = json.loads((run.path / "stages.json").read_text())
+    stages["score pool"]["values"] = {CHECK: check.to_dict()}
+    (run.path / "stages.json").write_text(json.dumps(stages))
     make_report(recipe, [run])
     page = Page(run.path / "report.html")
     assert not {tag for tag, _ in page.elements} & {"script", "b onerror"}
@@ -177,7 +185,7 @@ def test_names_and_recipes_of_strangers_are_inert(tmp_path):
     assert "</script><script>alert(2)</script> \N{REPLACEMENT CHARACTER}gnp" in page.text
     assert "\u202e" not in page.source
     assert "{{ 7 * 7 }}" in page.text
-    assert "this pool is not usable as it is" in page.text
+    assert page.text.count("this pool is not usable as it is") == 1
     assert f"{text}. What to change: train longer." in page.text
 
 
