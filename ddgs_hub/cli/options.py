@@ -1,6 +1,12 @@
-"""What commands share: options, with the same name and meaning everywhere, and how a result is printed."""
+"""What commands share: options, with the same name and meaning everywhere, and how a result is printed.
+
+`tests/cli/test_conventions.py` has the table of all options, and says where one name has two meanings.
+"""
 
 import json
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +18,9 @@ from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
-from ddgs_hub.recipe import Recipe, load_recipe
+from ddgs_hub.recipe import Recipe, load_recipe, recipe_names
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}  # of every command
 
 
 def new_folder(path: Path | None) -> Path | None:
@@ -27,7 +35,23 @@ def _use(context: typer.Context, token: str | None) -> str | None:
     return token
 
 
-RECIPE = typer.Option("--recipe", help="Name of a recipe of the package, or a .yaml file.")
+def completes(names: Callable[[], list[str]]) -> Callable[[str], list[str]]:
+    """What a shell completes a value with: those of some names that begin as it does, looked up when it asks."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _subset_names() -> list[str]:
+    from ddgs_hub.original import SUBSETS
+
+    return list(SUBSETS)
+
+
+RECIPE_HELP = "Name of a recipe of the package, or a .yaml file."
+RECIPE = typer.Option("--recipe", autocompletion=completes(recipe_names), help=RECIPE_HELP)
 RecipeOption = Annotated[str, RECIPE]
 OptionalRecipeOption = Annotated[str | None, RECIPE]
 OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
@@ -37,15 +61,28 @@ ContinuedOption = Annotated[
 OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
 SourceOption = Annotated[str | None, typer.Option("--original", help="Hub id or folder, instead of the recipe's.")]
 IpcOption = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed, instead of the recipe's.")]
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of all that is drawn; default: the recipe's, or 0 where there is none."),
+]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-PushOption = Annotated[
-    str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there; it must be writable.")
+ConfigOption = Annotated[str | None, typer.Option("--config", help="Configuration of a Hub dataset that has several.")]
+SubsetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--subset",
+        autocompletion=completes(_subset_names),
+        help="These classes of ImageNet alone: imagewoof, imagenette or imageidc.",
+    ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+PushOption = Annotated[
+    str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there, as `publish` does.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 PrivateOption = Annotated[bool, typer.Option("--private", help="Publish to a private repository only.")]
 TokenOption = Annotated[
     str | None,
@@ -82,6 +119,11 @@ def base_name(recipe: Recipe, given: str | None) -> str:
     if name is None:
         raise InputError(f"recipe {recipe.name} has no pretrained base: give the DiT's folder")
     return name
+
+
+def teller(as_json: bool) -> Callable[[str], None]:
+    """Prints what is done on the way to a result: to stdout, or to stderr where that takes a JSON document alone."""
+    return partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def show(made: Made, as_json: bool = False) -> None:

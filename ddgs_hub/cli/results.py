@@ -13,6 +13,7 @@ from ddgs_hub.cli.options import (
     SeedOption,
     SetOption,
     TokenOption,
+    completes,
     new_folder,
     read_recipe,
     show,
@@ -20,6 +21,7 @@ from ddgs_hub.cli.options import (
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
+from ddgs_hub.recipe import recipe_names
 
 
 def evaluate(
@@ -27,7 +29,12 @@ def evaluate(
         list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
     ],
     protocol: Annotated[
-        str, typer.Option(metavar="RECIPE", help="Recipe of the package, or .yaml file, whose `evaluate` is followed.")
+        str,
+        typer.Option(
+            metavar="RECIPE",
+            autocompletion=completes(recipe_names),
+            help="Recipe of the package, or .yaml file, whose `evaluate` is followed.",
+        ),
     ],
     validation: Annotated[
         list[str] | None,
@@ -52,9 +59,10 @@ def evaluate(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train classifiers from scratch on datasets and test them on real images.
+    """Train networks from scratch on datasets, and test them.
 
-    IPC and with it the number of epochs are those of each dataset; the full one is one of them.
+    They are tested on real images. IPC and with it the number of epochs are those of each dataset; the full one is one
+    of them.
 
     Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --protocol imagewoof
 
@@ -85,14 +93,19 @@ def figures(
     output: Annotated[
         Path | None, typer.Option(callback=new_folder, help="Default RUN/figures, or figures-NAME here.")
     ] = None,
-    ipc: Annotated[int | None, typer.Option(min=1, help="Of the distilled dataset of a run that has several.")] = None,
+    ipc: Annotated[
+        int | None, typer.Option(min=1, help="Images per class of the set, where a run has several.")
+    ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="NAME", help="Show this class in Figures 2 and 3; can be repeated."),
     ] = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Draw the paper's Figures 2, 3 and 4: difficulties, images with theirs, and sampling distributions.
+    """Draw the paper's Figures 2, 3 and 4.
+
+    They show difficulties, images with theirs, and sampling distributions.
 
     Example: ddgs-hub figures runs/digits --class 3 --class 8
     """
@@ -100,7 +113,7 @@ def figures(
 
     folder = output or figures_folder(source)
     with locked_for_launch(folder):
-        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))
+        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
 
 
 def explore(
@@ -121,15 +134,19 @@ def explore(
         int | None, typer.Option(min=1, max=65535, help="Default: the first from 7860 on that is free.")
     ] = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show a pool on a page of this machine: difficulties, images from easy to hard, and what other settings select.
+    """Show a scored pool on a page in the browser.
+
+    Difficulties, images from easy to hard, and at once what another IPC, distribution, weight or seed selects. The set
+    can be saved or published from there. The page is served to this machine alone.
 
     Example: ddgs-hub explore runs/digits
     """
     from ddgs_hub.stages.explore import serving
 
     with serving(source, original, port=port) as address:
-        show(Made(f"{address} shows {source}; Ctrl-C ends it"))
+        show(Made(f"{address} shows {source}; Ctrl-C ends it", {"url": address, "source": source}), as_json)
         sys.stdout.flush()
         while True:
             time.sleep(3600)

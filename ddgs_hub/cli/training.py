@@ -7,6 +7,7 @@ import typer
 
 from ddgs_hub.cli.options import (
     ContinuedOption,
+    JsonOption,
     OriginalOption,
     OutputOption,
     PrivateOption,
@@ -29,8 +30,11 @@ def train_scorer(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a cross-fitted classifier to score difficulty with, for data that no public classifier knows.
+    """Train a cross-fitted classifier to score difficulty with.
+
+    It is for data that no public classifier knows.
 
     Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
     """
@@ -38,7 +42,7 @@ def train_scorer(
 
     command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
     with locked_for_launch(output):
-        show(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
+        show(make_scorer(read_recipe(recipe, values, seed), original, output, command=command), as_json)
 
 
 def pretrain(
@@ -48,15 +52,18 @@ def pretrain(
     seed: SeedOption = None,
     values: SetOption = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a DiT from scratch, with its autoencoder: the base for data that is not ImageNet.
+    """Train a DiT from scratch, with its autoencoder.
+
+    It is the base for data that is not ImageNet.
 
     Example: accelerate launch -m ddgs_hub pretrain --original runs/digits/original --recipe digits --output base
     """
     from ddgs_hub.stages import make_base
 
     with locked_for_launch(output):
-        show(make_base(read_recipe(recipe, values, seed), original, output))
+        show(make_base(read_recipe(recipe, values, seed), original, output), as_json)
 
 
 def finetune(
@@ -70,8 +77,9 @@ def finetune(
     token: TokenOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune a DiT with DiffFit and the Minimax losses; with --push, publish it.
+    """Fine-tune a DiT with DiffFit and the Minimax losses.
 
     Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
     """
@@ -85,4 +93,5 @@ def finetune(
     )
     settings = replace(settings, model=model)
     with locked_for_launch(output):
-        show(finetune_and_publish(settings, original, output, command=command, push=push, private=private))
+        made = finetune_and_publish(settings, original, output, command=command, push=push, private=private)
+    show(made, as_json)

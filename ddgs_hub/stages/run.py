@@ -1,5 +1,6 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ from ddgs_hub.stages.run_folder import (
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.sample import make_distilled
 
+TELL = partial(print, flush=True)
+
 
 def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
     """The stages of a recipe, in order: Figure 1 of the paper, then the comparison and the repository."""
@@ -62,25 +65,30 @@ class Run:
     Args:
         recipe: what to make.
         folder: where; it is made if it is not there.
+        say: prints what is done as it is done, and the results.
 
     Raises:
         InputError: the folder belongs to another recipe, or cannot be written.
     """
 
-    def __init__(self, recipe: Recipe, folder: str | Path) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL) -> None:
+        self.recipe, self.say = recipe, say
         self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
         self.folder = self.folders.path
         self.main = is_main()
 
-    def __call__(self) -> None:
-        """Runs the stages that are not finished, prints a line for each, and then the results."""
+    def __call__(self) -> Made:
+        """Runs the stages that are not finished, says a line for each, and then the results, which it returns."""
         with locked_for_launch(self.folder):
             run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
-            self._carry_out()
-        self._report()
+            done = self._carry_out()
+        report = self._report()
+        self._say(report)
+        folders, stages = self.folders, {name: asdict(stage) for name, stage in done.items()}
+        places = {"output": self.folder, "dit": folders.dit, "repository": folders.repository}
+        return Made(report, {**{name: str(path) for name, path in places.items()}, "stages": stages})
 
-    def _carry_out(self) -> None:
+    def _carry_out(self) -> dict[str, Finished]:
         finished = self._finished()
         done: dict[str, Finished] = {}
         unbroken = True  # after a stage that runs again, all later ones run again, too
@@ -99,6 +107,7 @@ class Run:
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
+        return done
 
     def _finished(self) -> dict[str, Finished]:
         path = self.folder / FINISHED
@@ -109,18 +118,32 @@ class Run:
 
     def _say(self, line: str) -> None:
         if self.main:
-            print(printable(line), flush=True)
+            self.say(printable(line))
 
-    def _report(self) -> None:
-        folders = self.folders
-        self._say(f"\n{read_table(folders.evaluation)}\n")
-        self._say(f"{costs_table(self._finished())}\n")
-        pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
-        self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
-        self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
-        self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
+    def _report(self) -> str:
+        folders, pictures = self.folders, (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
+        lines = [
+            f"\n{read_table(folders.evaluation)}\n",
+            f"{costs_table(self._finished())}\n",
+            f"figures      {', '.join(str(folders.figures / name) for name in pictures)}",
+            f'model        DiTPipeline.from_pretrained("{folders.dit}")',
+            f'dataset      load_dataset("{folders.repository}", split="train")',
+        ]
+        return "\n".join(lines)
 
 
-def run(recipe: Recipe, folder: str | Path) -> None:
-    """Carries out all stages of a recipe in one run folder; those that are finished are skipped. See `Run`."""
-    Run(recipe, folder)()
+def run(recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL) -> Made:
+    """Carries out all stages of a recipe in one run folder; those that are finished are skipped.
+
+    Args:
+        recipe: what to make.
+        folder: where; it is made if it is not there.
+        say: prints what is done as it is done, and the results.
+
+    Returns:
+        The results, as `say` got them last; the values have what each stage has made.
+
+    Raises:
+        InputError: the folder belongs to another recipe, cannot be written, or a stage raises it.
+    """
+    return Run(recipe, folder, say)()

@@ -60,10 +60,10 @@ def test_an_interruption_costs_nothing(hub, api, pooled, step, fault):
 
 
 def test_a_set_without_its_pool_has_no_page(hub, api, pooled):
-    with pytest.raises(InputError, match=r"the page shows the pool, which .* lacks: give --pool, too"):
+    with pytest.raises(InputError, match=r"the page shows the pool, which .* lacks: give --with-pool, too"):
         check_space(pooled, REPO, pool=False, api=api)
     made = publish(pooled, REPO, api=api)
-    with pytest.raises(InputError, match=r"v1\.0\.0 has no pool, which its page shows: publish it with --pool"):
+    with pytest.raises(InputError, match=r"v1\.0\.0 has no pool, which its page shows: publish it with --with-pool"):
         publish_space(made, api=api)
     with pytest.raises(KeyError):
         hub.repository("space", REPO)
