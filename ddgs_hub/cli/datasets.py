@@ -15,6 +15,7 @@ from ddgs_hub.cli.options import (
     PrivateOption,
     PushOption,
     RecipeOption,
+    ReportToOption,
     RevisionOption,
     SeedOption,
     SetOption,
@@ -24,6 +25,7 @@ from ddgs_hub.cli.options import (
     base_name,
     read_recipe,
     show,
+    tracking_of,
 )
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import run_on_main
@@ -65,6 +67,7 @@ def generate(
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,7 +80,7 @@ def generate(
     settings = read_recipe(recipe, values, seed)
     count = per_class or settings.pool.size * settings.sample.ipc
     dit = base_name(settings, dit)
-    with locked_for_launch(output):
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
         show(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer), as_json)
 
 
@@ -185,6 +188,7 @@ def baseline(
     recipe: OptionalRecipeOption = None,
     values: SetOption = None,
     seed: SeedOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -205,10 +209,12 @@ def baseline(
         if scorer is not None:
             raise InputError(f"{method} uses no classifier: leave --scorer away")
         command = matching_command(method, recipe, original, output, ipc=ipc, values=values, seed=seed)
-        with locked_for_launch(output):
-            settings = read_recipe(recipe, values, seed)
+        settings = read_recipe(recipe, values, seed)
+        with locked_for_launch(output), tracking_of(report_to, output, settings):
             show(make_matching(settings, method, original, output, ipc=ipc, command=command), as_json)
         return
+    if report_to:
+        raise InputError(f"{method} trains nothing that could be followed: leave --report-to away")
     if recipe is not None or values:
         raise InputError(f"{method} selects real images, whatever the recipe: leave --recipe and --set away")
     with locked_for_launch(output):

@@ -14,6 +14,7 @@ from ddgs_hub.cli.options import (
     HELP_NAMES,
     RECIPE_HELP,
     JsonOption,
+    ReportToOption,
     SeedOption,
     SetOption,
     SourceOption,
@@ -21,6 +22,7 @@ from ddgs_hub.cli.options import (
     completes,
     read_recipe,
     show,
+    size_is_meant,
     teller,
 )
 from ddgs_hub.cli.program import run_commands
@@ -55,6 +57,7 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<name>.")] = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,7 +70,8 @@ def run(
     settings = read_recipe(recipe, values, seed, original)
     from ddgs_hub.stages.run import run as run_stages
 
-    made = run_stages(settings, output or Path("runs") / settings.name, teller(as_json))
+    meant, folder = size_is_meant(recipe, values), output or Path("runs") / settings.name
+    made = run_stages(settings, folder, teller(as_json), report_to=report_to or (), size_is_meant=meant)
     if as_json:  # else it was told
         show(made, as_json)
 

@@ -6,6 +6,7 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,8 @@ from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
-from ddgs_hub.recipe import Recipe, load_recipe, recipe_names
+from ddgs_hub.core.tracking import FOLDER, require_trackers, tracked
+from ddgs_hub.recipe import Recipe, load_recipe, recipe_names, recipe_to_dict
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}  # of every command
 
@@ -50,6 +52,11 @@ def _subset_names() -> list[str]:
     return list(SUBSETS)
 
 
+def _installed(names: list[str] | None) -> list[str]:
+    require_trackers(names or ())
+    return names or []
+
+
 RECIPE_HELP = "Name of a recipe of the package, or a .yaml file."
 RECIPE = typer.Option("--recipe", autocompletion=completes(recipe_names), help=RECIPE_HELP)
 RecipeOption = Annotated[str, RECIPE]
@@ -76,6 +83,15 @@ SubsetOption = Annotated[
         "--subset",
         autocompletion=completes(_subset_names),
         help="These classes of ImageNet alone: imagewoof, imagenette or imageidc.",
+    ),
+]
+ReportToOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report-to",
+        metavar="TRACKER",
+        callback=_installed,
+        help="Follow the work in trackio, tensorboard or wandb; can be repeated.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
@@ -111,6 +127,17 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
         source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
         overrides = [*source, *overrides]
     return load_recipe(name, overrides)
+
+
+def tracking_of(report_to: list[str] | None, output: Path, recipe: Recipe) -> AbstractContextManager[None]:
+    """Has trackers follow what a command writes; they write into `tracking/` beside it."""
+    place = output.resolve()
+    return tracked(report_to or (), place.parent / FOLDER, place.name, recipe_to_dict(recipe))
+
+
+def size_is_meant(name: str, values: list[str] | None) -> bool:
+    """Whether a recipe's image size is the user's own choice: in a file of theirs, or by `--set`."""
+    return name not in recipe_names() or any(value.startswith("data.image_size=") for value in values or [])
 
 
 def base_name(recipe: Recipe, given: str | None) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from ddgs_hub.cli.options import (
     JsonOption,
+    ReportToOption,
     SeedOption,
     SetOption,
     TokenOption,
@@ -17,6 +18,7 @@ from ddgs_hub.cli.options import (
     new_folder,
     read_recipe,
     show,
+    tracking_of,
 )
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
@@ -56,6 +58,7 @@ def evaluate(
     ] = False,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,7 +78,8 @@ def evaluate(
     width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
     names = dict.fromkeys(network or [recipe.evaluate.network])
     protocols = [recipe.evaluate.with_network(name, width) for name in names]
-    with locked_for_launch(output) if output else nullcontext():
+    lock = locked_for_launch(output) if output else nullcontext()
+    with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
         result = run_on_main(
             lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
         )

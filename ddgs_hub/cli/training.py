@@ -13,6 +13,7 @@ from ddgs_hub.cli.options import (
     PrivateOption,
     PushOption,
     RecipeOption,
+    ReportToOption,
     RevisionOption,
     SeedOption,
     SetOption,
@@ -20,6 +21,7 @@ from ddgs_hub.cli.options import (
     base_name,
     read_recipe,
     show,
+    tracking_of,
 )
 from ddgs_hub.core.staging import locked_for_launch
 
@@ -30,6 +32,7 @@ def train_scorer(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a cross-fitted classifier to score difficulty with.
@@ -41,8 +44,9 @@ def train_scorer(
     from ddgs_hub.stages import make_scorer, training_command
 
     command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
-    with locked_for_launch(output):
-        show(make_scorer(read_recipe(recipe, values, seed), original, output, command=command), as_json)
+    settings = read_recipe(recipe, values, seed)
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        show(make_scorer(settings, original, output, command=command), as_json)
 
 
 def pretrain(
@@ -51,6 +55,7 @@ def pretrain(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,8 +67,9 @@ def pretrain(
     """
     from ddgs_hub.stages import make_base
 
-    with locked_for_launch(output):
-        show(make_base(read_recipe(recipe, values, seed), original, output), as_json)
+    settings = read_recipe(recipe, values, seed)
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        show(make_base(settings, original, output), as_json)
 
 
 def finetune(
@@ -77,6 +83,7 @@ def finetune(
     token: TokenOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune a DiT with DiffFit and the Minimax losses.
@@ -92,6 +99,6 @@ def finetune(
         "finetune", recipe, original, output, base=base, revision=revision, values=values, seed=seed
     )
     settings = replace(settings, model=model)
-    with locked_for_launch(output):
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
         made = finetune_and_publish(settings, original, output, command=command, push=push, private=private)
     show(made, as_json)

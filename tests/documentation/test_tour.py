@@ -1,4 +1,4 @@
-"""The documentation, carried out: every block that is not marked, in order, and what came of its way through the Hub."""
+"""The documentation, carried out: all blocks that are not marked, in order; what came of its way through the Hub."""
 
 import json
 

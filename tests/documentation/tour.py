@@ -28,7 +28,10 @@ QUICK = [
     *("evaluate.epochs=4", "evaluate.evaluations=2", "evaluate.repeats=1"),
     *("dm.steps=3", "idc.outer_iterations=1", "idc.early=0", "idc.inner_loop=2"),
 ]
-FROM_SCRATCH = ["codec.training.steps=20", "model.pretraining.steps=20"]
+FROM_SCRATCH = [
+    *("codec.training.steps=20", "codec.training.batch_size=16"),
+    *("model.pretraining.steps=20", "model.pretraining.batch_size=16"),
+]
 SETTABLE = ("run", "train-scorer", "pretrain", "finetune", "generate", "evaluate")
 
 
