@@ -55,7 +55,7 @@ class Done(NamedTuple):
 
 
 def run_all(hub: HubServer, folder: Path, calls: dict[str, list[str]], token: str) -> dict[str, Done]:
-    """Carries out commands in a working directory, with a token; `load` is `ddgs_hub.load`, `explore` what its page shows."""
+    """Carries out commands in a folder, with a token; `load` is `ddgs_hub.load`, `explore` what its page shows."""
     (folder / "calls.json").write_text(json.dumps(list(calls.values())))
     paths = [str(folder / name) for name in ("calls.json", "done.json")]
     ended = hub.run(RUN, *paths, token=token, cwd=folder, timeout=540)
