@@ -64,13 +64,17 @@ _stages: list[_Stage] = []  # the last one is at work
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Names the stage that all work in the block belongs to, in its lines: `score original, read: …`."""
+    """Names the stage that all work in the block belongs to, in its lines: `score original, read: …`.
+
+    A stage within another is a part of that, and is named behind it.
+    """
+
     at_work = _Stage(name)
     _stages.append(at_work)
     try:
         yield
         if at_work.short and not at_work.said:
-            LOG.info(max(at_work.short)[1])
+            _say_of_all(max(at_work.short)[1])
     finally:
         _stages.remove(at_work)
 
@@ -200,9 +204,7 @@ class Progress:
         parts = [f"{_count(self.n, self.unit)} in {_seconds(seconds)}", self._speed(seconds), self._losses()]
         line = f"{self.title}: {', '.join(filter(None, parts))}"
         if seconds >= MOMENT:
-            LOG.info(line)
-            for at_work in _stages:
-                at_work.said = True
+            _say_of_all(line)
         elif _stages and self.n > self.done:
             _stages[-1].short.append((seconds, line))
 
@@ -254,10 +256,17 @@ def in_words(seconds: float) -> str:
 
 def _titled(description: str) -> str:
     """The stage alone where the work is the stage itself, as `generate` in `generate (plain DiT)`."""
-    if not _stages:
-        return description
-    name = _stages[-1].name
-    return name if name.startswith(description) else f"{name}, {description}"
+    names = [at_work.name for at_work in _stages]
+    if not names or not names[-1].startswith(description):
+        names.append(description)
+    return ", ".join(names)
+
+
+def _say_of_all(line: str) -> None:
+    """Says how a piece of work ended, which is a piece of all stages that are at work."""
+    LOG.info(line)
+    for at_work in _stages:
+        at_work.said = True
 
 
 def _count(number: int | None, unit: str) -> str:

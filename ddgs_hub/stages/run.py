@@ -1,5 +1,6 @@
 """A recipe's stages in order, in one run folder; what is finished is skipped on a second call."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,19 +12,23 @@ from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.core.text import printable
-from ddgs_hub.recipe import Recipe
+from ddgs_hub.core.tracking import FOLDER as TRACKING
+from ddgs_hub.core.tracking import tracked
+from ddgs_hub.recipe import Recipe, recipe_to_dict
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.costs import costs_table
 from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
 from ddgs_hub.stages.pool_stages import Stage, pool_stages
-from ddgs_hub.stages.provenance import made_with
+from ddgs_hub.stages.provenance import here_and_now, made_with
+from ddgs_hub.stages.report import is_current, make_report
 from ddgs_hub.stages.repository import make_repository
 from ddgs_hub.stages.run_folder import (
     DIFFICULTY_FIGURE,
     DISTRIBUTIONS_FIGURE,
     FINISHED,
+    REPORT,
     SHEET,
     Finished,
     RunFolder,
@@ -31,6 +36,8 @@ from ddgs_hub.stages.run_folder import (
 )
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.sample import make_distilled
+
+TELL = partial(print, flush=True)
 
 
 def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
@@ -62,25 +69,40 @@ class Run:
     Args:
         recipe: what to make.
         folder: where; it is made if it is not there.
+        say: prints what is done as it is done, and the results.
+        report_to: trackers that follow the work, see `core.tracking`; they write into `tracking/` of the folder.
 
     Raises:
-        InputError: the folder belongs to another recipe, or cannot be written.
+        InputError: the folder belongs to another recipe, or cannot be written; or a tracker is not installed.
     """
 
-    def __init__(self, recipe: Recipe, folder: str | Path) -> None:
-        self.recipe = recipe
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: str | Path,
+        say: Callable[[str], None] = TELL,
+        report_to: Sequence[str] = (),
+    ) -> None:
+        self.recipe, self.say, self.report_to = recipe, say, report_to
         self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
         self.folder = self.folders.path
         self.main = is_main()
 
-    def __call__(self) -> None:
-        """Runs the stages that are not finished, prints a line for each, and then the results."""
+    def __call__(self) -> Made:
+        """Runs the stages that are not finished, says a line for each, and then the results, which it returns."""
         with locked_for_launch(self.folder):
             run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
-            self._carry_out()
-        self._report()
+            values = recipe_to_dict(self.recipe)
+            with tracked(self.report_to, self.folder / TRACKING, self.folder.resolve().name, values):
+                done = self._carry_out()
+            run_on_main(self._write_report)
+        results = self._results()
+        self._say(results)
+        folders, stages = self.folders, {name: asdict(stage) for name, stage in done.items()}
+        places = {"output": self.folder, "dit": folders.dit, "repository": folders.repository}
+        return Made(results, {**{name: str(path) for name, path in places.items()}, "stages": stages})
 
-    def _carry_out(self) -> None:
+    def _carry_out(self) -> dict[str, Finished]:
         finished = self._finished()
         done: dict[str, Finished] = {}
         unbroken = True  # after a stage that runs again, all later ones run again, too
@@ -94,11 +116,12 @@ class Run:
                 with locked_for_launch(stage.output):
                     made = stage.work() if stage.distributed else run_on_main(stage.work)
                 wait_for_all()
-            measured = cost.seconds, cost.peak_memory, cost.peak_gpu_memory
-            done[stage.name] = Finished(made.text, *measured, values=made.values)
+            measured = cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory
+            done[stage.name] = Finished(made.text, *measured, **here_and_now())
             self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
+        return done
 
     def _finished(self) -> dict[str, Finished]:
         path = self.folder / FINISHED
@@ -109,18 +132,41 @@ class Run:
 
     def _say(self, line: str) -> None:
         if self.main:
-            print(printable(line), flush=True)
+            self.say(printable(line))
 
-    def _report(self) -> None:
-        folders = self.folders
-        self._say(f"\n{read_table(folders.evaluation)}\n")
-        self._say(f"{costs_table(self._finished())}\n")
-        pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
-        self._say(f"figures      {', '.join(str(folders.figures / name) for name in pictures)}")
-        self._say(f'model        DiTPipeline.from_pretrained("{folders.dit}")')
-        self._say(f'dataset      load_dataset("{folders.repository}", split="train")')
+    def _write_report(self) -> None:
+        """Writes the page of the run, unless it is there and newer than what it shows."""
+        if not is_current([self.folders]):
+            make_report(self.recipe, [self.folders])
+
+    def _results(self) -> str:
+        """The results, and where they are."""
+        folders, pictures = self.folders, (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
+        lines = [
+            f"\n{read_table(folders.evaluation)}\n",
+            f"{costs_table(self._finished())}\n",
+            f"figures      {', '.join(str(folders.figures / name) for name in pictures)}",
+            f'model        DiTPipeline.from_pretrained("{folders.dit}")',
+            f'dataset      load_dataset("{folders.repository}", split="train")',
+            f"report       {folders.path / REPORT}",
+        ]
+        return "\n".join(lines)
 
 
-def run(recipe: Recipe, folder: str | Path) -> None:
-    """Carries out all stages of a recipe in one run folder; those that are finished are skipped. See `Run`."""
-    Run(recipe, folder)()
+def run(recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL, report_to: Sequence[str] = ()) -> Made:
+    """Carries out all stages of a recipe in one run folder; those that are finished are skipped.
+
+    Args:
+        recipe: what to make.
+        folder: where; it is made if it is not there.
+        say: prints what is done as it is done, and the results.
+        report_to: trackers that follow the work.
+
+    Returns:
+        The results, as `say` got them last; the values have what each stage has made.
+
+    Raises:
+        InputError: the folder belongs to another recipe, cannot be written, or a stage raises it; or a tracker is not
+            installed.
+    """
+    return Run(recipe, folder, say, report_to)()

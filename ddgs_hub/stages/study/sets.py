@@ -1,7 +1,6 @@
 """The set of images that each method of a study makes, and the tasks that make it."""
 
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.core.machine import Measured
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main
 from ddgs_hub.core.rows import read_rows, read_selected
@@ -231,9 +231,9 @@ class Sets:
 
 
 def _timed(make: Callable[[], Made]) -> Finished:
-    start = time.perf_counter()
-    made = make()
-    return Finished(made.text, round(time.perf_counter() - start, 1), values=made.values)
+    with Measured() as cost:
+        made = make()
+    return Finished(made.text, cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory)
 
 
 def _on_main(make: Callable[[], Made]) -> Callable[[], Made]:
