@@ -22,6 +22,7 @@ from ddgs_hub.cli.options import (
     completes,
     read_recipe,
     show,
+    size_is_meant,
     teller,
 )
 from ddgs_hub.cli.program import run_commands
@@ -69,8 +70,8 @@ def run(
     settings = read_recipe(recipe, values, seed, original)
     from ddgs_hub.stages.run import run as run_stages
 
-    folder = output or Path("runs") / settings.name
-    made = run_stages(settings, folder, teller(as_json), report_to or ())
+    meant, folder = size_is_meant(recipe, values), output or Path("runs") / settings.name
+    made = run_stages(settings, folder, teller(as_json), report_to=report_to or (), size_is_meant=meant)
     if as_json:  # else it was told
         show(made, as_json)
 

@@ -135,6 +135,11 @@ def tracking_of(report_to: list[str] | None, output: Path, recipe: Recipe) -> Ab
     return tracked(report_to or (), place.parent / FOLDER, place.name, recipe_to_dict(recipe))
 
 
+def size_is_meant(name: str, values: list[str] | None) -> bool:
+    """Whether a recipe's image size is the user's own choice: in a file of theirs, or by `--set`."""
+    return name not in recipe_names() or any(value.startswith("data.image_size=") for value in values or [])
+
+
 def base_name(recipe: Recipe, given: str | None) -> str:
     """The DiT that is given, or else the recipe's base."""
     name = given or recipe.model.base

@@ -16,6 +16,7 @@ from ddgs_hub.cli.options import (
     completes,
     read_recipe,
     show,
+    size_is_meant,
     teller,
 )
 from ddgs_hub.core.errors import InputError
@@ -65,4 +66,5 @@ def reproduce(
     if original is not None and len(names) > 1:
         raise InputError(f"--original is of one dataset, and {study} has {len(names)}: choose one by --recipe")
     recipes = [read_recipe(name, values, seed, original) for name in names]
-    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, say=teller(as_json)), as_json)
+    meant, say = all(size_is_meant(name, values) for name in names), teller(as_json)
+    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, size_is_meant=meant, say=say), as_json)

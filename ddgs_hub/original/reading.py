@@ -92,7 +92,7 @@ class SourceRows(ABC):
         names: Sequence[str] | None = None,
         row_filter: RowFilter | None = None,
         position: ReadPosition | None = None,
-    ) -> Iterator[RowBatch]:
+    ) -> Generator[RowBatch, None, None]:
         """The rows in order, at most `ROWS_PER_GROUP` at a time.
 
         Args:

@@ -42,10 +42,10 @@ def code_commit() -> str:
     return version("ddgs-hub")
 
 
-def here_and_now() -> dict[str, str]:
+def here_and_now() -> tuple[str, str, str]:
     """When in UTC, on what, and with which code something is computed: `ended`, `device`, `commit` of `Finished`."""
     ended = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    return {"ended": ended, "device": _device(), "commit": code_commit()}
+    return ended, _device(), code_commit()
 
 
 @cache

@@ -20,7 +20,8 @@ from ddgs_hub.stages.compare import make_evaluation, read_table
 from ddgs_hub.stages.costs import costs_table
 from ddgs_hub.stages.figure_rows import rows_of_run
 from ddgs_hub.stages.figures import make_figures
-from ddgs_hub.stages.pool_stages import Stage, pool_stages
+from ddgs_hub.stages.fitting import refuse_unfit
+from ddgs_hub.stages.pool_stages import SCORED_POOL, Stage, pool_stages
 from ddgs_hub.stages.provenance import here_and_now, made_with
 from ddgs_hub.stages.report import is_current, make_report
 from ddgs_hub.stages.repository import make_repository
@@ -36,6 +37,7 @@ from ddgs_hub.stages.run_folder import (
 )
 from ddgs_hub.stages.run_recipe import bind_folder
 from ddgs_hub.stages.sample import make_distilled
+from ddgs_hub.stages.usability import check_in
 
 TELL = partial(print, flush=True)
 
@@ -71,6 +73,7 @@ class Run:
         folder: where; it is made if it is not there.
         say: prints what is done as it is done, and the results.
         report_to: trackers that follow the work, see `core.tracking`; they write into `tracking/` of the folder.
+        size_is_meant: see `refuse_unfit`.
 
     Raises:
         InputError: the folder belongs to another recipe, or cannot be written; or a tracker is not installed.
@@ -81,9 +84,11 @@ class Run:
         recipe: Recipe,
         folder: str | Path,
         say: Callable[[str], None] = TELL,
+        *,
         report_to: Sequence[str] = (),
+        size_is_meant: bool = True,
     ) -> None:
-        self.recipe, self.say, self.report_to = recipe, say, report_to
+        self.recipe, self.say, self.report_to, self.size_is_meant = recipe, say, report_to, size_is_meant
         self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
         self.folder = self.folders.path
         self.main = is_main()
@@ -91,7 +96,7 @@ class Run:
     def __call__(self) -> Made:
         """Runs the stages that are not finished, says a line for each, and then the results, which it returns."""
         with locked_for_launch(self.folder):
-            run_on_main(lambda: bind_folder(self.folder, made_with(self.recipe), begun=bool(self._finished())))
+            run_on_main(self._begin)
             values = recipe_to_dict(self.recipe)
             with tracked(self.report_to, self.folder / TRACKING, self.folder.resolve().name, values):
                 done = self._carry_out()
@@ -102,6 +107,12 @@ class Run:
         places = {"output": self.folder, "dit": folders.dit, "repository": folders.repository}
         return Made(results, {**{name: str(path) for name, path in places.items()}, "stages": stages})
 
+    def _begin(self) -> None:
+        begun = bool(self._finished())
+        if not begun:
+            refuse_unfit(self.recipe, size_is_meant=self.size_is_meant)
+        bind_folder(self.folder, made_with(self.recipe), begun=begun)
+
     def _carry_out(self) -> dict[str, Finished]:
         finished = self._finished()
         done: dict[str, Finished] = {}
@@ -109,7 +120,7 @@ class Run:
         for stage in list_stages(self.recipe, self.folders):
             if unbroken and stage.name in finished and stage.output.exists():
                 done[stage.name] = finished[stage.name]
-                self._say(f"{stage.name:<22}{done[stage.name].made}  (done before)")
+                self._say(_line(stage.name, done[stage.name], "done before"))
                 continue
             unbroken = False
             with Measured() as cost, progress.stage(stage.name):
@@ -117,8 +128,8 @@ class Run:
                     made = stage.work() if stage.distributed else run_on_main(stage.work)
                 wait_for_all()
             measured = cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory
-            done[stage.name] = Finished(made.text, *measured, **here_and_now())
-            self._say(f"{stage.name:<22}{made.text}  ({done[stage.name].seconds} s)")
+            done[stage.name] = Finished(made.text, *measured, *here_and_now())
+            self._say(_line(stage.name, done[stage.name], f"{done[stage.name].seconds} s"))
             if self.main:
                 write_json(self.folder / FINISHED, {name: asdict(result) for name, result in done.items()})
         return done
@@ -141,10 +152,13 @@ class Run:
 
     def _results(self) -> str:
         """The results, and where they are."""
-        folders, pictures = self.folders, (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
-        lines = [
-            f"\n{read_table(folders.evaluation)}\n",
-            f"{costs_table(self._finished())}\n",
+        folders, finished = self.folders, self._finished()
+        lines = [f"\n{read_table(folders.evaluation)}\n", f"{costs_table(finished)}\n"]
+        check = check_in(finished[SCORED_POOL].values)
+        if check and not check.usable:
+            lines.append(f"{check.text}\n")
+        pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
+        lines += [
             f"figures      {', '.join(str(folders.figures / name) for name in pictures)}",
             f'model        DiTPipeline.from_pretrained("{folders.dit}")',
             f'dataset      load_dataset("{folders.repository}", split="train")',
@@ -153,7 +167,20 @@ class Run:
         return "\n".join(lines)
 
 
-def run(recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL, report_to: Sequence[str] = ()) -> Made:
+def _line(name: str, made: Finished, took: str) -> str:
+    """What a stage has made, in a line; below it what else it says."""
+    first, *more = made.made.splitlines() or [""]
+    return "\n".join([f"{name:<22}{first}  ({took})", *more])
+
+
+def run(
+    recipe: Recipe,
+    folder: str | Path,
+    say: Callable[[str], None] = TELL,
+    *,
+    report_to: Sequence[str] = (),
+    size_is_meant: bool = True,
+) -> Made:
     """Carries out all stages of a recipe in one run folder; those that are finished are skipped.
 
     Args:
@@ -161,12 +188,13 @@ def run(recipe: Recipe, folder: str | Path, say: Callable[[str], None] = TELL, r
         folder: where; it is made if it is not there.
         say: prints what is done as it is done, and the results.
         report_to: trackers that follow the work.
+        size_is_meant: see `refuse_unfit`.
 
     Returns:
         The results, as `say` got them last; the values have what each stage has made.
 
     Raises:
-        InputError: the folder belongs to another recipe, cannot be written, or a stage raises it; or a tracker is not
-            installed.
+        InputError: the folder belongs to another recipe, cannot be written, or a stage raises it; the recipe does not
+            fit its images; or a tracker is not installed.
     """
-    return Run(recipe, folder, say, report_to)()
+    return Run(recipe, folder, say, report_to=report_to, size_is_meant=size_is_meant)()

@@ -17,7 +17,6 @@ SAMPLING = "sampling.json"  # of a distilled set: settings, seed, and the commit
 LOSSES = "losses.json"  # of a trained DiT: every loss at every step
 BASE_RECIPE = "recipe.json"  # of a base: how it was trained
 RESULTS = "results.json"  # of an evaluation: the accuracies of every method
-POOL_CHECK = "pool-check.json"  # of a run: whether its pool is usable, and why not
 LATENTS = "latents"  # beside the trained model: the encoded images, which the next training reuses
 NETWORKS = "early-networks"  # beside an IDC-1 set: networks that sets of the same images share
 # The paper's Figures 2, 3 and 4. Beside each picture lies the same as .svg, for print.

@@ -23,6 +23,7 @@ from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
 from ddgs_hub.stages.provenance import recipe_of
 from ddgs_hub.stages.repository import write_sampled_repository
 from ddgs_hub.stages.run_folder import SAMPLING, SELECTIONS, write_json
+from ddgs_hub.stages.usability import check_pool, with_check
 
 
 def make_distilled(
@@ -48,7 +49,8 @@ def make_distilled(
         mark_pool: whether the folder of the pool gains columns that say what was selected.
 
     Returns:
-        Number of images, mean difficulty, how each class was selected, sources, and the folder to publish.
+        Number of images, mean difficulty, how each class was selected, sources, the folder to publish, and what is
+        found of the pool, see `check_pool`.
 
     Raises:
         InputError: the pool or the original cannot be read, or `distill_columns` raises it.
@@ -85,7 +87,9 @@ def make_distilled(
         "seed": seed,
         "repository": to_publish,
     }
-    return Made("\n".join(lines), values)
+    made = Made("\n".join(lines), values)
+    # A run has judged its pool when it was scored, with its images.
+    return made if mark_pool else with_check(made, check_pool(opened.columns, opened.original, sample.ipc))
 
 
 def _mean_difficulty(rows: Dataset) -> float:

@@ -1,6 +1,7 @@
 """The page of a run: what it shows, that it loads nothing, and that nothing in it acts; and the same in a browser."""
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from ddgs_hub.stages.provenance import here_and_now, made_with
 from ddgs_hub.stages.report import is_current, make_report
 from ddgs_hub.stages.run_folder import Finished, RunFolder, write_json
 from ddgs_hub.stages.sample import make_distilled
-from ddgs_hub.stages.usability import Finding, PoolCheck, write_check
+from ddgs_hub.stages.usability import CHECK, Finding, PoolCheck
 
 HOSTILE = ['"><img src=x onerror=alert(1)>', "</script><script>alert(2)</script> \u202egnp"]
 EXTERNAL = ("https://arxiv.org/abs/2507.03331", "https://pypi.org/project/ddgs-hub/")
@@ -168,7 +169,10 @@ def test_names_and_recipes_of_strangers_are_inert(tmp_path):
         tmp_path / "run", HOSTILE, drawn=False, pretty_name=HOSTILE[0], note=f"{HOSTILE[1]} {{{{ 7 * 7 }}}}"
     )
     text = "the mean difficulty <b>is</b> 0.90"
-    write_check(PoolCheck(0.9, 0.1, 0.2, 2, [Finding("mean difficulty", 0.9, 0.5, text, "train longer")]), run.path)
+    check = PoolCheck(0.9, 0.1, 0.2, 2, [Finding("mean difficulty", 0.9, 0.5, text, "train longer")])
+    stages = json.loads((run.path / "stages.json").read_text())
+    stages["score pool"]["values"] = {CHECK: check.to_dict()}
+    (run.path / "stages.json").write_text(json.dumps(stages))
     make_report(recipe, [run])
     page = Page(run.path / "report.html")
     assert not {tag for tag, _ in page.elements} & {"script", "b onerror"}

@@ -20,9 +20,10 @@ from ddgs_hub.sampling import log_transform
 from ddgs_hub.sampling.datasets import Scores, read_scores
 from ddgs_hub.stages.compare import read_results
 from ddgs_hub.stages.figure_rows import has_images, sampled_with, scored_original
+from ddgs_hub.stages.pool_stages import SCORED_POOL
 from ddgs_hub.stages.repository import read_selections
 from ddgs_hub.stages.run_folder import FINISHED, RECIPE, Finished, RunFolder
-from ddgs_hub.stages.usability import PoolCheck, read_check
+from ddgs_hub.stages.usability import PoolCheck, check_in
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation.tables import AccuracyTable
@@ -148,13 +149,14 @@ def read_facts(recipe: Recipe, runs: Sequence[RunFolder]) -> RunFacts:
             raise InputError(f"{one.run.distilled} and {run.pool} have different classes: remove both, and run again")
     path = run.path / RECIPE
     text = read_bytes(path, str(path)).decode("utf-8", errors="replace")
+    finished = read_json(run.path / FINISHED, dict[str, Finished], str(run.path / FINISHED))
     return RunFacts(
         recipe=recipe,
         folder=run.path,
         recipe_text=text,
         versions=_versions(text),
-        finished=read_json(run.path / FINISHED, dict[str, Finished], str(run.path / FINISHED)),
-        check=read_check(run.path),
+        finished=finished,
+        check=check_in(finished[SCORED_POOL].values) if SCORED_POOL in finished else None,
         pool=pool,
         originals=run.original if has_images(run.original) else None,
         scores=scores,

@@ -20,7 +20,7 @@ from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import METHODS
 from ddgs_hub.stages.report.facts import RunFacts, read_facts
 from ddgs_hub.stages.report.pictures import class_pictures, figures_of, histograms, shown_classes
-from ddgs_hub.stages.run_folder import FINISHED, POOL_CHECK, RECIPE, REPORT, RESULTS, SAMPLING, SELECTIONS, RunFolder
+from ddgs_hub.stages.run_folder import FINISHED, RECIPE, REPORT, RESULTS, SAMPLING, SELECTIONS, RunFolder
 
 HERE = Path(__file__).parent
 # Nothing but what is inside of the page, and no script at all; the one style is named by its hash.
@@ -60,7 +60,7 @@ def is_current(runs: Sequence[RunFolder]) -> bool:
 
 
 def _shown_files(runs: Sequence[RunFolder]) -> list[Path]:
-    files = [runs[0].path / name for name in (RECIPE, FINISHED, POOL_CHECK)]
+    files = [runs[0].path / name for name in (RECIPE, FINISHED)]
     for run in runs:
         files += [run.evaluation / RESULTS, run.distilled / SELECTIONS, run.distilled / SAMPLING]
         files += run.figures.glob("*.*")

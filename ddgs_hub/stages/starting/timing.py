@@ -229,7 +229,10 @@ class _Timed:
 
         def sample(steps: int) -> None:
             nonlocal latents
-            settings = {"guidance_scale": pool.guidance_scale, "guidance_channels": pool.guidance_channels}
+            settings: dict[str, Any] = {
+                "guidance_scale": pool.guidance_scale,
+                "guidance_channels": pool.guidance_channels,
+            }
             latents = sample_latents(dit, [0] * batch, list(range(batch)), steps + 1, **settings)
 
         step = _per_step(sample)

@@ -35,6 +35,7 @@ from ddgs_hub.stages.score import score_source
 from ddgs_hub.stages.score_request import ScoreRequest
 from ddgs_hub.stages.study.study_folder import StudyFolder
 from ddgs_hub.stages.study.tasks import Task
+from ddgs_hub.stages.usability import check_in
 
 STAGES = {  # whose outputs a method reads; what those are made of comes along
     "random": (ORIGINAL,),
@@ -193,6 +194,8 @@ class Sets:
             if is_main():
                 self.folders.write_made(name, made)
                 self.say(f"{name:<24}{made.made.splitlines()[0]}  ({made.seconds} s)")
+                if (check := check_in(made.values)) and not check.usable:
+                    self.say(check.text)
 
         return Task(name, lambda: self.folders.is_made(name) and output.exists(), work, needs)
 
