@@ -102,7 +102,7 @@ def decoders(device: str) -> dict[str, Any]:
     """The same images through the same workers, and no model."""
     rows, scorer, size = photographs(IMAGES[device]), resnet50("cpu"), BATCH_SIZE[device]
     start = time.perf_counter()
-    for _ in image_batches(rows, scorer.transform, _batches(len(rows), size), description="decode"):
+    for _ in image_batches(rows, scorer.transform, _batches(len(rows), size)):
         pass
     return {"rate": len(rows) / (time.perf_counter() - start)}
 

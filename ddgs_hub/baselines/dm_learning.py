@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tqdm.auto import tqdm
 
 from ddgs_hub.baselines.dm import dm_step
 from ddgs_hub.baselines.learnt import Learning, Renewed, at_rest, require_precision
@@ -18,6 +17,7 @@ from ddgs_hub.baselines.streams import Purpose, generator_of, seed_of, without_r
 from ddgs_hub.core.checkpoints import Checkpoints
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.processes import compiled, get_accelerator
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.recipe import DMSettings
 
 
@@ -60,14 +60,15 @@ def learn_dm(
     values = [asdict(replace(settings, save_every=0)), ipc, seed, accelerator.mixed_precision]
     key = fingerprint(psi.network, real.images, real.labels, real.mean, real.std, values) if checkpoints else ""
     store = Checkpoints(checkpoints, key, {"learning": learning})
-    done, hidden = store.restore(), None if accelerator.is_main_process else True
-    steps = range(done, settings.steps)
-    for step in tqdm(steps, "DM", settings.steps, unit="step", initial=done, leave=False, delay=2, disable=hidden):
+    done = store.restore()
+    progress = Progress("DM", settings.steps, unit="step", done=done, images=len(real.sizes) * settings.batch_real)
+    for step in progress.over(range(done, settings.steps)):
         psi.renew(seed_of(seed, Purpose.NETWORK, step))
         batches, draws = _drawn(real, settings, seed, step, shares)
         with accelerator.autocast():
             learning.learnt, loss = dm_step(embed, learning.learnt, batches, draws, settings, shares)
         learning.log[step] = loss / len(real.sizes)
+        progress.add(loss=learning.log[step])
         store.save_when_due(step + 1, settings.save_every)
     return real.unnormalize(learning.learnt.images).clamp(0, 1).cpu(), learning.log.tolist()
 

@@ -6,11 +6,10 @@ iterations share few networks, each as it was after its early training, where th
 
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from ddgs_hub.baselines.network_training import NetworkTraining
 from ddgs_hub.baselines.streams import Purpose, seed_of
 from ddgs_hub.core.checkpoints import Checkpoints
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.staging import locked_for_launch
 
 
@@ -57,9 +56,9 @@ class EarlyNetworks:
         done = store.restore()
         if not done:
             training.renew(seed_of(training.seed, Purpose.NETWORK, number))
-        text, hidden = f"network {number + 1} of {self.count}", None if training.accelerator.is_main_process else True
-        left = range(done, batches)
-        for batch in tqdm(left, text, batches, unit="batch", initial=done, leave=False, delay=2, disable=hidden):
+        images = training.settings.batch_real
+        progress = Progress(f"network {number + 1} of {self.count}", batches, unit="step", done=done, images=images)
+        for batch in progress.over(range(done, batches)):
             training.step(batch, training.seed, Purpose.EARLY, number)
             store.save_when_due(batch + 1, training.settings.save_every)
         if done < max(batches, 1):

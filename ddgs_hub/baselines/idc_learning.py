@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tqdm.auto import tqdm
 
 from ddgs_hub.baselines.early_networks import EarlyNetworks
 from ddgs_hub.baselines.idc import gradient_distance, idc_step
@@ -25,6 +24,7 @@ from ddgs_hub.core.checkpoints import Checkpoints
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.processes import get_accelerator
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.recipe import IDCSettings
 
 
@@ -76,10 +76,12 @@ def learn_idc(
     values = [asdict(replace(settings, save_every=0)), ipc, seed]
     key = fingerprint(training.key, values) if checkpoints else ""
     store = Checkpoints(checkpoints, key, {"learning": work.learning, **training.parts()})
-    done, hidden = store.restore(), None if accelerator.is_main_process else True
-    units = range(done, work.units)
-    for unit in tqdm(units, "IDC-1", work.units, unit="step", initial=done, leave=False, delay=2, disable=hidden):
-        work(unit)
+    done = store.restore()
+    progress = Progress("IDC-1", work.units, unit="step", done=done)
+    for unit in progress.over(range(done, work.units)):
+        loss = work(unit)
+        if loss is not None:
+            progress.add(loss=loss)
         store.save_when_due(unit + 1, settings.save_every)
     return work.learning.learnt.images.clamp(0, 1).cpu(), work.learning.log.tolist()
 
@@ -112,18 +114,23 @@ class _Work:
         self.learning = Learning(at_rest(_start(real, ipc)), settings.outer_iterations * settings.inner_loop)
         self.step = partial(idc_step, lr=settings.image_lr(ipc, real.image_size), momentum=settings.momentum_images)
 
-    def __call__(self, unit: int) -> None:
-        """Carries out one unit; at the first of an outer iteration the images are clamped and the network changes."""
+    def __call__(self, unit: int) -> torch.Tensor | None:
+        """Carries out one unit; at the first of an outer iteration the images are clamped and the network changes.
+
+        Returns:
+            The loss of a turn of the inner loop, a scalar; None for a batch of the early training.
+        """
         iteration, place = divmod(unit, self.early + self.settings.inner_loop)
         if place == 0:
             self._begin(iteration)
         if place < self.early:
             self._train(1)
-            return
+            return None
         turn = iteration * self.settings.inner_loop + place - self.early
         self.learning.log[turn] = self._match(turn)
         size, position = self.settings.images_per_pass, self.learning.position
         self._train(pass_length(len(self.real.labels), self.settings.batch_real, position, size))
+        return self.learning.log[turn]
 
     def _begin(self, iteration: int) -> None:
         before = clamped(self.learning.learnt)

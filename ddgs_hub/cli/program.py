@@ -3,10 +3,11 @@
 import errno
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
+from ddgs_hub.cli.verbosity import add_verbosity, saying
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.machine import why_not_written
 from ddgs_hub.core.processes import claim_report, join_processes, leave_processes, lost_a_process
@@ -22,6 +23,12 @@ def run_commands(commands: Any, program: str) -> None:
     """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has λ, ± and …
+    add_verbosity(commands)
+    with saying():
+        _run(commands, program)
+
+
+def _run(commands: Any, program: str) -> NoReturn:
     try:
         join_processes()
         # Without click's own handling: its usage errors are several lines.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
-from tqdm.auto import tqdm
 
 from ddgs_hub.core.decoding import decode_image, encoded_bytes
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import undecoded
 
 MAX_WORKERS = 16
@@ -39,17 +40,17 @@ def image_batches(
     transform: Callable[[Image], Tensor],
     batches: Sequence[NDArray[np.int64]],
     *,
-    description: str,
+    progress: Progress | None = None,
     num_workers: int | None = None,
     pin_memory: bool = False,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Decodes and transforms the images of batch after batch, ahead of their use, with a progress bar.
+    """Decodes and transforms the images of batch after batch, ahead of their use.
 
     Args:
         rows: the column `image`.
         transform: RGB image → tensor, with the same shape for all images, such as `(3, H, W)`.
         batches: the row numbers of each batch.
-        description: text of the progress bar.
+        progress: counts the images; None: the caller counts, if anybody does.
         num_workers: processes that decode; None: as many as there are cores, or 0 for few pixels.
         pin_memory: whether the images go to a GPU.
 
@@ -66,11 +67,11 @@ def image_batches(
         collate_fn=torch.stack,
         pin_memory=pin_memory,
     )
-    total = sum(map(len, batches))
-    with tqdm(total=total, desc=description, unit="image", leave=False, delay=2, disable=None) as bar:
+    with progress or nullcontext():
         for batch, images in zip(batches, loader, strict=True):
             yield batch, images
-            bar.update(len(batch))
+            if progress:
+                progress.update(len(batch))
 
 
 class _Images(TorchDataset):

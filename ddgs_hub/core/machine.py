@@ -1,8 +1,12 @@
-"""The state of this machine: a full or read-only disk, and the peak memory of this process."""
+"""The state of this machine: a full or read-only disk, and what a piece of work costs in time and memory."""
 
 import errno
 import os
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from ddgs_hub.core.errors import causes
 
@@ -37,6 +41,43 @@ def peak_memory() -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class Measured:
+    """Measures the work in its block; the values are there when that ends.
+
+    Attributes:
+        seconds: that passed.
+        peak_memory: the most main memory, in bytes, that this process held at a time, files that are mapped into it
+            included, its child processes not. Only Linux can begin anew with each block: elsewhere it is the most
+            since the process began. None where the system does not tell, as on Windows.
+        peak_gpu_memory: the most that PyTorch's tensors held on the GPU of this process, in bytes; None: no GPU was
+            used.
+    """
+
+    seconds = 0.0
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
+
+    def __enter__(self) -> "Measured":
+        with suppress(OSError):  # no Linux, or it may not be written
+            Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+        if (cuda := _cuda()) is not None:
+            cuda.reset_peak_memory_stats()
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = round(time.perf_counter() - self._began, 1)
+        self.peak_memory = peak_memory()
+        if (cuda := _cuda()) is not None:
+            self.peak_gpu_memory = cuda.max_memory_allocated()
+
+
+def _cuda() -> Any:
+    """`torch.cuda` where it is in use; else None, and nothing is loaded for that."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _error_number(error: BaseException) -> int | None:

@@ -66,11 +66,14 @@ def get_state() -> "PartialState":
         return PartialState()
 
 
-def get_accelerator() -> "Accelerator":
+def get_accelerator(**tracking: Any) -> "Accelerator":
     """The accelerator, as the launch configures it.
 
     If no precision is configured and the GPU has bfloat16, that is used; `accelerate launch --mixed_precision no`, or
     `ACCELERATE_MIXED_PRECISION=no`, asks for float32.
+
+    Args:
+        **tracking: `log_with` and `project_dir` of `Accelerator`.
 
     Raises:
         InputError: it is configured in a way that cannot work here, or shards weights.
@@ -82,7 +85,7 @@ def get_accelerator() -> "Accelerator":
     unset = "ACCELERATE_MIXED_PRECISION" not in os.environ and not is_initialized()
     bfloat16 = unset and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     with _as_configured():
-        accelerator = Accelerator(mixed_precision="bf16" if bfloat16 else None)
+        accelerator = Accelerator(mixed_precision="bf16" if bfloat16 else None, **tracking)
         if accelerator.mixed_precision not in PRECISIONS.get(accelerator.device.type, ALL_PRECISIONS):
             raise ValueError(f"mixed precision {accelerator.mixed_precision} on a {accelerator.device.type.upper()}")
         if accelerator.distributed_type.value in SHARDED:

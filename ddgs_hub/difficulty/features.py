@@ -5,6 +5,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from ddgs_hub.core.image_batches import image_batches
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import require_columns
 from ddgs_hub.difficulty.scorer import Scorer
 
@@ -25,5 +26,7 @@ def extract_features(
     """
     require_columns(rows, "image")
     batches = np.split(np.arange(len(rows)), range(batch_size, len(rows), batch_size))
-    stream = image_batches(rows, scorer.transform, batches, description="features", num_workers=num_workers)
+    stream = image_batches(
+        rows, scorer.transform, batches, progress=Progress("features", len(rows), unit="image"), num_workers=num_workers
+    )
     return np.concatenate([scorer.features(images).cpu().numpy() for _, images in stream])

@@ -23,13 +23,13 @@ from timm.data import create_transform
 from timm.models import save_for_hf
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import FOLDS_FILE, fold_folder
 from ddgs_hub.core.image_batches import encoded_images
 from ddgs_hub.core.processes import get_accelerator, wait_for_all
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.core.staging import make_weights_readable, staged_folder
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
@@ -86,15 +86,15 @@ def train_scorer(
     hidden = not accelerator.is_main_process
     require_columns(rows, "image", "label")
     names, labels = class_names(rows), checked_labels(rows)
-    images, folds = _decode(rows, training, hidden)
+    images, folds = _decode(rows, training)
     _check_folds(labels, folds, names, training.folds)
     trainer = _FoldTrainer(accelerator, images, labels, len(names), training, flip)
     correct = np.zeros(len(rows), dtype=bool)
     steps = sum(num_steps(int((folds != k).sum()), training) for k in range(training.folds))
-    bar = tqdm(total=steps, desc="train scorer", unit="step", leave=False, delay=2, disable=hidden or None)
-    with nullcontext() if hidden else staged_folder(output) as partial, bar:
+    progress = Progress("train-scorer", steps, unit="step", images=training.batch_size)
+    with nullcontext() if hidden else staged_folder(output) as partial, progress:
         for k in range(training.folds):
-            model = trainer.train(np.flatnonzero(folds != k), seed * training.folds + k, bar)
+            model = trainer.train(np.flatnonzero(folds != k), seed * training.folds + k, progress)
             held_out = np.flatnonzero(folds == k)
             correct[held_out] = trainer.is_correct(model, held_out)
             if partial is not None:
@@ -131,7 +131,7 @@ class _FoldTrainer:
         self.training = training
         self.flip = flip
 
-    def train(self, indices: NDArray[np.int64], seed: int, progress: tqdm) -> nn.Module:
+    def train(self, indices: NDArray[np.int64], seed: int, progress: Progress) -> nn.Module:
         """A new model, trained on the images at `indices`."""
         device = self.accelerator.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -139,7 +139,7 @@ class _FoldTrainer:
             model = new_model(self.training, self.num_classes).to(memory_format=torch.channels_last).train()
             return self._fit(model, torch.from_numpy(indices), torch.Generator().manual_seed(seed), progress)
 
-    def _fit(self, model: nn.Module, indices: Tensor, generator: torch.Generator, progress: tqdm) -> nn.Module:
+    def _fit(self, model: nn.Module, indices: Tensor, generator: torch.Generator, progress: Progress) -> nn.Module:
         training, accelerator = self.training, self.accelerator
         optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
         steps = num_steps(len(indices), training)
@@ -151,8 +151,9 @@ class _FoldTrainer:
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()
-            schedule.step()
+            progress.add(loss=loss, learning_rate=schedule.get_last_lr()[0])
             progress.update()
+            schedule.step()
         model = accelerator.unwrap_model(prepared, keep_fp32_wrapper=False).eval()
         accelerator.free_memory(prepared, optimizer)
         return model
@@ -240,14 +241,13 @@ def new_model(training: ScorerTraining, num_classes: int) -> nn.Module:
         raise InputError(f"timm cannot make '{training.model}' with {training.model_args}: {reason}") from error
 
 
-def _decode(rows: Dataset, training: ScorerTraining, hidden: bool) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _decode(rows: Dataset, training: ScorerTraining) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Every image as the models see it before normalisation, uint8 `(N, 3, S, S)`, and its fold `(N,)`."""
     size = training.image_size
     transform = create_transform((3, size, size), **EVALUATION_VIEW, normalize=False)
     images = np.empty((len(rows), 3, size, size), dtype=np.uint8)
     folds = np.empty(len(rows), dtype=np.int64)
-    bar = tqdm(encoded_images(rows), "decode", len(rows), unit="image", leave=False, delay=2, disable=hidden or None)
-    for row, encoded in enumerate(bar):
+    for row, encoded in enumerate(Progress("decode", len(rows), unit="image").over(encoded_images(rows))):
         images[row] = transform(decode_image({"bytes": encoded}, row)).numpy()
         folds[row] = fold_of(image_digest(encoded), training.folds)
     return images, folds

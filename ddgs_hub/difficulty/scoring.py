@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.image_batches import encoded_images, image_batches
 from ddgs_hub.core.processes import get_state
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.difficulty.margins import Margins
 from ddgs_hub.difficulty.progress import open_progress, progress_key
@@ -56,8 +57,9 @@ def score(
     """
     require_columns(rows, "image", "label")
     targets = scorer.class_indices(class_names(rows), class_wnids(rows, checked_labels(rows)))
-    scoring = Scoring(scorer, targets, batch_size=batch_size, num_workers=num_workers)
-    [difficulty] = scoring.add(rows, [range(len(rows))], [progress])
+    with Progress("score", len(rows), unit="image") as counter:
+        scoring = Scoring(scorer, targets, counter, batch_size=batch_size, num_workers=num_workers)
+        [difficulty] = scoring.add(rows, [range(len(rows))], [progress])
     return with_difficulty(rows, difficulty)
 
 
@@ -77,14 +79,22 @@ class Scoring:
     Args:
         scorer: the classifier, or a cross-fitted one.
         targets: class of the softmax of each label, see `Scorer.class_indices`.
+        counter: counts the images.
         batch_size: images that are scored together.
         num_workers: processes that decode; see `score`.
     """
 
     def __init__(
-        self, scorer: Scorer, targets: NDArray[np.int64], *, batch_size: int = 128, num_workers: int | None = None
+        self,
+        scorer: Scorer,
+        targets: NDArray[np.int64],
+        counter: Progress,
+        *,
+        batch_size: int = 128,
+        num_workers: int | None = None,
     ) -> None:
         self.scorer, self.targets, self.batch_size, self.num_workers = scorer, targets, batch_size, num_workers
+        self.counter = counter
         self.margins = [Margins(scorer, k) for k in range(scorer.folds)]
         self.calibrated: set[int] = set()
 
@@ -125,9 +135,11 @@ class Scoring:
             firsts += calibrating
             others += others_of_part
         [others] = broadcast_object_list([[batch for batch in others if np.isnan(difficulty[batch]).any()]])
+        self.counter.skip(stop - starts[0] - sum(map(len, [*firsts, *others])))  # saved by an earlier call
         with _full_float32():
             for batch, values in self._scored(rows, targets, folds, firsts, others):
                 difficulty[batch] = values
+                self.counter.update(len(batch))
                 if saved:
                     k = bisect_right(starts, batch[0]) - 1
                     saved[k][batch - starts[k]] = values
@@ -177,7 +189,6 @@ class Scoring:
             rows,
             self.scorer.transform,
             mine,
-            description="score",
             num_workers=self.num_workers,
             pin_memory=self.scorer.device.type == "cuda",
         )

@@ -8,13 +8,13 @@ from diffusers import AutoencoderKL
 from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import VAE
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.schema import FOREIGN
 from ddgs_hub.diffusion.pixels import to_float
 from ddgs_hub.recipe import AutoencoderTraining
@@ -90,9 +90,9 @@ def train_autoencoder(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=training.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
-    progress = tqdm(range(training.steps), desc="autoencoder", unit="step", leave=False, delay=2, disable=None)
+    progress = Progress("autoencoder", training.steps, unit="step", images=training.batch_size)
     losses = []
-    for step in progress:
+    for _ in progress.over(range(training.steps)):
         indices = torch.randint(len(images), (training.batch_size,), generator=generator)
         batch = to_float(images[indices]).to(device)
         if flip and torch.rand((), generator=generator) < 0.5:
@@ -102,10 +102,9 @@ def train_autoencoder(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
         losses.append(loss.item())
-        if step % 20 == 0:
-            progress.set_postfix(loss=f"{losses[-1]:.4f}")
+        progress.add(loss=losses[-1], learning_rate=schedule.get_last_lr()[0])
+        schedule.step()
     vae.eval()
     with torch.inference_mode():
         means = [vae.encode(to_float(part).to(device)).latent_dist.mean for part in images[:2048].split(256)]

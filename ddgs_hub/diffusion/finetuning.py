@@ -9,12 +9,12 @@ from accelerate import Accelerator
 from diffusers import DiTTransformer2DModel
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ddgs_hub.core.checkpoints import Checkpoints, Stateful
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.processes import get_accelerator
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.diffusion.ddpm import Schedule
 from ddgs_hub.diffusion.denoiser import Denoiser, cast_frozen
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit, trained_parameters
@@ -67,12 +67,10 @@ def finetune(
     store = Checkpoints(checkpoints, key, training.state())
     done = store.restore()
     training.to_device()
-    hidden = None if accelerator.is_main_process else True
-    steps = range(done, training.steps)
-    for step in tqdm(
-        steps, "finetune", training.steps, unit="step", initial=done, leave=False, delay=2, disable=hidden
-    ):
+    progress = Progress("finetune", training.steps, unit="step", done=done, images=training.batches.size)
+    for step in progress.over(range(done, training.steps)):
         training.step(step)
+        progress.add(**dict(zip(LOSSES, training.log[step], strict=True)), learning_rate=settings.learning_rate)
         if (step + 1) % settings.save_every == 0:
             store.save(step + 1)
     training.ema.copy_to(training.trained)

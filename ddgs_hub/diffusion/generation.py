@@ -13,11 +13,12 @@ from datasets import ClassLabel, Features, Image, Value
 from diffusers import DiTTransformer2DModel
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from tqdm.auto import tqdm
 
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.parts import Parts, Writers
-from ddgs_hub.core.processes import compiled, is_main
+from ddgs_hub.core.processes import compiled, get_state
+from ddgs_hub.core.progress import Progress
+from ddgs_hub.core.tracking import track_images
 from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import sample_latents
 from ddgs_hub.diffusion.denoiser import denoise
@@ -90,14 +91,21 @@ def generate_pool(
         guidance_channels=guidance_channels,
         denoiser=compiled(denoise),
     )
-    hidden = None if is_main() else True
-    with Writers(parts.write) as writers:
-        for k in tqdm(parts.todo(), desc="generate", unit="batch", leave=False, delay=2, disable=hidden):
+    todo, count, world = parts.todo(), len(classes.names) * per_class, get_state().num_processes
+    done = max(count - world * sum(len(batches[k]) for k in todo), 0)
+    with (
+        Progress("generate", count, unit="image", done=done, processes=world) as progress,
+        Writers(parts.write) as writers,
+    ):
+        for k in todo:
             seeds = [image_seed(seed, label, index) for label, index in batches[k]]
             images = codec.decode(sample([classes.dit_ids[label] for label, _ in batches[k]], seeds))
             writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score_images))
+            if k == todo[0]:
+                track_images(f"{progress.title}/images", images)
+            progress.update(len(images))
     parts.finish(features)
-    return len(classes.names) * per_class
+    return count
 
 
 def _batches(num_classes: int, per_class: int, size: int) -> list[list[tuple[int, int]]]:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.image_batches import image_batches
 from ddgs_hub.core.parts import Parts
-from ddgs_hub.core.processes import run_on_main
+from ddgs_hub.core.processes import get_state, run_on_main
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import checked_labels, parquet_path
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.diffusion.codec import Codec
@@ -105,7 +106,10 @@ def _encode(rows: Dataset, codec: Codec, path: Path, key: str, image_size: int, 
     mine = parts.todo()
     labels, device = np.asarray(rows["label"]), next(codec.encoder.parameters()).device
     crop = partial(_cropped, size=image_size)
-    stream = image_batches(rows, crop, [batches[k] for k in mine], description="encode")
+    world = get_state().num_processes
+    done = max(len(rows) - world * sum(len(batches[k]) for k in mine), 0)
+    progress = Progress("encode", len(rows), unit="image", done=done, processes=world)
+    stream = image_batches(rows, crop, [batches[k] for k in mine], progress=progress)
     for k, (indices, images) in zip(mine, stream, strict=True):
         pixels = to_float(images.to(device))
         views = [codec.encode(pixels.flip(-1) if flipped else pixels) for flipped in mirrored]
@@ -184,6 +188,11 @@ class BatchSource:
             seed=seed,
             device=device,
         )
+
+    @property
+    def size(self) -> int:
+        """Images in a batch, over all processes: the whole dataset where it is smaller than `batch_size`."""
+        return min(self.batch_size, len(self.cache))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -5,9 +5,9 @@ import torch
 from datasets import Dataset
 from PIL import Image as PILImage
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import undecoded
 
 
@@ -33,7 +33,7 @@ def cropped_images(rows: Dataset, size: int) -> Tensor:
     """
     images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     cells = undecoded(rows.select_columns("image"))
-    for row, cell in enumerate(tqdm(cells, desc="decode", unit="image", leave=False, delay=2, disable=None)):
+    for row, cell in enumerate(Progress("decode", len(rows), unit="image").over(cells)):
         images[row] = np.asarray(center_crop(decode_image(cell["image"], row), size))
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 

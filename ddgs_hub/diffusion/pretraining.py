@@ -4,9 +4,9 @@ import torch
 from accelerate import Accelerator
 from diffusers import DiTTransformer2DModel
 from diffusers.training_utils import EMAModel
-from tqdm.auto import tqdm
 
 from ddgs_hub.core.processes import get_accelerator
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.diffusion.ddpm import Schedule
 from ddgs_hub.diffusion.denoiser import Denoiser
 from ddgs_hub.diffusion.dit import new_dit, null_class
@@ -44,18 +44,16 @@ def pretrain(
     batches = BatchSource.of(cache, training, null_class(dit), seed, device)
     schedule = Schedule.linear().to(device)
     losses = []
-    hidden = None if accelerator.is_main_process else True
-    progress = tqdm(range(training.steps), desc="pretrain", unit="step", leave=False, delay=2, disable=hidden)
-    for step in progress:
+    progress = Progress("pretrain", training.steps, unit="step", images=batches.size)
+    for step in progress.over(range(training.steps)):
         loss, _ = diffusion_loss(model, schedule, batches.draw(step).share(rank, world))
         optimizer.zero_grad()
         accelerator.backward(loss)
         optimizer.step()
+        losses.append(loss.item())
+        progress.add(diffusion=losses[-1], learning_rate=learning_rate.get_last_lr()[0])
         learning_rate.step()
         ema.step(dit.parameters())
-        losses.append(loss.item())
-        if step % 20 == 0:
-            progress.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}")
     ema.copy_to(dit.parameters())
     return dit.eval(), losses
 

@@ -1,7 +1,7 @@
 """How well a dataset trains a classifier: networks from scratch on it, tested on real validation images."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -12,10 +12,10 @@ from datasets import Dataset
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import compiled, get_accelerator
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.evaluation.augmentation import augment, mix, normalize
 from ddgs_hub.evaluation.networks import build_network
 from ddgs_hub.evaluation.tensors import Examples, default_device, images_per_class, load_examples, same_classes
@@ -122,10 +122,11 @@ def train_networks(
     epochs = protocol.epochs_for(ipc)
     total = protocol.repeats * epochs
     accuracies: list[list[float]] = []
-    with tqdm(total=total, desc=f"train {protocol.network}", unit="epoch", leave=False, delay=2, disable=None) as bar:
+    with Progress(f"train {protocol.network}", total, unit="epoch", images=len(examples)) as progress:
 
-        def after_epoch(epoch: int) -> None:
-            bar.update()
+        def after_epoch(epoch: int, values: Mapping[str, Any]) -> None:
+            progress.add(**values)
+            progress.update()
             if on_progress:
                 on_progress(len(accuracies) * epochs + epoch, total)
 
@@ -153,7 +154,7 @@ def train_network(
     *,
     epochs: int,
     seed: int,
-    after_epoch: Callable[[int], None] | None = None,
+    after_epoch: Callable[[int, Mapping[str, Any]], None] | None = None,
 ) -> list[float]:
     """Trains one network from scratch: one repeat of an evaluation.
 
@@ -167,7 +168,8 @@ def train_network(
         num_classes: of the labels of both.
         epochs: how long, see `Protocol.epochs_for`.
         seed: of the weights, batches and augmentations.
-        after_epoch: called after every epoch with the number of epochs done.
+        after_epoch: called after every epoch with the number of epochs done, and its values: `loss`, that of its last
+            batch, a tensor; and after a test `accuracy` in %.
 
     Returns:
         Top-1 accuracy in % at each of the protocol's tests.
@@ -186,18 +188,20 @@ def train_network(
         network = build_network(protocol.network, num_classes, protocol.image_size, width=protocol.width)
         network = compiled(network.to(examples.labels.device))
         tested_after, accuracies = set(protocol.evaluation_epochs(epochs)), []
-        for epoch in _epochs(network, examples, protocol, num_classes, epochs):
+        for epoch, loss in _epochs(network, examples, protocol, num_classes, epochs):
+            values: dict[str, Any] = {"loss": loss}
             if epoch in tested_after:
-                accuracies.append(accuracy(network, tests))
+                values["accuracy"] = accuracy(network, tests)
+                accuracies.append(values["accuracy"])
             if after_epoch:
-                after_epoch(epoch)
+                after_epoch(epoch, values)
     return accuracies
 
 
 def _epochs(
     network: torch.nn.Module, examples: Examples, protocol: Protocol, num_classes: int, epochs: int
-) -> Iterator[int]:
-    """Trains a network; yields the number of epochs done after each."""
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Trains a network; yields the number of epochs done after each, and the loss of its last batch."""
     labels, precision = examples.labels, _precision(examples.labels.device)
     at_once = images_at_once(network, protocol.image_size, protocol.batch_size)
     optimizer = torch.optim.SGD(
@@ -210,13 +214,15 @@ def _epochs(
             inputs = normalize(augment(examples, batch, protocol))
             inputs, targets = mix(inputs, labels[batch.to(labels.device)], num_classes, protocol)
             optimizer.zero_grad(set_to_none=True)
+            total = torch.zeros((), device=labels.device)
             for part, goals in zip(inputs.split(at_once), targets.split(at_once), strict=True):
                 with precision():
                     loss = F.cross_entropy(network(part), goals, reduction="sum") / len(batch)
                 loss.backward()
+                total += loss.detach()
             optimizer.step()
         schedule.step()
-        yield epoch
+        yield epoch, total
 
 
 @torch.inference_mode()

@@ -10,10 +10,10 @@ from datasets import Dataset
 from PIL.Image import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pil_to_tensor
-from tqdm import tqdm
 
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns, undecoded
 from ddgs_hub.recipe import Protocol
 
@@ -80,8 +80,8 @@ def load_examples(
     labels = torch.from_numpy(checked_labels(rows, where))
     prepare = (for_training if training else for_validation)(protocol)
     cells = undecoded(rows.select_columns("image"))
-    bar = tqdm(cells, desc=f"decode {where}", unit="image", leave=False, delay=2, disable=None)
-    images = (prepare(decode_image(cell["image"], f"{row} of {where}")) for row, cell in enumerate(bar))
+    decoded = Progress(f"decode {where}", len(rows), unit="image").over(cells)
+    images = (prepare(decode_image(cell["image"], f"{row} of {where}")) for row, cell in enumerate(decoded))
     return pack(images, labels, device or default_device())
 
 

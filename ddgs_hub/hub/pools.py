@@ -116,7 +116,7 @@ def _fetch_set(spec: str) -> tuple[Path, Pinned]:
     if not config_files(folder, POOL):
         raise InputError(
             f"{spec} was published without its pool: give a revision that has it, or ask its owner for "
-            f"`ddgs-hub publish RUN --repo {name} --pool`"
+            f"`ddgs-hub publish RUN --repo {name} --with-pool`"
         )
     return folder, Pinned(name, folder.name)
 

@@ -93,7 +93,7 @@ class FolderRows(SourceRows):
             for rows, images in self._read(start + kept, with_images="image" in names):
                 columns = {"image": images, "label": self._labels[rows]}
                 yield RowBatch(pa.table({name: columns[name] for name in names}), rows, {"row": int(rows[-1]) + 1})
-            self._bar.update(len(labels))
+            self._progress.update(len(labels))
         return len(self._paths)
 
     def _read(

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, IterableDataset
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ddgs_hub.core.columns import ColumnMapping, choose_columns, class_columns, declared_classes
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.foreign_rows import sanitize_table
 from ddgs_hub.core.hub_client import Pinned, reading
 from ddgs_hub.core.parquet import open_parquet
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import quoted
 from ddgs_hub.original.split_files import SplitFiles
@@ -106,8 +106,7 @@ class SourceRows(ABC):
         """
         names = [name for name in self.features if names is None or name in names]
         done = position["row"] if position else 0
-        bar = tqdm(desc="read", total=self.expected, initial=done, unit="row", leave=False, delay=2, disable=None)
-        with reading(self.where), bar as self._bar:
+        with reading(self.where), Progress("read", self.expected, unit="row", done=done) as self._progress:
             end = yield from self._batches(names, row_filter, position)
         if self.expected is not None and end != self.expected:
             raise InputError(
@@ -121,7 +120,7 @@ class SourceRows(ABC):
 
     @abstractmethod
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
-        """Batches with at least one row each; moves the progress bar on."""
+        """Batches with at least one row each; counts them."""
 
     def _sanitize(self, table: pa.Table, first_row: int) -> pa.Table:
         """Consecutive rows of the source, with some of its columns, as they may go on."""
@@ -172,7 +171,7 @@ class ParquetRows(SourceRows):
                     for table, rows in self._rows(file, group, names, kept, row):
                         yield RowBatch(table, row + rows, behind if rows[-1] == kept[-1] else None)
                     row += count
-                    self._bar.update(count)
+                    self._progress.update(count)
         return row
 
     def _check_schema(self, schema: pa.Schema, number: int) -> None:
@@ -235,7 +234,7 @@ class StreamRows(SourceRows):
                 behind = {"state": stream.state_dict(), "row": row + len(table)}
                 yield RowBatch(sanitized.take(kept).select(names), row + kept, behind)
             row += len(table)
-            self._bar.update(len(table))
+            self._progress.update(len(table))
         return row
 
 

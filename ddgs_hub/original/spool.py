@@ -62,6 +62,9 @@ class Spool:
         subset: a name of `subsets.SUBSETS`: only its classes, in its order.
         config: the configuration of a Hub dataset that has several.
         revision: the revision of a Hub dataset.
+
+    Attributes:
+        expected: how many rows there will be, once it is opened; None: the source does not say.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Spool:
         self.subset = get_subset(subset) if subset else None
         self.config, self.revision = config, revision
         self.request = [source, split, subset, config, revision]
+        self.expected: int | None = None
         self._opened: tuple[Features, Iterator[RowBatch]] | None = None
         self._parts: list[Dataset] = []
         self._lock = threading.Lock()  # of `_parts`: one thread may fetch while others use what is there
@@ -102,6 +106,7 @@ class Spool:
             self._opened = original_rows(source, self.subset, state.position)
         else:
             self._opened = source.features, source.read(position=state.position)
+            self.expected = source.expected
         self._state = replace(state, pinned=source.pinned)
 
     def fetch(self) -> None:

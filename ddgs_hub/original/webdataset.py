@@ -139,7 +139,7 @@ class ShardRows(SourceRows):
                 behind = {"shard": number, "sample": done, "row": row + len(batch)}
                 yield from self._batch(batch, names, row_filter, row, behind)
                 row += len(batch)
-                self._bar.update(len(batch))
+                self._progress.update(len(batch))
         return row
 
     def _batch(

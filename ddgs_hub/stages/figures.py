@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, log_transform, select_by_difficulty
@@ -49,7 +50,7 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
     shown = chosen or sorted({int(by_mean[0]), int(by_mean[-1])})
     spread = np.linspace(0, len(by_mean) - 1, min(len(by_mean), MOST_CLASSES)).round().astype(int)
     on_sheet = chosen or sorted(by_mean[spread].tolist())
-    with staged_folder(output) as folder:
+    with staged_folder(output) as folder, Progress("figures", 3, unit="figure") as progress:
         panels = [sampled.difficulties(k, _why_shown(k, by_mean)) for k in shown]
         used = rows.sample.ipc, rows.sample.distribution
         for picture, figure in (
@@ -57,8 +58,10 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
             (DISTRIBUTIONS_FIGURE, distributions_figure(sampled.distributions(), used)),
         ):
             save_figure(figure, folder / picture, (folder / picture).with_suffix(".svg"))
+            progress.update()
         how = "as asked for" if chosen else "evenly spread by the original's mean difficulty"
         draw_sheet(rows.distilled, folder / SHEET, rows, on_sheet, how)
+        progress.update()
     drawn = [output / name for name in (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)]
     pictures = ", ".join(path.stem for path in drawn)
     of = " and ".join(names[k] for k in shown)

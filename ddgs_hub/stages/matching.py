@@ -102,6 +102,7 @@ def _real_images(rows: Dataset, recipe: Recipe, where: str) -> "RealImages":
 
     from ddgs_hub.baselines import RealImages
     from ddgs_hub.core.image_batches import image_batches
+    from ddgs_hub.core.progress import Progress
     from ddgs_hub.evaluation import IMAGENET_MEAN, IMAGENET_STD, for_validation
 
     size = recipe.evaluate.image_size
@@ -109,7 +110,8 @@ def _real_images(rows: Dataset, recipe: Recipe, where: str) -> "RealImages":
     batches = np.split(np.arange(len(rows)), range(DECODED_TOGETHER, len(rows), DECODED_TOGETHER))
     transform = v2.Compose([for_validation(recipe.evaluate), v2.PILToTensor()])
     images = torch.empty(len(rows), 3, size, size, dtype=torch.uint8)
-    for numbers, decoded in image_batches(rows, transform, batches, description="decode"):
+    progress = Progress("decode", len(rows), unit="image")
+    for numbers, decoded in image_batches(rows, transform, batches, progress=progress):
         images[numbers] = decoded
     return RealImages.of(
         images,

@@ -9,6 +9,7 @@ from typing import Any
 from ddgs_hub.core.files import put_in_place
 from ddgs_hub.hub.layout import FIGURES, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES
 
+REPORT = "report.html"  # of a run: a page with its results
 RECIPE = "recipe.yaml"  # of a run: its recipe, every default written out
 FINISHED = "stages.json"  # of a run: which stages are done, what they made, and how long that took
 SELECTIONS = "selections.json"  # of a distilled set: thresholds and counts of each class
@@ -25,17 +26,28 @@ DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a stage has made, and how long that took.
+    """What a stage has made, and what that cost. Folders of before there were values or peaks have none.
 
     Attributes:
         made: the text of `Made`.
         seconds: that it took.
-        values: those of `Made`; folders of before there were any have none.
+        values: those of `Made`.
+        peak_memory: the most main memory that the process of the run held meanwhile, in bytes, see
+            `core.machine.Measured`; None: it is not known.
+        peak_gpu_memory: the same of its GPU; None: it used none, or it is not known.
+        ended: when, in UTC; this, what it ran on and the code's commit are empty where they are not known.
+        device: the GPU, or how many CPU cores.
+        commit: of the code; its version where it is installed.
     """
 
     made: str
     seconds: float
     values: dict[str, Any] = field(default_factory=dict)
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
+    ended: str = ""
+    device: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from datasets import Dataset, Features, Value
 from datasets.fingerprint import generate_random_fingerprint
 
 from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import OpenedPool, open_pool
@@ -59,7 +60,9 @@ def make_distilled(
     if seed is None:
         seed = recipe.seed if recipe else 0
     result = distill_columns(opened.columns, opened.original, sample, seed=seed)
-    rows = _with_images(opened, result)
+    with Progress("sample", len(result.indices), unit="row") as progress:
+        rows = _with_images(opened, result)
+        progress.update(len(rows))
     with staged_folder(output) as folder:
         write_rows(rows, folder)
         write_json(folder / SELECTIONS, result.classes)

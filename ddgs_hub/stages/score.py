@@ -22,6 +22,7 @@ from ddgs_hub.core.histogram import difficulty_histogram
 from ddgs_hub.core.machine import is_full, peak_memory
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import DATA, checked_labels, class_names, read_tables, require_columns, row_files, write_rows
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, staged_folder
 from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
@@ -185,13 +186,15 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, sc
     values: list[NDArray[np.float32]] = []
     scoring, fetched, done, whole = None, 0, 0, False
     fetching = BackgroundFetch(spool)
-    with fetching if is_main() else nullcontext():
+    with fetching if is_main() else nullcontext(), Progress("score", spool.expected, unit="image") as counter:
         while not whole:
             fetched, whole = run_on_main(partial(fetching.wait, fetched))
             parts = spool.parts(fetched)
             rows, ends = concatenate_datasets(parts), np.cumsum([0, *map(len, parts)]).tolist()
+            if whole:
+                counter.total = ends[-1]
             if scoring is None:
-                scoring = _begin(scorer, rows, request, whole=whole)
+                scoring = _begin(scorer, rows, request, counter, whole=whole)
             new = [k for k in range(done, fetched) if len(parts[k])]
             if scoring and new:
                 spans = [range(ends[k], ends[k + 1]) for k in new]
@@ -200,7 +203,7 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, sc
     return np.concatenate(values)
 
 
-def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool) -> Scoring | None:
+def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, counter: Progress, *, whole: bool) -> Scoring | None:
     """The scoring, or None while the class of each label is unknown: with the column `wnid`, all rows are needed."""
     require_columns(rows, "image", "label")
     names = class_names(rows)
@@ -211,7 +214,7 @@ def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, *, whole: bool)
         wnids = class_wnids(rows, checked_labels(rows))
     if whole and not len(rows):
         checked_labels(rows)  # raises an error: there are no rows
-    return Scoring(scorer, scorer.class_indices(names, wnids), batch_size=request.batch_size)
+    return Scoring(scorer, scorer.class_indices(names, wnids), counter, batch_size=request.batch_size)
 
 
 def describe_difficulty(difficulty: NDArray[np.float32]) -> str:

@@ -139,13 +139,13 @@ def with_check(made: Made, check: PoolCheck) -> Made:
     return Made(f"{made.text}\n{check.text}" if check.text else made.text, values)
 
 
-def warning_in(values: Mapping[str, Any]) -> str:
-    """The warning in the values of such a result, also when they were read from `stages.json`; empty if there is none.
+def check_in(values: Mapping[str, Any]) -> PoolCheck | None:
+    """What was found of a pool, from the values of such a result, also when they were read from `stages.json`.
 
     Raises:
         InputError: the values are damaged.
     """
-    return read_values(values[CHECK], PoolCheck, f"{CHECK} in the values of a stage").text if CHECK in values else ""
+    return read_values(values[CHECK], PoolCheck, f"{CHECK} in the values of a stage") if CHECK in values else None
 
 
 def _difficulties(rows: Dataset) -> NDArray[np.float64]:

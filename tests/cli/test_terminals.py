@@ -125,7 +125,7 @@ def test_the_posix_locale(place: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["distilled", "real"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["sample", "--help"], ["version"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["sample", "--help"], ["--version"]], ids=" ".join)
 def test_a_pipe_that_nobody_reads_any_more(tmp_path: Path, arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -19,7 +19,7 @@ def rows() -> Dataset:
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_come_in_their_order_with_their_rows(rows, num_workers):
     batches = [np.array([4, 2, 29]), np.arange(7), np.array([11])]
-    came = list(image_batches(rows, pil_to_tensor, batches, description="test", num_workers=num_workers))
+    came = list(image_batches(rows, pil_to_tensor, batches, num_workers=num_workers))
     assert [chosen.tolist() for chosen, _ in came] == [batch.tolist() for batch in batches]
     for chosen, images in came:
         assert images.dtype == torch.uint8
@@ -33,7 +33,7 @@ def test_a_corrupt_image_is_named_by_its_row_after_the_batches_before_it(rows, n
     cells[17] = {"bytes": cells[17]["bytes"][:60], "path": None}
     broken = rows.remove_columns("image").add_column("image", cells).cast_column("image", Image())
     batches = np.split(np.arange(30), 3)
-    stream = image_batches(broken, pil_to_tensor, batches, description="test", num_workers=num_workers)
+    stream = image_batches(broken, pil_to_tensor, batches, num_workers=num_workers)
     assert next(stream)[0].tolist() == list(range(10))
     with pytest.raises(InputError, match=r"^the image of row 17 cannot be decoded[^\n]*$"):
         next(stream)

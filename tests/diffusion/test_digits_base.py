@@ -1,6 +1,5 @@
 """The base that is shipped for the digits, and the recipe that makes it, agree."""
 
-import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -9,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.diffusion import (
     Codec,
     LatentCache,
-    autoencoder,
     cropped_images,
     load_dit,
     pretrain,
-    pretraining,
     train_autoencoder,
 )
 from ddgs_hub.diffusion.bases import base_path
@@ -47,15 +45,12 @@ def losses(base: str) -> dict[str, list[float]]:
 def first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ends a training after its first steps: its schedules are those of the whole."""
 
-    class Bar(itertools.islice):
-        def set_postfix(self, *args: object, **kwargs: object) -> None:
-            pass
+    whole = Progress.over
 
-    def short(steps: Iterable, **kwargs: object) -> Iterable:
-        return Bar(steps, FIRST) if isinstance(steps, range) else steps  # not the images that are decoded
+    def short(progress: Progress, steps: Iterable) -> Iterable:
+        return whole(progress, steps[:FIRST] if isinstance(steps, range) else steps)  # not the images that are decoded
 
-    for module in (autoencoder, pretraining):
-        monkeypatch.setattr(module, "tqdm", short)
+    monkeypatch.setattr(Progress, "over", short)
 
 
 def test_shipped_files_are_small_and_made_with_the_recipe(base):

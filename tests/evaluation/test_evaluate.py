@@ -95,7 +95,9 @@ def test_networks_trained_one_by_one_on_what_is_loaded_once_are_those_of_an_eval
     expected = torch.rand(3)
     torch.manual_seed(0)
     done = []
-    second = train_network(examples, tests, protocol, 10, epochs=2, seed=6, after_epoch=done.append)
+    second = train_network(
+        examples, tests, protocol, 10, epochs=2, seed=6, after_epoch=lambda epoch, values: done.append(epoch)
+    )
     assert torch.equal(torch.rand(3), expected)  # the caller's generator is where it was
     assert done == [1, 2]
     other = dataclasses.replace(protocol, network="resnetap10", width=4)

@@ -105,7 +105,7 @@ class HubServer:
         return repository
 
     def repository(self, kind: str, repo_id: str) -> Repository:
-        """The "dataset" or "model" of this name; KeyError if there is none."""
+        """The "dataset", "model" or "space" of this name; KeyError if there is none."""
         repository = self.store.get(kind, repo_id)
         if repository is None:
             raise KeyError(f"{kind} {repo_id}")
@@ -123,7 +123,7 @@ class HubServer:
 
     def page(self, repository: Repository) -> str:
         """The address of a repository's page."""
-        return f"{self.url}/{'datasets/' if repository.kind == 'dataset' else ''}{repository.id}"
+        return f"{self.url}/{'' if repository.kind == 'model' else f'{repository.kind}s/'}{repository.id}"
 
     def fail(self, match: str, **fault: object) -> Fault:
         """Plans a fault: see `Fault`. `match` is a regular expression on "METHOD /path?query"."""

@@ -34,7 +34,7 @@ STAGES = {"original": ORIGINAL, "pool": POOL, "distilled": DISTILLED}
 # Points: of a class, of its lines over the panels, between its two rows of panels, and under the second; of what stands
 # beside the panels, and between them.
 HEIGHT, HEADER, BETWEEN, FOOT = 208, 48, 42, 36
-LABEL, RIGHT, GAP = 25, 3, 9
+LABEL, RIGHT, GAP = 29, 3, 9
 NAME_CHARACTERS, REASON_CHARACTERS = 48, 64  # most of a class's name, and of why it is shown
 
 
@@ -112,7 +112,7 @@ def difficulty_figure(classes: Sequence[ClassDifficulties]) -> Figure:
                 ax.set_title(f"{stage} ({len(difficulties):,})", pad=3)
                 tick_difficulties(ax, 0, 0.5, 1)
                 _scale_counts(ax, highest)
-            label_counts(row, label.images, LABEL / 2)
+            label_counts(row, label.images, 10)
             row[1].set_xlabel(label.difficulty)
     return figure
 

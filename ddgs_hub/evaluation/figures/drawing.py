@@ -11,6 +11,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
 from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
@@ -160,8 +162,12 @@ def checked(difficulties: ArrayLike, stage: str, where: str) -> NDArray[Any]:
 
 
 def draw_bins(ax: Axes, counts: NDArray[np.int64], style: dict[str, Any]) -> None:
-    """Draws counts per bin, `(10,)`, as bars over 0 … 1."""
-    ax.bar((np.arange(BINS) + 0.5) / BINS, counts, width=0.86 / BINS, edgecolor="black", linewidth=0.4, **style)
+    """Draws counts per bin, `(10,)`, as bars over 0 … 1: one shape, which is drawn much faster than ten."""
+    left, right = (np.arange(BINS) + 0.07) / BINS, (np.arange(BINS) + 0.93) / BINS
+    floor = np.zeros(BINS)
+    corners = np.stack([left, floor, left, counts, right, counts, right, floor], axis=1).reshape(BINS, 4, 2)
+    bars = Outline.make_compound_path_from_polys(corners)
+    ax.add_patch(PathPatch(bars, facecolor=style["color"], edgecolor="black", linewidth=0.4, hatch=style.get("hatch")))
     ax.set_xlim(0, 1)
 
 

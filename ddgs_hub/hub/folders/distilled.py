@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset
 
 from ddgs_hub.core.hashing import sha256_of
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import row_files, write_rows
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub.cards import DistilledCard, render_card
@@ -41,8 +42,9 @@ def export_dataset(
         InputError: the folder cannot be written.
     """
     folder = Path(folder)
-    with staged_folder(folder) as partial:
+    with Progress("hub folder", len(rows), unit="row") as progress, staged_folder(folder) as partial:
         write_rows(rows, partial)
+        progress.update(len(rows))
         files = row_files(partial)
         card = replace(card, info=measure_files(files), rows_sha256=sha256_of(files), figures=tuple(figures))
         write_text(partial / CARD, render_card(card))

@@ -70,14 +70,14 @@ def _run_of(repository: Path) -> Path:
         raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
     if repository.resolve().parent.name != RUN_REPOSITORIES or not (run / RUN_POOL).is_dir():
         raise InputError(
-            f"{repository} is in no run folder with a {RUN_POOL}/: publish it from its run, or without --pool"
+            f"{repository} is in no run folder with a {RUN_POOL}/: publish it from its run, or without --with-pool"
         )
     for name in (RUN_POOL, RUN_ORIGINAL):
         _require_scores(run / name)
     if hash_pool(run / RUN_POOL) != provenance.content.pool:
         raise InputError(
             f"{run / RUN_POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
-            "or publish without --pool"
+            "or publish without --with-pool"
         )
     return run
 

@@ -57,3 +57,27 @@ class Publication(Result):
         parts = (("+", self.added), ("-", self.removed), ("=", self.kept))
         files = "\n".join(f"  {sign} {file}" for sign, part in parts for file in part)
         return f"{name} would be published: {self.changes}\n{files}\n\n{self.card}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpacePage(Result):
+    """The Space of a published dataset.
+
+    Attributes:
+        url: its page.
+        action: "published", "unchanged" (it had these files) or "planned" (a dry run).
+        files: what it holds.
+        private: whether it is private, as a private dataset's must be.
+    """
+
+    url: str
+    action: Literal["published", "unchanged", "planned"]
+    files: list[str]
+    private: bool
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        words = {"published": "its page", "unchanged": "its page, as it was", "planned": "its page would be"}
+        line = f"{words[self.action]}: {self.url}"
+        return f"{line}\ngive that Space a secret HF_TOKEN that may read the private dataset" if self.private else line

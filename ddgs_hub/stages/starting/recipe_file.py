@@ -8,6 +8,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded, put_in_place
 from ddgs_hub.core.hub_client import split_revision
 from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import in_words
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.original import Look, look_at
 from ddgs_hub.recipe import Recipe
@@ -15,7 +16,6 @@ from ddgs_hub.stages.starting.choosing import choose, recipe_path
 from ddgs_hub.stages.starting.device import GIB, Device, busy, find_device
 from ddgs_hub.stages.starting.draft import Draft
 from ddgs_hub.stages.starting.timing import Counts, estimate
-from ddgs_hub.stages.study.effort import in_words
 
 LISTED = 12  # classes that are named with their counts
 SHOWN = (  # of the recipe, in the summary

@@ -2,18 +2,19 @@
 
 import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ddgs_hub.core.files import put_in_place
+from ddgs_hub.core.parquet import write_parquet
 from ddgs_hub.core.processes import get_accelerator, get_state, is_distributed
+from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, read_rows
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.recipe import Protocol, Recipe
@@ -138,9 +139,14 @@ class Cells:
         protocol, start = self.protocol(cell), time.perf_counter()
         images, tests = self._load(self.sets.image_set(cell)), self._load_tests()
         epochs, seed = protocol.epochs_for(images.ipc), self.recipe.seed + cell.repeat
-        accuracies = train_network(
-            images.examples, tests.examples, protocol, images.num_classes, epochs=epochs, seed=seed
-        )
+        with Progress("train", epochs, unit="epoch", images=len(images.examples)) as progress:
+
+            def after_epoch(_: int, values: Mapping[str, Any]) -> None:
+                progress.add(**values)
+                progress.update()
+
+            arguments = (images.examples, tests.examples, protocol, images.num_classes)
+            accuracies = train_network(*arguments, epochs=epochs, seed=seed, after_epoch=after_epoch)
         is_ours = cell.method.method == "ours"
         result = CellResult(
             dataset=cell.dataset,
@@ -192,5 +198,5 @@ def _device() -> "torch.device":
 def write_cells(results: Sequence[CellResult], path: Path) -> None:
     """Writes results as one Parquet file, whole or not at all."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([asdict(result) for result in results], SCHEMA), buffer)
+    write_parquet([pa.Table.from_pylist([asdict(result) for result in results], SCHEMA)], SCHEMA, buffer)
     put_in_place(path, buffer.getvalue())

@@ -55,11 +55,3 @@ def _forward_flops(network: str, width: int | None, image_size: int, num_classes
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         build_network(network, num_classes, image_size, width=width)(torch.empty(1, 3, image_size, image_size))
     return int(counter.get_total_flops())
-
-
-def in_words(seconds: float) -> str:
-    """A duration for people: 40 s, 12 min, 3.5 h, 4.2 days."""
-    for unit, length, digits in (("days", 86_400, 1), ("h", 3_600, 1), ("min", 60, 0)):
-        if seconds >= 2 * length or (unit == "h" and seconds >= 1.5 * length):
-            return f"{seconds / length:.{digits}f} {unit}"
-    return f"{seconds:.0f} s"

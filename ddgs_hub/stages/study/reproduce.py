@@ -9,6 +9,7 @@ from pathlib import Path
 from ddgs_hub.core.claims import Claims
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_for_all
+from ddgs_hub.core.progress import in_words
 from ddgs_hub.core.staging import refuse_unwritable
 from ddgs_hub.core.text import printable
 from ddgs_hub.recipe import Recipe, recipe_to_dict
@@ -19,7 +20,7 @@ from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.run_folder import RECIPE
 from ddgs_hub.stages.run_recipe import bind_folder, refuse_other_recipe
 from ddgs_hub.stages.study.cells import Cells
-from ddgs_hub.stages.study.effort import Effort, in_words
+from ddgs_hub.stages.study.effort import Effort
 from ddgs_hub.stages.study.report import DatasetCells, write_report
 from ddgs_hub.stages.study.sets import Sets
 from ddgs_hub.stages.study.tasks import Task, carry_out

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from ddgs_hub.core import progress
 from ddgs_hub.core.claims import Claims
 from ddgs_hub.core.processes import run_on_main, wait_for_all
 
@@ -48,7 +49,8 @@ def carry_out(tasks: Sequence[Task], claims: Claims | None, *, together: bool) -
             if name is None:
                 return
             if name:
-                pending[name].work()
+                with progress.stage(name):
+                    pending[name].work()
                 if together:
                     wait_for_all()  # before the claim is given up
             else:
