@@ -1,4 +1,6 @@
-"""`python -m benchmarks` runs all benchmarks of speed, each in a process of its own so that none warms up another.
+"""`python -m benchmarks` runs all benchmarks, each in a process of its own so that none warms up another.
+
+They measure speed; `versions` counts bytes.
 
 `benchmarks.paper_cost`, which computes what a study costs, is not among them: it takes a GPU.
 """
@@ -7,7 +9,10 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("threshold_search", "scoring", "streaming", "generation", "finetuning", "evaluation", "matching")
+BENCHMARKS = (
+    *("threshold_search", "scoring", "streaming", "generation", "finetuning", "evaluation", "matching"),
+    "versions",
+)
 
 
 def main() -> None:

@@ -7,24 +7,46 @@ from typing import Any
 import typer
 
 from ddgs_hub.cli.main import app
+from ddgs_hub.cli.verbosity import add_verbosity
 
 PROGRAM = "ddgs-hub"
 EXAMPLE = "Example: "
 
 
-def command_reference() -> str:
-    """A table of all commands, and a section for each: summary, usage, arguments and options, examples."""
+def program() -> Any:
+    """The program with all its commands, as `main` runs it."""
     group: Any = typer.main.get_command(app)
+    add_verbosity(group)
+    return group
+
+
+def command_reference() -> str:
+    """A table of all commands, what they have in common, and a section for each."""
+    group = program()
     context = typer.Context(group, info_name=PROGRAM)
     sections = [
-        _Section(command, typer.Context(command, info_name=name, parent=context)) for name, command in _of(group)
+        _Section(command, typer.Context(command, info_name=name, parent=context))
+        for name, command in group.commands.items()
+        if not command.hidden
     ]
+    common = [record for record in sections[0].options if all(record in section.options for section in sections)]
     rows = [f"| [`{section.name}`](#{section.name}) | {section.summary} |" for section in sections]
-    return "\n".join(["| command | what it does |", "|---|---|", *rows, "", *(section.text() for section in sections)])
+    return "\n".join(
+        [
+            *("| command | what it does |", "|---|---|", *rows, ""),
+            *("Every command has", "", *(_item(*record) for record in common), ""),
+            *(section.text(common) for section in sections),
+        ]
+    )
 
 
-def _of(group: Any) -> list[tuple[str, Any]]:
-    return [(name, command) for name, command in group.commands.items() if not command.hidden]
+def examples_of(command: Any) -> list[str]:
+    """The command lines that the help of a command gives as examples."""
+    return [part.removeprefix(EXAMPLE) for part in _paragraphs(command) if part.startswith(EXAMPLE)]
+
+
+def _paragraphs(command: Any) -> list[str]:
+    return [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
 
 
 class _Section:
@@ -37,9 +59,8 @@ class _Section:
 
     def __init__(self, command: Any, context: Any) -> None:
         self.name = context.info_name
-        paragraphs = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
-        self.examples = [part.removeprefix(EXAMPLE) for part in paragraphs if part.startswith(EXAMPLE)]
-        self.paragraphs = [plain(part) for part in paragraphs if not part.startswith(EXAMPLE)]
+        self.examples = examples_of(command)
+        self.paragraphs = [plain(part) for part in _paragraphs(command) if not part.startswith(EXAMPLE)]
         self.usage = " ".join([PROGRAM, self.name, *command.collect_usage_pieces(context)])
         records = [(parameter, parameter.get_help_record(context)) for parameter in command.get_params(context)]
         shown = [(parameter.param_type_name, record) for parameter, record in records if record]
@@ -50,10 +71,11 @@ class _Section:
     def summary(self) -> str:
         return self.paragraphs[0].replace("|", r"\|") if self.paragraphs else ""
 
-    def text(self) -> str:
-        """The section, as Markdown."""
+    def text(self, common: list[tuple[str, str]]) -> str:
+        """The section, as Markdown, without the options that all commands have in common."""
+        own = [record for record in self.options if record not in common]
         lines = [f"## {self.name}", "", *"\n\n".join(self.paragraphs).split("\n"), "", *_code([self.usage])]
-        for title, records in (("Arguments", self.arguments), ("Options", self.options)):
+        for title, records in (("Arguments", self.arguments), ("Options", own)):
             if records:
                 lines += [f"**{title}**", "", *(_item(*record) for record in records), ""]
         if self.examples:

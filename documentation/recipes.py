@@ -35,32 +35,32 @@ def study_reference() -> str:
 
 
 def _files(folder: Path, command: str) -> str:
-    """A table of the YAML files of a folder, with the comment that each begins with."""
-    rows = ["| name | what it is | |", "|---|---|---|"]
+    """The YAML files of a folder, with the comment that each begins with."""
+    items = []
     for path in sorted(folder.glob("*.yaml")):
         comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8"))
         said = " ".join(line.lstrip("# ") for line in comment[0].splitlines()) if comment else ""
-        rows.append(f"| `{path.stem}` | {_cell(said)} | `{command} {path.stem}` |")
-    return "\n".join(rows)
+        items.append(f"- `{command} {path.stem}`: {_words(said)}")
+    return "\n".join(items)
 
 
 def _sections(section: type, path: str, title: str = "") -> list[str]:
-    """The table of a dataclass, followed by those of the dataclasses in it."""
+    """The keys of a dataclass, followed by those of the dataclasses in it."""
     schema = TypeAdapter(section).json_schema()
     hints, remarks = inspect.get_annotations(section), comments(section)
-    rows, inner = ["| key | value | default | meaning |", "|---|---|---|---|"], []
+    items, inner = [], []
     for field in dataclasses.fields(section):
         name = f"{path}{field.name}"
         if found := _dataclass(hints[field.name]):
             inner += _sections(found, f"{name}.", title=name)
             if field.default is None:
-                rows.append(f"| `{name}` | section, or null | `null` | [its keys](#{_anchor(name)}) |")
+                items.append(f"- `{name}` a [section](#{_anchor(name)}), or null. *(default:* `null`*)*")
             continue
         value = _value(schema["properties"][field.name], schema.get("$defs", {}))
-        rows.append(f"| `{name}` | {_cell(value)} | {_default(field)} | {_cell(remarks.get(field.name, ''))} |")
+        said = f" {_words(remarks[field.name].rstrip('.'))}." if remarks[field.name] else ""
+        items.append(f"- `{name}`{said} *({_words(value)}; {_default(field)})*")
     heading = [f"## {title}", _plain(section.__doc__)] if title else ["## Of the whole recipe"]
-    table = ["\n".join(rows)] if len(rows) > 2 else []
-    return [*heading, *table, *inner]
+    return [*heading, "\n".join(items), *inner]
 
 
 def _dataclass(annotation: Any) -> Any:
@@ -89,16 +89,17 @@ def _value(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def _default(field: "dataclasses.Field[Any]") -> str:
+    """The default of a key, as YAML."""
     if field.default is not dataclasses.MISSING:
         value = field.default
     elif field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
     else:
-        return "*must be given*"
+        return "must be given"
     if type(value).__name__ == "FieldInfo":  # pydantic's own way to give a default
         value = value.get_default(call_default_factory=True)
     written = yaml.safe_dump(to_jsonable_python(value), default_flow_style=True, width=1000, allow_unicode=True)
-    return f"`{written.removesuffix(chr(10)).removesuffix(chr(10) + '...')}`".replace("|", r"\|")
+    return f"default: `{written.removesuffix(chr(10)).removesuffix(chr(10) + '...')}`"
 
 
 def comments(section: type) -> dict[str, str]:
@@ -127,9 +128,10 @@ def _plain(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
-def _cell(text: str) -> str:
-    """Text in a cell of a table; what is None in Python is null in YAML."""
-    return re.sub(r"\bNone\b", "null", text).replace("|", r"\|").replace("<", "&lt;")
+def _words(text: str) -> str:
+    """Text that Markdown shows as it is, but for its `code`; what is None in Python is null in YAML."""
+    parts = re.split(r"(`[^`]*`)", re.sub(r"\bNone\b", "null", text))
+    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
 
 
 def _anchor(title: str) -> str:

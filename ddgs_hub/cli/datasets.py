@@ -7,22 +7,27 @@ from typing import Annotated, Literal
 import typer
 
 from ddgs_hub.cli.options import (
+    ConfigOption,
     IpcOption,
     JsonOption,
     OptionalRecipeOption,
     OriginalOption,
     OutputOption,
     PrivateOption,
+    PushOption,
     RecipeOption,
+    ReportToOption,
     RevisionOption,
     SeedOption,
     SetOption,
     SourceOption,
+    SubsetOption,
     TokenOption,
     base_name,
     read_recipe,
     several_ipcs,
     show,
+    tracking_of,
 )
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import run_on_main
@@ -38,6 +43,7 @@ def prepare(
     original: SourceOption = None,
     values: SetOption = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take the original dataset of a recipe out of its source.
 
@@ -47,7 +53,7 @@ def prepare(
 
     with locked_for_launch(output):
         settings = read_recipe(recipe, values, original=original)
-        show(run_on_main(lambda: make_original(settings, output)))
+        show(run_on_main(lambda: make_original(settings, output)), as_json)
 
 
 def generate(
@@ -64,7 +70,9 @@ def generate(
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Generate a pool of images.
 
@@ -76,8 +84,8 @@ def generate(
     count = per_class or settings.pool.size * settings.sample.ipc
     at = revision or (settings.model.revision if dit is None else None)
     dit = base_name(settings, dit)
-    with locked_for_launch(output):
-        show(make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer))
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        show(make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer), as_json)
 
 
 def score(
@@ -88,21 +96,23 @@ def score(
     output: Annotated[
         Path | None, typer.Option(help="Folder to write, new or empty; default with --push: runs/NAME.")
     ] = None,
-    subset: Annotated[str | None, typer.Option(help="Only the classes of imagewoof, imagenette or imageidc.")] = None,
+    subset: SubsetOption = None,
     split: Annotated[str, typer.Option(help="Which split to score.")] = "train",
-    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset that has several.")] = None,
+    config: ConfigOption = None,
     revision: RevisionOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = SCORE.batch_size,
     images: Annotated[
         bool | None,
         typer.Option(help="Also write the images; default: yes, except those of ImageNet or of a gated dataset."),
     ] = None,
-    push: Annotated[str | None, typer.Option(help="Publish the result as this dataset on the Hub, OWNER/NAME.")] = None,
+    push: PushOption = None,
     private: PrivateOption = False,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add the column `difficulty`, 1 − p(true class), to a dataset; image bytes stay as they are.
+    """Add the column `difficulty`, 1 − p(true class).
+
+    Image bytes stay as they are. What is interrupted goes on with the same command.
 
     Example: ddgs-hub score imagenet-1k --subset imagewoof --push org/imagewoof-difficulty
     """
@@ -154,9 +164,7 @@ def sample(
             "IPC; sets of several IPCs from one pool then share images. Default: among all.",
         ),
     ] = SAMPLE.pool_size,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the draw; default: that of the pool's recipe, else 0.")
-    ] = None,
+    seed: SeedOption = None,
     generator: Annotated[
         str | None, typer.Option(help="For the card: what made the images of a pool that ddgs-hub did not generate.")
     ] = None,
@@ -169,7 +177,9 @@ def sample(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample distilled datasets from a scored pool by difficulty (Eq. 7–9), each a folder that `publish` takes.
+    """Sample distilled datasets from a scored pool.
+
+    They are sampled by difficulty, Eq. 7–9 of the paper, and each is a folder that `publish` takes.
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
 
@@ -195,14 +205,15 @@ def baseline(
     scorer: Annotated[str | None, typer.Option(help="Classifier whose features herding and k-center use.")] = None,
     recipe: OptionalRecipeOption = None,
     values: SetOption = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed; default: the recipe's, or 0 for a random selection.")
-    ] = None,
+    seed: SeedOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Make what difficulty-guided sampling is compared with: real images, selected, or images learnt by dm or idc-1.
+    """Make a set to compare with: images selected or learnt.
 
-    How those two learn is in the sections dm and idc of a recipe, which they need.
+    Difficulty-guided sampling is compared with real images, selected by random, herding or k-center, and with images
+    learnt by dm or idc-1. How those two learn is in the sections dm and idc of a recipe, which they need.
 
     Example: ddgs-hub baseline herding --original runs/digits/original --scorer runs/digits/scorer --output herding
 
@@ -216,11 +227,14 @@ def baseline(
         if scorer is not None:
             raise InputError(f"{method} uses no classifier: leave --scorer away")
         command = matching_command(method, recipe, original, output, ipc=ipc, values=values, seed=seed)
-        with locked_for_launch(output):
-            settings = read_recipe(recipe, values, seed)
-            show(make_matching(settings, method, original, output, ipc=ipc, command=command))
+        settings = read_recipe(recipe, values, seed)
+        with locked_for_launch(output), tracking_of(report_to, output, settings):
+            show(make_matching(settings, method, original, output, ipc=ipc, command=command), as_json)
         return
+    if report_to:
+        raise InputError(f"{method} trains nothing that could be followed: leave --report-to away")
     if recipe is not None or values:
         raise InputError(f"{method} selects real images, whatever the recipe: leave --recipe and --set away")
     with locked_for_launch(output):
-        show(run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed or 0)))
+        made = run_on_main(lambda: make_baseline(method, original, output, ipc=ipc, scorer=scorer, seed=seed or 0))
+    show(made, as_json)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ddgs_hub.cli.options import JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.cli.options import DryRunOption, JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 
@@ -17,25 +18,43 @@ def publish(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/.")],
     repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; created if it does not exist.")],
     pool: Annotated[
-        bool, typer.Option("--pool", help="Also publish the run's scored pool, so that others can sample another IPC.")
+        bool,
+        typer.Option("--with-pool", help="Also publish the run's scored pool, so that others can sample another IPC."),
     ] = False,
     ipc: Annotated[int | None, typer.Option(min=1, help="Which set of RUN, if it has sets of several IPCs.")] = None,
-    version: Annotated[str | None, typer.Option(help="Such as v2.0.0; default: it follows from what changed.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--tag", help="Version, such as v2.0.0; default: it follows from what changed.")
+    ] = None,
     private: PrivateOption = False,
     adapter: Annotated[
         bool, typer.Option("--adapter", help="Publish only the adapter of a DiT, not the pipeline.")
     ] = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files, version and card; touch nothing.")] = False,
+    collection: Annotated[
+        str | None, typer.Option(help="Also put it into this collection, TITLE (made if needed) or OWNER/SLUG.")
+    ] = None,
+    space: Annotated[
+        bool,
+        typer.Option("--space", help="Also make a Space of the same name, where everybody can look at the pool."),
+    ] = False,
+    dry_run: DryRunOption = False,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish the distilled dataset, the DiT or the scorer of a run on the Hub: one commit, and a tag with its version.
+    """Publish what a run has made on the Hub, as a version.
+
+    The distilled dataset, the DiT or the scorer goes up in one commit, with its version as a tag. With --dry-run,
+    files, version and card are shown.
 
     Example: ddgs-hub publish runs/imagewoof --repo org/imagewoof-ddgs-ipc10 --private
     """
+    from ddgs_hub.hub import check_space, publish_space
     from ddgs_hub.hub import publish as publish_folder
 
+    if space and create_pr:
+        raise InputError("a proposal has no version that a page could show: leave --space or --create-pr away")
+    if space:
+        run_on_main(lambda: check_space(folder, repo, pool=pool))
     work = partial(
         publish_folder,
         folder,
@@ -47,9 +66,14 @@ def publish(
         adapter=adapter,
         create_pr=create_pr,
         dry_run=dry_run,
+        collection=collection,
     )
     made = run_on_main(work)
-    show(Made(made.text, made.to_dict()), as_json)
+    result = Made(made.text, made.to_dict())
+    if space:
+        page = run_on_main(lambda: publish_space(made, private=private))
+        result = result.and_also(page.text, space=page.to_dict())
+    show(result, as_json)
 
 
 def versions(
@@ -57,7 +81,9 @@ def versions(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions of a published dataset or model: date, rows, mean difficulty, what changed.
+    """List the versions of a published dataset or model.
+
+    Each with its date, its rows and their mean difficulty, and what changed.
 
     Example: ddgs-hub versions org/imagewoof-ddgs-ipc10
     """
@@ -74,7 +100,9 @@ def diff(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions of a published dataset (rows by image, difficulties, recipe) or model (weights, recipe).
+    """Compare two versions of a published dataset or model.
+
+    Of a dataset rows (by image), difficulties and recipe are compared, of a model weights and recipe.
 
     Example: ddgs-hub diff org/imagewoof-ddgs-ipc10 v1.0.0 v1.1.0
     """

@@ -1,7 +1,14 @@
-"""What commands share: options, with the same name and meaning everywhere, and how a result is printed."""
+"""What commands share: options, with the same name and meaning everywhere, and how a result is printed.
+
+`tests/cli/test_conventions.py` has the table of all options, and says where one name has two meanings.
+"""
 
 import json
 import re
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +20,10 @@ from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.staging import refuse_existing
 from ddgs_hub.core.text import printable
 from ddgs_hub.core.tokens import using_token
-from ddgs_hub.recipe import Recipe, load_recipe
+from ddgs_hub.core.tracking import FOLDER, require_trackers, tracked
+from ddgs_hub.recipe import Recipe, load_recipe, recipe_names, recipe_to_dict
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}  # of every command
 
 
 def new_folder(path: Path | None) -> Path | None:
@@ -28,7 +38,28 @@ def _use(context: typer.Context, token: str | None) -> str | None:
     return token
 
 
-RECIPE = typer.Option("--recipe", help="A recipe of the package, a .yaml file, or OWNER/NAME[@VERSION].")
+def completes(names: Callable[[], list[str]]) -> Callable[[str], list[str]]:
+    """What a shell completes a value with: those of some names that begin as it does, looked up when it asks."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _subset_names() -> list[str]:
+    from ddgs_hub.original import SUBSETS
+
+    return list(SUBSETS)
+
+
+def _installed(names: list[str] | None) -> list[str]:
+    require_trackers(names or ())
+    return names or []
+
+
+RECIPE_HELP = "A recipe of the package, a .yaml file, or OWNER/NAME[@VERSION]."
+RECIPE = typer.Option("--recipe", autocompletion=completes(recipe_names), help=RECIPE_HELP)
 RecipeOption = Annotated[str, RECIPE]
 OptionalRecipeOption = Annotated[str | None, RECIPE]
 OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, help="Folder to write, new or empty.")]
@@ -38,15 +69,37 @@ ContinuedOption = Annotated[
 OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
 SourceOption = Annotated[str | None, typer.Option("--original", help="OWNER/NAME[@REV] or folder, not the recipe's.")]
 IpcOption = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed, instead of the recipe's.")]
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of all that is drawn; default: the recipe's, or 0 where there is none."),
+]
 RevisionOption = Annotated[str | None, typer.Option("--revision", help="Commit, tag or branch of a Hub id.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Instead of the recipe's, as finetune.epochs=2.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-PushOption = Annotated[
-    str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there; it must be writable.")
+ConfigOption = Annotated[str | None, typer.Option("--config", help="Configuration of a Hub dataset that has several.")]
+SubsetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--subset",
+        autocompletion=completes(_subset_names),
+        help="These classes of ImageNet alone: imagewoof, imagenette or imageidc.",
+    ),
 ]
+ReportToOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report-to",
+        metavar="TRACKER",
+        callback=_installed,
+        help="Follow the work in trackio, tensorboard or wandb; can be repeated.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+PushOption = Annotated[
+    str | None, typer.Option("--push", metavar="OWNER/NAME", help="Publish the result there, as `publish` does.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 PrivateOption = Annotated[bool, typer.Option("--private", help="Publish to a private repository only.")]
 TokenOption = Annotated[
     str | None,
@@ -82,6 +135,17 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
     return load_recipe(name, overrides)
 
 
+def tracking_of(report_to: list[str] | None, output: Path, recipe: Recipe) -> AbstractContextManager[None]:
+    """Has trackers follow what a command writes; they write into `tracking/` beside it."""
+    place = output.resolve()
+    return tracked(report_to or (), place.parent / FOLDER, place.name, recipe_to_dict(recipe))
+
+
+def size_is_meant(name: str, values: list[str] | None) -> bool:
+    """Whether a recipe's image size is the user's own choice: in a file of theirs, or by `--set`."""
+    return name not in recipe_names() or any(value.startswith("data.image_size=") for value in values or [])
+
+
 def base_name(recipe: Recipe, given: str | None) -> str:
     """The DiT that is given, or else the recipe's base."""
     name = given or recipe.model.base
@@ -96,6 +160,11 @@ def several_ipcs(text: str) -> list[int]:
     if not all(re.fullmatch("[1-9][0-9]{0,5}", number) for number in numbers) or len(set(numbers)) < len(numbers):
         raise InputError(f"--ipc takes a number of images per class, or several, each once, as 10,20,50, got '{text}'")
     return sorted(map(int, numbers))
+
+
+def teller(as_json: bool) -> Callable[[str], None]:
+    """Prints what is done on the way to a result: to stdout, or to stderr where that takes a JSON document alone."""
+    return partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def show(made: Made, as_json: bool = False) -> None:

@@ -1,5 +1,7 @@
 """The commands that show what a distilled set is worth: accuracies and figures."""
 
+import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -8,15 +10,20 @@ import typer
 
 from ddgs_hub.cli.options import (
     JsonOption,
+    ReportToOption,
     SeedOption,
     SetOption,
     TokenOption,
+    completes,
     new_folder,
     read_recipe,
     show,
+    tracking_of,
 )
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
+from ddgs_hub.recipe import recipe_names
 
 
 def evaluate(
@@ -27,6 +34,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="RECIPE",
+            autocompletion=completes(recipe_names),
             help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
         ),
     ],
@@ -50,12 +58,14 @@ def evaluate(
     ] = False,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train classifiers from scratch on datasets and test them on real images.
+    """Train networks from scratch on datasets, and test them.
 
-    IPC and with it the number of epochs are those of each dataset; the full one is one of them.
+    They are tested on real images. IPC and with it the number of epochs are those of each dataset; the full one is one
+    of them.
 
     Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 --protocol imagewoof
 
@@ -68,7 +78,8 @@ def evaluate(
     width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
     names = dict.fromkeys(network or [recipe.evaluate.network])
     protocols = [recipe.evaluate.with_network(name, width) for name in names]
-    with locked_for_launch(output) if output else nullcontext():
+    lock = locked_for_launch(output) if output else nullcontext()
+    with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
         result = run_on_main(
             lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
         )
@@ -86,14 +97,19 @@ def figures(
     output: Annotated[
         Path | None, typer.Option(callback=new_folder, help="Default RUN/figures, or figures-NAME here.")
     ] = None,
-    ipc: Annotated[int | None, typer.Option(min=1, help="Of the distilled dataset of a run that has several.")] = None,
+    ipc: Annotated[
+        int | None, typer.Option(min=1, help="Images per class of the set, where a run has several.")
+    ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="NAME", help="Show this class in Figures 2 and 3; can be repeated."),
     ] = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Draw the paper's Figures 2, 3 and 4: difficulties, images with theirs, and sampling distributions.
+    """Draw the paper's Figures 2, 3 and 4.
+
+    They show difficulties, images with theirs, and sampling distributions.
 
     Example: ddgs-hub figures runs/digits --class 3 --class 8
     """
@@ -101,4 +117,40 @@ def figures(
 
     folder = output or figures_folder(source, ipc)
     with locked_for_launch(folder):
-        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())))
+        show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
+
+
+def explore(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|OWNER/NAME[@REVISION]|FOLDER",
+            help="A run folder, a dataset that was published with its pool, or the folder of a scored pool.",
+        ),
+    ],
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: the run's, or what was published."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the first from 7860 on that is free.")
+    ] = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a scored pool on a page in the browser.
+
+    Difficulties, images from easy to hard, and at once what another IPC, distribution, weight or seed selects. The set
+    can be saved or published from there. The page is served to this machine alone.
+
+    Example: ddgs-hub explore runs/digits
+    """
+    from ddgs_hub.stages.explore import serving
+
+    with serving(source, original, port=port) as address:
+        show(Made(f"{address} shows {source}; Ctrl-C ends it", {"url": address, "source": source}), as_json)
+        sys.stdout.flush()
+        while True:
+            time.sleep(3600)

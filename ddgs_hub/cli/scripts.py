@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddgs_hub.cli.options import IpcOption, RevisionOption, SeedOption, TokenOption, new_folder
+from ddgs_hub.cli.options import HELP_NAMES, IpcOption, RevisionOption, SeedOption, TokenOption, new_folder
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.staging import locked_for_launch, staged_folder
@@ -30,7 +30,7 @@ def scored_dataset(description: str | None, *, source: str, revision: str | None
     Args:
         description: for `--help`; the script's own docstring.
         source: of `ScoredConfig`.
-        revision: of this source. A source that `--source` gives has its own.
+        revision: of this source. A source that `--original` gives has its own.
         **settings: the other fields of `ScoredConfig`.
     """
 
@@ -38,7 +38,7 @@ def scored_dataset(description: str | None, *, source: str, revision: str | None
         output: FolderOption = None,
         streaming: StreamingOption = False,
         original: Annotated[
-            str | None, typer.Option("--source", help="Hub id or folder of another copy of the original.")
+            str | None, typer.Option("--original", help="Hub id or folder of another copy of the original.")
         ] = None,
         at: RevisionOption = None,
         scorer: Annotated[str | None, typer.Option(help="Hub id or folder of another scorer.")] = None,
@@ -91,7 +91,7 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
 
 def _run(command: Any, description: str | None) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(help=description)(command)
+    app.command(context_settings=HELP_NAMES, help=description)(command)
     run_commands(typer.main.get_command(app), Path(sys.argv[0]).name)
 
 

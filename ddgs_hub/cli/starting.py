@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ddgs_hub.cli.options import JsonOption, TokenOption, show
+from ddgs_hub.cli.options import ConfigOption, JsonOption, SubsetOption, TokenOption, completes, show
 from ddgs_hub.core.processes import run_on_main
+from ddgs_hub.recipe import recipe_names
+from ddgs_hub.recipe.study import study_names
 
 
 def init(
@@ -14,14 +16,14 @@ def init(
         str, typer.Argument(metavar="SOURCE", help="Folder of images, or OWNER/NAME[@REVISION] of a Hub dataset.")
     ],
     output: Annotated[Path, typer.Option("--output", help="Recipe to write, a new .yaml file.")],
-    config: Annotated[str | None, typer.Option("--config", help="Of a Hub dataset that has several.")] = None,
-    subset: Annotated[
-        str | None, typer.Option("--subset", help="These classes of ImageNet alone: imagewoof, imagenette or imageidc.")
-    ] = None,
+    config: ConfigOption = None,
+    subset: SubsetOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a recipe that fits your images and this machine, and say how long it takes.
+    """Write a recipe that fits your images and this machine.
+
+    Its comments give the reason for each value, and how long each stage will take.
 
     Example: ddgs-hub init ./photos --output photos.yaml
     """
@@ -30,11 +32,20 @@ def init(
     show(run_on_main(lambda: write_recipe(source, output, subset=subset, config=config)), as_json)
 
 
+def _names() -> list[str]:
+    return [*recipe_names(), *study_names()]
+
+
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this recipe or study.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Show this recipe or study.", autocompletion=completes(_names)),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the recipes and studies of the package, or show one of them.
+    """List the recipes of the package, or show one.
+
+    The studies, which are the tables of the paper, are among them.
 
     Example: ddgs-hub recipes digits
     """

@@ -1,30 +1,38 @@
 """The command that makes the tables of the paper."""
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ddgs_hub.cli.options import (
+    DryRunOption,
     JsonOption,
     OptionalRecipeOption,
     SeedOption,
     SetOption,
     SourceOption,
     TokenOption,
+    completes,
     read_recipe,
     show,
+    size_is_meant,
+    teller,
 )
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe.study import load_study
+from ddgs_hub.recipe.study import load_study, study_names
 
 OUTPUT = Path("runs/paper")
 
 
 def reproduce(
-    study: Annotated[str, typer.Argument(help="table1, table2, table3 or table4 of the paper, or a .yaml file.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="table1, table2, table3 or table4 of the paper, or a .yaml file.",
+            autocompletion=completes(study_names),
+        ),
+    ],
     recipe: OptionalRecipeOption = None,
     original: SourceOption = None,
     only: Annotated[
@@ -36,16 +44,16 @@ def reproduce(
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder that studies, and all workers, share.")] = OUTPUT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
+    dry_run: DryRunOption = False,
     seed: SeedOption = None,
     values: SetOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a table of the paper: every set that it needs, a network for every cell, the table and what it cost.
+    """Make a table of the paper, with every set that it needs.
 
-    Without --recipe it is of the paper's own datasets. The same command goes on after a kill, and can run on several
-    machines at once that share the folder.
+    A network is trained for every cell, and behind the table stands what it cost. Without --recipe it is of the paper's
+    own datasets. The same command goes on after a kill, and can run on several machines at once that share the folder.
 
     Example: ddgs-hub reproduce table1 --recipe digits
 
@@ -58,5 +66,5 @@ def reproduce(
     if original is not None and len(names) > 1:
         raise InputError(f"--original is of one dataset, and {study} has {len(names)}: choose one by --recipe")
     recipes = [read_recipe(name, values, seed, original) for name in names]
-    say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
-    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, say=say), as_json)
+    meant, say = all(size_is_meant(name, values) for name in names), teller(as_json)
+    show(carry_out(chosen, recipes, output, only=only or (), dry_run=dry_run, size_is_meant=meant, say=say), as_json)

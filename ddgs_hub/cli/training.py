@@ -7,11 +7,13 @@ import typer
 
 from ddgs_hub.cli.options import (
     ContinuedOption,
+    JsonOption,
     OriginalOption,
     OutputOption,
     PrivateOption,
     PushOption,
     RecipeOption,
+    ReportToOption,
     RevisionOption,
     SeedOption,
     SetOption,
@@ -19,6 +21,7 @@ from ddgs_hub.cli.options import (
     base_name,
     read_recipe,
     show,
+    tracking_of,
 )
 from ddgs_hub.core.staging import locked_for_launch
 
@@ -29,16 +32,21 @@ def train_scorer(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a cross-fitted classifier to score difficulty with, for data that no public classifier knows.
+    """Train a cross-fitted classifier to score difficulty with.
+
+    It is for data that no public classifier knows.
 
     Example: ddgs-hub train-scorer --original ./my-images --recipe digits --output scorer --set score.training.folds=2
     """
     from ddgs_hub.stages import make_scorer, training_command
 
     command = training_command("train-scorer", recipe, original, output, values=values, seed=seed)
-    with locked_for_launch(output):
-        show(make_scorer(read_recipe(recipe, values, seed), original, output, command=command))
+    settings = read_recipe(recipe, values, seed)
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        show(make_scorer(settings, original, output, command=command), as_json)
 
 
 def pretrain(
@@ -47,16 +55,21 @@ def pretrain(
     output: OutputOption,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a DiT from scratch, with its autoencoder: the base for data that is not ImageNet.
+    """Train a DiT from scratch, with its autoencoder.
+
+    It is the base for data that is not ImageNet.
 
     Example: accelerate launch -m ddgs_hub pretrain --original runs/digits/original --recipe digits --output base
     """
     from ddgs_hub.stages import make_base
 
-    with locked_for_launch(output):
-        show(make_base(read_recipe(recipe, values, seed), original, output))
+    settings = read_recipe(recipe, values, seed)
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        show(make_base(settings, original, output), as_json)
 
 
 def finetune(
@@ -70,8 +83,10 @@ def finetune(
     token: TokenOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
+    report_to: ReportToOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune a DiT with DiffFit and the Minimax losses; with --push, publish it.
+    """Fine-tune a DiT with DiffFit and the Minimax losses.
 
     Example: accelerate launch -m ddgs_hub finetune --original runs/digits/original --recipe digits --output dit
     """
@@ -84,5 +99,6 @@ def finetune(
         "finetune", recipe, original, output, base=base, revision=revision, values=values, seed=seed
     )
     settings = replace(settings, model=model)
-    with locked_for_launch(output):
-        show(finetune_and_publish(settings, original, output, command=command, push=push, private=private))
+    with locked_for_launch(output), tracking_of(report_to, output, settings):
+        made = finetune_and_publish(settings, original, output, command=command, push=push, private=private)
+    show(made, as_json)

@@ -5,7 +5,7 @@ imported one by one (`from ddgs_hub.core.errors import InputError`), because som
 
 Rows and images
     rows            reads and writes the Parquet files of a folder in Hub layout
-    parquet         opens one Parquet file, here or on the Hub
+    parquet         opens one Parquet file, here or on the Hub, and writes one: the only place where Parquet is written
     columns         the columns of ddgs-hub, and which of a foreign table's columns they are
     decoding        encoded bytes → pixels: the only place where images are decoded
     histogram       difficulties as checked arrays, and the bins of every histogram of them

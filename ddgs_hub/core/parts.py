@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
+from ddgs_hub.core.parquet import write_parquet
 from ddgs_hub.core.processes import get_state, is_main, wait_for_all
 from ddgs_hub.core.rows import parquet_path, write_tables
 from ddgs_hub.core.staging import hidden_sibling, staged_folder
@@ -50,7 +51,7 @@ class Parts:
     def write(self, k: int, table: pa.Table) -> None:
         """Writes part `k`, whole or not at all."""
         unfinished = self.folder / f"{k}.unfinished"
-        pq.write_table(table, unfinished)
+        write_parquet([table], table.schema, unfinished)
         unfinished.rename(self._path(k))
 
     def finish(self, features: Features) -> None:

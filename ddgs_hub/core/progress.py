@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from huggingface_hub import constants
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from tqdm.auto import tqdm
 
 from ddgs_hub.core import tracking
 from ddgs_hub.core.processes import is_main
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 
@@ -64,13 +66,17 @@ _stages: list[_Stage] = []  # the last one is at work
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Names the stage that all work in the block belongs to, in its lines: `score original, read: …`."""
+    """Names the stage that all work in the block belongs to, in its lines: `score original, read: …`.
+
+    A stage within another is a part of that, and is named behind it.
+    """
+
     at_work = _Stage(name)
     _stages.append(at_work)
     try:
         yield
         if at_work.short and not at_work.said:
-            LOG.info(max(at_work.short)[1])
+            _say_of_all(max(at_work.short)[1])
     finally:
         _stages.remove(at_work)
 
@@ -114,10 +120,7 @@ class Progress:
         if is_main():
             self._tracks = tracking.is_on()
             if _bars_wanted and sys.stderr is not None and sys.stderr.isatty():
-                total, done = self.total, self.done
-                self._bar = tqdm(
-                    desc=self.title, total=total, initial=done, unit=self.unit, leave=False, delay=DELAY, disable=None
-                )
+                self._bar = self._new_bar()
                 _Quiet.begin()
             else:
                 self._logs = LOG.isEnabledFor(logging.INFO)
@@ -131,6 +134,19 @@ class Progress:
             self._read()
             if self._logs:
                 self._say_end(monotonic() - self._began)
+
+    def _new_bar(self) -> "tqdm[Any]":
+        from tqdm import tqdm
+
+        return tqdm(
+            desc=self.title,
+            total=self.total,
+            initial=self.done,
+            unit=self.unit,
+            leave=False,
+            delay=DELAY,
+            disable=None,
+        )
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
         """Each of the items, a step each, from the first that is not done; the end of the items is that of the work."""
@@ -200,9 +216,7 @@ class Progress:
         parts = [f"{_count(self.n, self.unit)} in {_seconds(seconds)}", self._speed(seconds), self._losses()]
         line = f"{self.title}: {', '.join(filter(None, parts))}"
         if seconds >= MOMENT:
-            LOG.info(line)
-            for at_work in _stages:
-                at_work.said = True
+            _say_of_all(line)
         elif _stages and self.n > self.done:
             _stages[-1].short.append((seconds, line))
 
@@ -254,10 +268,17 @@ def in_words(seconds: float) -> str:
 
 def _titled(description: str) -> str:
     """The stage alone where the work is the stage itself, as `generate` in `generate (plain DiT)`."""
-    if not _stages:
-        return description
-    name = _stages[-1].name
-    return name if name.startswith(description) else f"{name}, {description}"
+    names = [at_work.name for at_work in _stages]
+    if not names or not names[-1].startswith(description):
+        names.append(description)
+    return ", ".join(names)
+
+
+def _say_of_all(line: str) -> None:
+    """Says how a piece of work ended, which is a piece of all stages that are at work."""
+    LOG.info(line)
+    for at_work in _stages:
+        at_work.said = True
 
 
 def _count(number: int | None, unit: str) -> str:

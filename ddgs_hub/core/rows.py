@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 from numpy.typing import NDArray
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 from ddgs_hub.core.columns import ColumnMapping, choose_columns, class_columns, declared_classes
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.foreign_rows import sanitize_table
-from ddgs_hub.core.parquet import open_parquet
+from ddgs_hub.core.parquet import open_parquet, write_parquet
 from ddgs_hub.core.text import quoted
 
 DATA = "data"  # where a folder in Hub layout keeps its rows
 SHARD = re.compile(r"(.*)-(\d{1,9})-of-(\d{1,9})(?:\.\w+)*", re.DOTALL)  # what a file of several is called
-ROWS_PER_GROUP = 256  # bounds what a writer holds in memory; about 30 MB of ImageNet's JPEGs
+ROWS_PER_GROUP = 256  # that are read at once: about 30 MB of ImageNet's JPEGs
 SHARD_BYTES = 500 * 10**6  # of rows in a file, as datasets has it: what fails is sent again whole
 
 
@@ -71,12 +70,7 @@ def write_tables(tables: Iterable[pa.Table], features: Features, path: Path) -> 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = features.arrow_schema
-    count = 0
-    with pq.ParquetWriter(path, schema) as writer:
-        for table in tables:
-            writer.write_table(table.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
-            count += len(table)
-    return count
+    return write_parquet((table.select(schema.names).cast(schema) for table in tables), schema, path)
 
 
 def write_rows(rows: Dataset, folder: str | Path, split: str = "train") -> None:

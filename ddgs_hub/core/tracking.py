@@ -11,6 +11,7 @@ from typing import Any
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import get_accelerator, is_main
+from ddgs_hub.core.text import one_line
 
 LOG = logging.getLogger(__name__)
 TRACKERS = ("trackio", "tensorboard", "wandb")
@@ -48,16 +49,22 @@ def tracked(names: Sequence[str], folder: Path, project: str, config: Mapping[st
         InputError: a tracker is not known or not installed, or cannot begin.
     """
     require_trackers(names)
-    if not names or not is_main():
+    if not names:
+        yield
+        return
+    accelerator = get_accelerator(log_with=list(dict.fromkeys(names)), project_dir=folder)
+    if not is_main():
         yield
         return
     for name, variable in PLACES.items():
         if name in names:
             os.environ.setdefault(variable, str(folder.resolve()))  # read when the package is imported
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = get_accelerator(log_with=list(dict.fromkeys(names)), project_dir=folder)
     with redirect_stdout(sys.stderr):  # stdout is for results; Trackio greets there
-        accelerator.init_trackers(project, config=_flat(config))
+        try:
+            accelerator.init_trackers(project, config=_flat(config))
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot track '{project}' in {folder}: {one_line(error, 200)}") from error
     _trackers.extend(accelerator.trackers)
     LOG.info("tracked by %s in %s", ", ".join(names), folder)
     try:
@@ -66,7 +73,16 @@ def tracked(names: Sequence[str], folder: Path, project: str, config: Mapping[st
         _trackers.clear()
         with redirect_stdout(sys.stderr):
             for tracker in accelerator.trackers:
-                tracker.finish()
+                _finish(tracker)
+
+
+def _finish(tracker: Any) -> None:
+    if tracker.name == "trackio":
+        import trackio
+
+        trackio.finish()  # accelerate's way leaves it to be finished once more when Python ends
+    else:
+        tracker.finish()
 
 
 def is_on() -> bool:

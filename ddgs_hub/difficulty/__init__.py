@@ -6,6 +6,7 @@ from or how difficulties are used, and writes no cards. Of the Hub it knows only
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
 from ddgs_hub.difficulty.features import extract_features
+from ddgs_hub.difficulty.known_classes import read_scorer_classes
 from ddgs_hub.difficulty.scorer import Scorer, pin_scorer, scorer_repository
 from ddgs_hub.difficulty.scorer_classes import class_wnids
 from ddgs_hub.difficulty.scorer_training import TrainedScorer, new_model, num_steps, train_scorer
@@ -22,6 +23,7 @@ __all__ = [
     "new_model",
     "num_steps",
     "pin_scorer",
+    "read_scorer_classes",
     "score",
     "score_tables",
     "scorer_repository",

@@ -14,6 +14,7 @@ from ddgs_hub.diffusion.denoiser import cast_frozen, denoise, embed_conditions
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
 from ddgs_hub.diffusion.dit import (
     base_of,
+    base_size,
     convert_original_checkpoint,
     find_dit,
     load_dit,
@@ -39,6 +40,7 @@ __all__ = [
     "add_difffit",
     "base_of",
     "base_path",
+    "base_size",
     "cast_frozen",
     "convert_original_checkpoint",
     "cropped_images",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, PIPELINE_INDEX, TRANSFORMER
+from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, PIPELINE_INDEX, TRANSFORMER, VAE
 from ddgs_hub.core.hub_client import cached_model_commit, why_no_model
 from ddgs_hub.core.model_files import HUB_PREFIX, UNREACHABLE, ModelFiles, refuse_code
 from ddgs_hub.core.schema import FOREIGN, Json, read_json
@@ -21,6 +21,7 @@ from ddgs_hub.core.staging import make_weights_readable
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.weights import require_finite
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config
+from ddgs_hub.diffusion.autoencoder import KLSettings
 from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.diffusion.convert import (
     CONDITION_EMBEDDER,
@@ -172,6 +173,19 @@ def _load_file(path: Path) -> DiTTransformer2DModel:
     for adapter in adapters:  # the gammas of the lower adapter are folded first
         dit = load_adapter(fold_difffit(dit), adapter)
     return dit.eval()
+
+
+def base_size(folder: str | Path) -> int:
+    """Side in px of the images of a pipeline in a folder, by the configurations of its DiT and its autoencoder.
+
+    Raises:
+        InputError: a configuration cannot be read.
+    """
+    files = ModelFiles.of(folder)
+    of_dit, of_autoencoder = TRANSFORMER_CONFIG, f"{VAE}/{CONFIG_FILE}"
+    dit = read_json(files.get(of_dit), DiTSettings, f"{of_dit} of {folder}")
+    autoencoder = read_json(files.get(of_autoencoder), KLSettings, f"{of_autoencoder} of {folder}")
+    return dit.sample_size * 2 ** (len(autoencoder.block_out_channels) - 1)
 
 
 def loaded_commit(name: str, revision: str | None = None) -> str:

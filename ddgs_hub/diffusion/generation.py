@@ -102,7 +102,7 @@ def generate_pool(
             images = codec.decode(sample([classes.dit_ids[label] for label, _ in batches[k]], seeds))
             writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score_images))
             if k == todo[0]:
-                track_images(progress.title, images)
+                track_images(f"{progress.title}/images", images)
             progress.update(len(images))
     parts.finish(features)
     return count

@@ -1,7 +1,8 @@
-"""The table of accuracies, for a terminal and for a card."""
+"""The table of accuracies, for a terminal, a card and a page."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ddgs_hub.core.errors import InputError
@@ -14,13 +15,55 @@ MEANINGS = {
 }
 
 
+@dataclass(frozen=True)
+class AccuracyTable:
+    """A table of accuracies, as plain text.
+
+    Attributes:
+        settings: those that all rows share.
+        meaning: what the two accuracies are.
+        header: of the columns.
+        rows: the first cell of each is the method, the last two are accuracies, "mean ± population std" in %.
+        best: whether a row has the highest mean of those that it is compared with, in the first accuracy.
+    """
+
+    settings: str
+    meaning: str
+    header: list[str]
+    rows: list[list[str]]
+    best: list[bool]
+
+    @property
+    def caption(self) -> str:
+        """What the numbers are."""
+        return f"Top-1 accuracy, mean ± standard deviation over the repeats ({self.settings})."
+
+    def markdown(self) -> str:
+        """Caption, empty line and table, aligned so that it also reads in a terminal; the highest means are bold."""
+        lines = [self.header]
+        for row, best in zip(self.rows, self.best, strict=True):
+            *words, first, second = row
+            lines.append([*map(cell, words), f"**{first}**" if best else first, second])
+        return f"{self.caption}\n{self.meaning}\n\n{table(lines)}"
+
+
 def accuracy_table(
     results: Mapping[str, Evaluation] | Sequence[tuple[str, Evaluation]],
     which: str = "best",
     heading: str = "method",
     tested_on: Sequence[str] = (),
 ) -> str:
-    """A Markdown table, aligned so that it also reads in a terminal, under a caption with the settings.
+    """The Markdown of `tabulate`."""
+    return tabulate(results, which, heading, tested_on).markdown()
+
+
+def tabulate(
+    results: Mapping[str, Evaluation] | Sequence[tuple[str, Evaluation]],
+    which: str = "best",
+    heading: str = "method",
+    tested_on: Sequence[str] = (),
+) -> AccuracyTable:
+    """A table of accuracies under a caption with the settings.
 
     Settings that all rows share are in the caption. A setting in which they differ, such as the number of images, is
     a column of the table, so that a reader sees which rows cannot be compared.
@@ -31,9 +74,6 @@ def accuracy_table(
             network, image size and IPC that were tested on the same images.
         heading: of the first column.
         tested_on: the name of each row's validation images, where they are not the same: a column; empty: they are.
-
-    Returns:
-        Caption, empty line and table, each accuracy as "mean ± population std" in %.
 
     Raises:
         InputError: there are no results, or `which` is neither of the two.
@@ -47,15 +87,17 @@ def accuracy_table(
     names: list[dict[str, Any]] = [{"tested on": name} for name in tested_on] or [{}] * len(pairs)
     settings = [{**name, **_settings(evaluation)} for name, (_, evaluation) in zip(names, pairs, strict=True)]
     differing = [key for key in settings[0] if any(other[key] != settings[0][key] for other in settings)]
-    rows = [[heading, *differing, f"{which} (%)", f"{second} (%)"]]
-    for (method, evaluation), values, bold in zip(pairs, settings, _highest(pairs, which, tested_on), strict=True):
-        accuracies = [_mean_std(evaluation, which), _mean_std(evaluation, second)]
-        if bold:
-            accuracies[0] = f"**{accuracies[0]}**"
-        rows.append([cell(method), *(cell(str(values[key])) for key in differing), *accuracies])
-    shared = ", ".join(f"{key} {value}" for key, value in settings[0].items() if key not in differing)
-    meaning = f"{which.capitalize()}: {MEANINGS[which]}; {second}: {MEANINGS[second]}."
-    return f"Top-1 accuracy, mean ± standard deviation over the repeats ({shared}).\n{meaning}\n\n{table(rows)}"
+    rows = [
+        [method, *(str(values[key]) for key in differing), _mean_std(evaluation, which), _mean_std(evaluation, second)]
+        for (method, evaluation), values in zip(pairs, settings, strict=True)
+    ]
+    return AccuracyTable(
+        settings=", ".join(f"{key} {value}" for key, value in settings[0].items() if key not in differing),
+        meaning=f"{which.capitalize()}: {MEANINGS[which]}; {second}: {MEANINGS[second]}.",
+        header=[heading, *differing, f"{which} (%)", f"{second} (%)"],
+        rows=rows,
+        best=_highest(pairs, which, tested_on),
+    )
 
 
 def _highest(pairs: Sequence[tuple[str, Evaluation]], which: str, tested_on: Sequence[str]) -> list[bool]:

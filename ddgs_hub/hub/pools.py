@@ -167,7 +167,7 @@ def _fetch_set(spec: str) -> tuple[Path, Pinned]:
     elif not config_files(folder, POOL):
         raise InputError(
             f"{spec} was published without its pool: give a revision that has it, or ask its owner for "
-            f"`ddgs-hub publish RUN --repo {name} --pool`"
+            f"`ddgs-hub publish RUN --repo {name} --with-pool`"
         )
     return folder, Pinned(name, folder.name)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ddgs_hub.original.class_names import check_every_class
     from ddgs_hub.original.digits import BUILT_IN, is_built_in
     from ddgs_hub.original.imagenet import imagenet_names, normalised_name, synonyms, wnids_by_order
-    from ddgs_hub.original.labelling import ORIGINAL_COLUMNS, original_rows
+    from ddgs_hub.original.labelling import ORIGINAL_COLUMNS, class_key, original_rows
     from ddgs_hub.original.looking import Look, look_at, short_sides
     from ddgs_hub.original.reading import ColumnNames, SourceRows
     from ddgs_hub.original.sources import find_dataset, open_source, pin_source
@@ -36,7 +36,7 @@ _MODULES = {
     "class_names": ("check_every_class",),
     "digits": ("BUILT_IN", "is_built_in"),
     "imagenet": ("imagenet_names", "normalised_name", "synonyms", "wnids_by_order"),
-    "labelling": ("ORIGINAL_COLUMNS", "original_rows"),
+    "labelling": ("ORIGINAL_COLUMNS", "class_key", "original_rows"),
     "looking": ("Look", "look_at", "short_sides"),
     "reading": ("ColumnNames", "SourceRows"),
     "sources": ("find_dataset", "open_source", "pin_source"),
@@ -60,6 +60,7 @@ __all__ = [
     "Subset",
     "cached_rows",
     "check_every_class",
+    "class_key",
     "find_dataset",
     "get_subset",
     "imagenet_index",

@@ -5,7 +5,6 @@ cost, evenly from every class.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -49,7 +48,7 @@ class Look:
         sides: shorter side in px of each image that was opened, `(N,)`.
         copies: of the opened images, how many have the same bytes as another before them.
         unreadable: why an image cannot be decoded, for each such image.
-        bytes: of all files on the Hub, or of the opened images of a local source.
+        size: bytes of all files on the Hub, or of the opened images of a local source.
         images: label and encoded bytes of some, about `EXAMPLES`, as many of each class.
     """
 
@@ -65,7 +64,7 @@ class Look:
     sides: NDArray[np.int64]
     copies: int
     unreadable: list[str]
-    bytes: int | None
+    size: int | None
     images: list[tuple[int, bytes]]
 
     @property
@@ -95,7 +94,7 @@ class _Opened:
         self.sides: list[int] = []
         self.unreadable: list[str] = []
         self.hashes: Counter[int] = Counter()
-        self.bytes = 0
+        self.size = 0
         self.wnids: dict[int, str | None] = {}
 
     def add(self, image: dict[str, bytes] | None, label: int, wnid: str | None, where: str) -> None:
@@ -108,7 +107,7 @@ class _Opened:
         assert image is not None
         self.sides.append(side)
         self.hashes[xxhash.xxh3_64_intdigest(image["bytes"])] += 1
-        self.bytes += len(image["bytes"])
+        self.size += len(image["bytes"])
         self.wnids.setdefault(label, wnid)
         if self._kept_of[label] < self.kept:
             self._kept_of[label] += 1
@@ -163,32 +162,24 @@ def look_at(source: str, *, subset: str | None = None, config: str | None = None
         sides=np.array(opened.sides),
         copies=sum(count - 1 for count in opened.hashes.values()),
         unreadable=opened.unreadable,
-        bytes=_bytes_on_hub(rows.pinned) if rows.pinned else opened.bytes,
+        size=_size_on_hub(rows.pinned) if rows.pinned else opened.size,
         images=opened.images,
     )
 
 
-def short_sides(
-    source: str, split: str, count: int, *, config: str | None = None, revision: str | None = None
-) -> list[int]:
-    """The shorter sides, px, of the first readable images of a split: at most `count`.
+def short_sides(rows: SourceRows, count: int) -> list[int]:
+    """The shorter sides, px, of the first images of a split, at most `count`; those that cannot be read are left out.
 
     Raises:
-        InputError: the source cannot be opened.
         ConnectionLostError: the Hub no longer answers.
     """
-    rows, sides = open_source(source, split, config=config, revision=revision), list[int]()
-    with closing(_cells(rows, ["image"])) as cells:
-        for number, (cell,) in enumerate(islice(cells, count)):
+    sides: list[int] = []
+    with closing(rows.read(["image"])) as batches:
+        cells = (cell for batch in batches for cell in batch.table.column("image").to_pylist())
+        for number, cell in enumerate(islice(cells, count)):
             with suppress(InputError):  # whoever needs this image says that it is damaged
                 sides.append(min(decode_image(cell, number).size))
     return sides
-
-
-def _cells(rows: SourceRows, names: Sequence[str]) -> Iterator[tuple]:
-    with closing(rows.read(names)) as batches:
-        for batch in batches:
-            yield from zip(*(batch.table.column(name).to_pylist() for name in names), strict=True)
 
 
 def _validation_split(
@@ -247,14 +238,14 @@ def _open_images(
             for image, value, wnid, number in zip(
                 columns["image"], columns[key], wnids, batch.row_numbers.tolist(), strict=True
             ):
-                opened.add(image, label_of[value], wnid, str(number))
+                opened.add(image, label_of[value], wnid, rows.row_name(number))
                 done += 1
             if done >= total:
                 break
     return opened
 
 
-def _bytes_on_hub(pinned: Pinned) -> int | None:
+def _size_on_hub(pinned: Pinned) -> int | None:
     """The size of all files of a dataset, by the Hub's own listing; None where it cannot be asked."""
     from huggingface_hub import constants
 

@@ -92,7 +92,7 @@ class SourceRows(ABC):
         names: Sequence[str] | None = None,
         row_filter: RowFilter | None = None,
         position: ReadPosition | None = None,
-    ) -> Iterator[RowBatch]:
+    ) -> Generator[RowBatch, None, None]:
         """The rows in order, at most `ROWS_PER_GROUP` at a time.
 
         Args:
@@ -113,6 +113,10 @@ class SourceRows(ABC):
                 f"{self.where} ended after {end:,} rows, where its repository says {self.expected:,}: "
                 "mend its card, or give a --revision whose files are whole"
             )
+
+    def row_name(self, number: int) -> str:
+        """What messages call a row."""
+        return str(number)
 
     @abstractmethod
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:

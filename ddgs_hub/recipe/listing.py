@@ -3,9 +3,9 @@
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.text import quoted
 from ddgs_hub.recipe.reading import RECIPES, load_recipe, recipe_names
 from ddgs_hub.recipe.sections import Recipe
@@ -46,8 +46,8 @@ def list_studies() -> dict[str, str]:
     return {name: load_study(name).title for name in study_names()}
 
 
-def recipe_table() -> dict[str, Any]:
-    """The recipes and the studies as JSON values, and as text for people."""
+def recipe_table() -> Made:
+    """The recipes and the studies of the package."""
     recipes, studies = list_recipes(), list_studies()
     lines = [f"{'recipe':<14}{'original':<32}{'size':>6}  device"]
     for one in recipes:
@@ -55,10 +55,10 @@ def recipe_table() -> dict[str, Any]:
         lines += [f"{one.name:<14}{original:<32}{one.image_size:>3} px  {one.device}", f"{'':<14}{one.purpose}"]
     lines += ["", *(f"{name:<14}{title}" for name, title in studies.items())]
     lines += ["", "ddgs-hub recipes NAME shows one; ddgs-hub init FOLDER writes one for images of your own"]
-    return {"recipes": [asdict(one) for one in recipes], "studies": studies, "text": "\n".join(lines)}
+    return Made("\n".join(lines), {"recipes": [asdict(one) for one in recipes], "studies": studies})
 
 
-def recipe_text(name: str) -> dict[str, Any]:
+def recipe_text(name: str) -> Made:
     """The file of a recipe or a study of the package, with its comments.
 
     Args:
@@ -71,7 +71,7 @@ def recipe_text(name: str) -> dict[str, Any]:
     if name not in folders:
         raise InputError(f"no recipe and no study is called {quoted(name)}: choose one of {', '.join(folders)}")
     text = (folders[name] / f"{name}.yaml").read_text(encoding="utf-8")
-    return {"name": name, "yaml": text, "text": text.rstrip("\n")}
+    return Made(text.rstrip("\n"), {"name": name, "yaml": text})
 
 
 def _entry(name: str) -> RecipeEntry:

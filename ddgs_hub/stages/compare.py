@@ -15,7 +15,7 @@ from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.made import Made
-from ddgs_hub.core.progress import Progress
+from ddgs_hub.core.progress import Progress, stage
 from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
@@ -121,7 +121,8 @@ def evaluate_methods(recipe: Recipe, methods: Mapping[str, Dataset], validation:
     comparison = Comparison(validation, [recipe.evaluate], recipe.seed, output)
     results = {}
     for method, rows in Progress("evaluate", len(methods), unit="set").over(methods.items()):
-        [result] = comparison.on(rows, "the training images")
+        with stage(method):
+            [result] = comparison.on(rows, "the training images")
         results[method] = {"rows_fingerprint": fingerprint(rows), **result.to_dict()}
     write_json(output / RESULTS, results)
     best = max(results, key=lambda method: results[method]["best_mean"])
@@ -267,7 +268,10 @@ def _tested_on(
 ) -> "list[tuple[str, str, Evaluation]]":
     """The evaluations by each network, set by set: the set's name, that of the validation images, and what came out."""
     comparison = Comparison(test.rows, protocols, seed, kept)
-    of_set = {name: comparison.on(rows, name) for name, rows in sets.items()}
+    of_set = {}
+    for name, rows in sets.items():
+        with stage(name):
+            of_set[name] = comparison.on(rows, name)
     return [(name, test.name, of_set[name][k]) for k in range(len(protocols)) for name in sets]
 
 
@@ -319,28 +323,32 @@ def _evaluated_on(pinned: Pinned | None, recipe: Recipe) -> EvaluatedOn:
     return EvaluatedOn(id=pinned.id, name=recipe.hub.pretty_name, split=split, revision=pinned.commit)
 
 
-def read_table(evaluation: Path) -> str:
-    """The accuracy table of an evaluation folder.
+def read_results(evaluation: Path) -> "dict[str, Evaluation]":
+    """The results in an evaluation folder, by the names of the methods.
 
     Raises:
         InputError: there are no results, or they are damaged.
     """
-    from ddgs_hub.evaluation import Evaluation, accuracy_table
+    from ddgs_hub.evaluation import Evaluation
 
     path = evaluation / RESULTS
-    return accuracy_table(read_json(path, dict[str, Evaluation], str(path)))
+    return read_json(path, dict[str, Evaluation], str(path))
+
+
+def read_table(evaluation: Path) -> str:
+    """The accuracy table of an evaluation folder; see `read_results`."""
+    from ddgs_hub.evaluation import accuracy_table
+
+    return accuracy_table(read_results(evaluation))
 
 
 def read_evaluation(evaluation: Path) -> "Evaluation":
     """What the evaluation folder of a run says of its distilled set.
 
     Raises:
-        InputError: as `read_table`.
+        InputError: as `read_results`, or it says nothing of that set.
     """
-    from ddgs_hub.evaluation import Evaluation
-
-    path = evaluation / RESULTS
-    results = read_json(path, dict[str, Evaluation], str(path))
+    results = read_results(evaluation)
     if OURS not in results:
-        raise InputError(f"{path} says nothing of {OURS}: remove {evaluation}, and run again")
+        raise InputError(f"{evaluation / RESULTS} says nothing of {OURS}: remove {evaluation}, and run again")
     return results[OURS]

@@ -17,10 +17,12 @@ def costs_table(finished: Mapping[str, Finished]) -> str:
     """
     stages = list(finished.values())
     whole = Finished(
-        "",
-        sum(stage.seconds for stage in stages),
-        max((stage.peak_memory for stage in stages if stage.peak_memory is not None), default=None),
-        max((stage.peak_gpu_memory for stage in stages if stage.peak_gpu_memory is not None), default=None),
+        made="",
+        seconds=sum(stage.seconds for stage in stages),
+        peak_memory=max((stage.peak_memory for stage in stages if stage.peak_memory is not None), default=None),
+        peak_gpu_memory=max(
+            (stage.peak_gpu_memory for stage in stages if stage.peak_gpu_memory is not None), default=None
+        ),
     )
     on_gpu = whole.peak_gpu_memory is not None
     rule = "-" * 11 + ":"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ddgs_hub.core.made import Made
+from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.base import make_base
 from ddgs_hub.stages.finetune import make_dit
@@ -18,6 +19,7 @@ from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.run_folder import RunFolder
 from ddgs_hub.stages.score import score_in_place
 from ddgs_hub.stages.scorer import make_scorer
+from ddgs_hub.stages.usability import check_pool_folder, with_check
 
 ORIGINAL, SCORER, BASE, DIT = "original", "train-scorer", "pretrain", "finetune"
 POOL, BASE_POOL = "generate", "generate (plain DiT)"
@@ -75,5 +77,11 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
     originals = (ORIGINAL, *trained_scorer)
     add(SCORED_ORIGINAL, run.original, originals, score_in_place, run.original, scorer, **scoring)
-    add(SCORED_POOL, run.pool, (POOL, *trained_scorer), score_in_place, run.pool, scorer, **scoring)
+    add(SCORED_POOL, run.pool, (POOL, *trained_scorer), _score_pool, recipe, run, scorer, **scoring)
     return stages
+
+
+def _score_pool(recipe: Recipe, run: RunFolder, scorer: str | Path, **scoring: Any) -> Made:
+    """Scores the pool, and says whether it is usable beside the original images, which are scored before it."""
+    made = score_in_place(run.pool, scorer, **scoring)
+    return with_check(made, run_on_main(lambda: check_pool_folder(run.pool, run.original, recipe.sample.ipc)))

@@ -2,6 +2,7 @@
 
 import subprocess
 from contextlib import suppress
+from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, CONFIG_FILE, TRANSFORMER
 from ddgs_hub.core.hub_client import cached_model_commit
 from ddgs_hub.core.model_files import HUB_PREFIX, ModelFiles
+from ddgs_hub.core.processes import get_state
 from ddgs_hub.hub import Provenance, hash_weights, hub_id
 from ddgs_hub.recipe import Recipe, parse_recipe, values_of_run
 
@@ -38,6 +40,25 @@ def code_commit() -> str:
             git = ["git", "-C", str(package.parent), "rev-parse", "HEAD"]
             return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
     return version("ddgs-hub")
+
+
+def here_and_now() -> tuple[str, str, str]:
+    """When in UTC, on what, and with which code something is computed: `ended`, `device`, `commit` of `Finished`."""
+    ended = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return ended, _device(), code_commit()
+
+
+@cache
+def _device() -> str:
+    """The GPU of this process, or how many threads PyTorch uses on the CPU; and how many processes work together."""
+    import torch
+
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+    else:
+        threads = torch.get_num_threads()
+        name = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{count} × {name}" if (count := get_state().num_processes) > 1 else name
 
 
 def original_ids(recipe: Recipe) -> list[str]:

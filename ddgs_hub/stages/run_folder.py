@@ -10,12 +10,12 @@ from ddgs_hub.core.files import put_in_place
 from ddgs_hub.hub.layout import FIGURES, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES
 from ddgs_hub.recipe import Recipe
 
+REPORT = "report.html"  # of a run: a page with its results
 FINISHED = "stages.json"  # of a run: which stages are done, what they made, and how long that took
 SELECTIONS = "selections.json"  # of a distilled set: thresholds and counts of each class
 LOSSES = "losses.json"  # of a trained DiT: every loss at every step
 BASE_RECIPE = "recipe.json"  # of a base: how it was trained
 RESULTS = "results.json"  # of an evaluation: the accuracies of every method
-POOL_CHECK = "pool-check.json"  # of a run: whether its pool is usable, and why not
 LATENTS = "latents"  # beside the trained model: the encoded images, which the next training reuses
 NETWORKS = "early-networks"  # beside an IDC-1 set: networks that sets of the same images share
 # The paper's Figures 2, 3 and 4. Beside each picture lies the same as .svg, for print.
@@ -25,22 +25,28 @@ DISTILLED_FOLDER = "distilled-ipc"  # what the name of a distilled set's folder 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a stage has made, for people and as values, and what that cost.
+    """What a stage has made, and what that cost. Folders of before there were values or peaks have none.
 
     Attributes:
         made: the text of `Made`.
-        seconds: how long it took.
+        seconds: that it took.
+        values: those of `Made`.
         peak_memory: the most main memory that the process of the run held meanwhile, in bytes, see
             `core.machine.Measured`; None: it is not known.
         peak_gpu_memory: the same of its GPU; None: it used none, or it is not known.
-        values: those of `Made`; folders of before there were any have none.
+        ended: when, in UTC; this, what it ran on and the code's commit are empty where they are not known.
+        device: the GPU, or how many CPU cores.
+        commit: of the code; its version where it is installed.
     """
 
     made: str
     seconds: float
+    values: dict[str, Any] = field(default_factory=dict)
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
-    values: dict[str, Any] = field(default_factory=dict)
+    ended: str = ""
+    device: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
 from ddgs_hub.stages.pool_origin import PoolOrigin, find_origin
 from ddgs_hub.stages.run_folder import SELECTIONS, write_json
 from ddgs_hub.stages.sampled_repository import Draw, write_sampled_repository
+from ddgs_hub.stages.usability import check_pool, with_check
 
 
 def make_distilled(
@@ -50,7 +51,8 @@ def make_distilled(
             `publish` takes it. The stage of a run leaves that to a later one.
 
     Returns:
-        Number of images, mean difficulty, how each class was selected, sources, and the folder to publish.
+        Number of images, mean difficulty, how each class was selected, sources, the folder to publish, and what is
+        found of the pool, see `check_pool`.
 
     Raises:
         InputError: the pool or the original cannot be read, or `distill_columns` raises it.
@@ -141,7 +143,7 @@ def _write_set(
     write_rows(rows, folder)
     write_json(folder / SELECTIONS, result.classes)
     values = {**opened.sources, "sample": asdict(sample), "seed": seed}
-    if origin:  # for `publish --pool`; this file stays here
+    if origin:  # for `publish --with-pool`; this file stays here
         local = {} if opened.pool_source else {"pool": opened.folder}
         if original is not None and opened.original_source is None:
             local["original"] = expanded(original)
@@ -172,7 +174,9 @@ def _write_set(
         "seed": seed,
         "repository": to_publish,
     }
-    return Made("\n".join(lines), made)
+    of_set = Made("\n".join(lines), made)
+    # A run has judged its pool when it was scored, with its images.
+    return with_check(of_set, check_pool(opened.columns, opened.original, sample.ipc)) if origin else of_set
 
 
 def _mean_difficulty(rows: Dataset) -> float:

@@ -1,6 +1,6 @@
 """Whether a scored pool is worth sampling from: what is measured, from where on it is not, and what to change then."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, undecoded
-from ddgs_hub.core.schema import read_json
+from ddgs_hub.core.schema import read_values
 from ddgs_hub.core.text import one_line
-from ddgs_hub.stages.run_folder import POOL_CHECK, write_json
 
+CHECK = "pool_check"  # in the values of a stage
 RECOGNISED = 0.5  # difficulty: below it the scorer gives the image's class more than all others together
 # Of the way from the originals' mean difficulty to that of guessing, 1 − 1/K: beyond it the pool is nearer to guessing.
 HALFWAY = 0.5
@@ -132,19 +133,19 @@ def likeness(pool: Path, original: Path) -> float | None:
     return float(spreads[0] / spreads[1])  # type: ignore[operator]
 
 
-def write_check(check: PoolCheck, folder: Path) -> None:
-    """Writes what was found into a run folder, for people and for `report.html`."""
-    write_json(folder / POOL_CHECK, check.to_dict())
+def with_check(made: Made, check: PoolCheck) -> Made:
+    """The result of a stage with what was found of its pool: as `pool_check`, and below its text if it is a warning."""
+    values = {**made.values, CHECK: check.to_dict()}
+    return Made(f"{made.text}\n{check.text}" if check.text else made.text, values)
 
 
-def read_check(folder: Path) -> PoolCheck | None:
-    """What was found of the pool of a run; None for a run of before there was a check.
+def check_in(values: Mapping[str, Any]) -> PoolCheck | None:
+    """What was found of a pool, from the values of such a result, also when they were read from `stages.json`.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the values are damaged.
     """
-    path = folder / POOL_CHECK
-    return read_json(path, PoolCheck, str(path)) if path.is_file() else None
+    return read_values(values[CHECK], PoolCheck, f"{CHECK} in the values of a stage") if CHECK in values else None
 
 
 def _difficulties(rows: Dataset) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def test_there_is_a_short_one_for_each_published_dataset() -> None:
 def test_an_original_is_scored(name: str, hub: HubServer, scorer_folder: Path, tmp_path: Path) -> None:
     hub.add_repository("dataset", "acme/in1k", {FILE: SOURCE})
     hub.add_repository("model", "acme/scorer", files_of(scorer_folder))
-    given = ["--source", "acme/in1k", "--scorer", "acme/scorer", "--output", tmp_path / "scored"]
+    given = ["--original", "acme/in1k", "--scorer", "acme/scorer", "--output", tmp_path / "scored"]
     done = run(hub, f"{name}_difficulty", *given)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("10 images, mean difficulty 0.")
@@ -78,7 +78,7 @@ def test_a_pool_is_sampled(name: str, hub: HubServer, tmp_path: Path) -> None:
 
 def test_first_rows_of_a_stream(shared_data: Callable[[str], Path], hub: HubServer, scorer_folder: Path) -> None:
     source = shared_data("imagenet1k-sample")
-    done = run(hub, "imagewoof_difficulty", "--source", source, "--scorer", scorer_folder, "--streaming")
+    done = run(hub, "imagewoof_difficulty", "--original", source, "--scorer", scorer_folder, "--streaming")
     assert done.returncode == 0, done.stderr
     first, *others = done.stdout.splitlines()
     assert first.startswith("train {'label': 'Shih-Tzu', 'wnid': 'n02086240', 'source_index': 155, 'difficulty': 0.")

@@ -15,7 +15,6 @@ from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as PILImage
 from timm.models import save_for_hf
 
-from ddgs_hub import __version__
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core.rows import read_rows, undecoded, write_rows
 
@@ -68,24 +67,11 @@ def test_every_command_shows_an_example(call: Call, name: str) -> None:
     assert re.search(rf"Example: (ddgs-hub|accelerate launch -m ddgs_hub) {name}\b", text)
 
 
-def test_an_option_means_the_same_everywhere(call: Call) -> None:
-    meanings: dict[str, set[str]] = {}
-    for name in COMMANDS:
-        for option, text in re.findall(r"^  (--[a-z-]+) .*?  +(\S.*)$", call(f"{name} --help"), re.MULTILINE):
-            meanings.setdefault(option, set()).add(text)
-    for option in ("--recipe", "--revision", "--set", "--json"):
-        assert len(meanings[option]) == 1, option
-
-
 @pytest.mark.parametrize("command", ["", "--help"])
 def test_the_help_names_every_command(call: Call, command: str) -> None:
     text = call(command)
     assert text.startswith("Usage: ddgs-hub [OPTIONS] COMMAND [ARGS]...")
     assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in COMMANDS)
-
-
-def test_version(call: Call) -> None:
-    assert call("version") == f"{__version__}\n"
 
 
 def test_a_source_of_ones_own_is_read_without_the_recipes_configuration(call: Call, tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def description() -> str:
 
 
 def test_version(hf: Hf) -> None:
-    assert hf("ddgs", "version").stdout == f"{__version__}\n"
-    assert hf("extensions", "exec", "ddgs", "version").stdout == f"{__version__}\n"
+    assert hf("ddgs", "--version").stdout == f"{__version__}\n"
+    assert hf("extensions", "exec", "ddgs", "--version").stdout == f"{__version__}\n"
 
 
 def test_the_help_names_the_command_as_it_was_called(hf: Hf) -> None:

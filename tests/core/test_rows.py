@@ -13,7 +13,6 @@ from PIL import Image as PILImage
 from ddgs_hub.core import rows as rows_module
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import (
-    ROWS_PER_GROUP,
     checked_labels,
     class_names,
     parquet_path,
@@ -78,11 +77,6 @@ class TestWriteAndRead:
         stock = load_dataset(str(tmp_path / "rows"), split="train", cache_dir=str(tmp_path / "cache"))
         assert stock.features == FEATURES
         assert stock[2]["image"].size == (4, 6)
-
-    def test_row_groups_are_bounded(self, tmp_path: Path) -> None:
-        write_rows(make_rows(ROWS_PER_GROUP + 10), tmp_path)
-        meta = pq.ParquetFile(parquet_path(tmp_path)).metadata
-        assert [meta.row_group(k).num_rows for k in range(meta.num_row_groups)] == [ROWS_PER_GROUP, 10]
 
     def test_splits_are_apart_and_shards_in_order(self, tmp_path: Path) -> None:
         write_rows(make_rows().select([0]), tmp_path, "validation")

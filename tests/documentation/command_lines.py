@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -9,34 +10,32 @@ from accelerate.commands.launch import launch_command_parser
 from huggingface_hub.cli.hf import app as hf
 from markdown_blocks import ROOT
 
-from ddgs_hub.cli.main import app
 from ddgs_hub.core.errors import InputError
+from documentation.commands import program
 
 
 def check(words: list[str]) -> None:
-    """Has the program of a command line parse it.
+    """Has the program that a command line starts parse it.
 
     Raises:
         Exception: it does not take the line; the message says why.
         AssertionError: there is no such program, file or target.
     """
-    program, *rest = words
-    CHECKS[program](rest)
+    name, *rest = words
+    CHECKS[name](rest)
 
 
 def command_of(name: str) -> Any:
     """A command of `ddgs-hub`."""
-    group: Any = typer.main.get_command(app)
-    assert name in group.commands, f"there is no command {name}"
-    return group.commands[name]
+    commands = program().commands
+    assert name in commands, f"there is no command {name}"
+    return commands[name]
 
 
 def check_ddgs(words: list[str]) -> None:
     name, *rest = words
-    try:
+    with suppress(InputError):  # options are known and values of their types; this one is of a file that is not here
         command_of(name).make_context(name, rest)
-    except InputError:  # options are known and values of their types; this one is of a file that is not here
-        pass
 
 
 def check_accelerate(words: list[str]) -> None:

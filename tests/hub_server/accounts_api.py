@@ -6,7 +6,7 @@ import yaml
 
 from hub_server.access import User, anonymous_refused, may_create, may_see, may_write
 from hub_server.messages import HubError, Request, Response, answer
-from hub_server.repositories import Repository
+from hub_server.repositories import MAIN, Repository
 from hub_server.routes import route
 
 if TYPE_CHECKING:
@@ -63,7 +63,11 @@ def create(hub: "HubServer", request: Request, user: User | None) -> Response:
     if existing := hub.store.get(kind, repo_id):
         raise HubError(409, f"You already created this {kind} repo", url=hub.page(existing))
     private = wanted.get("visibility") == "private" or wanted.get("private") is True
-    repository = hub.store.create(kind, repo_id, author=user.name if user else "system", private=private)
+    author = user.name if user else "system"
+    repository = hub.store.create(kind, repo_id, author=author, private=private)
+    if kind == "space":  # it comes with a card
+        card = repository.store(f"---\nsdk: {wanted['sdk']}\n---\n".encode())
+        repository.commit(MAIN, repository.head.sha, {"README.md": card}, "initial commit", author=author)
     return answer({"url": hub.page(repository), "name": repo_id, "id": repo_id})
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # A revision is one quoted segment, but HfFileSystem sends refs/pr/1 and refs/convert/parquet as they are.
 PARTS = {
-    "{api}": r"/api/(?P<kind>model|dataset)s/(?P<repo_id>[^/]+/[^/]+)",
-    "{page}": r"(?:/(?P<kind>dataset)s)?/(?P<repo_id>[^/]+/[^/]+?)",
+    "{api}": r"/api/(?P<kind>model|dataset|space)s/(?P<repo_id>[^/]+/[^/]+)",
+    "{page}": r"(?:/(?P<kind>dataset|space)s)?/(?P<repo_id>[^/]+/[^/]+?)",
     "{revision}": r"(?P<revision>refs/[^/]+/[^/]+|[^/]+)",
     "{name}": r"(?P<name>[^/]+)",
     "{path}": r"(?P<path>.+)",

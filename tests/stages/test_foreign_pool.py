@@ -71,8 +71,8 @@ def test_pictures_of_another_generator_go_all_the_way(hub: HubServer, pictures: 
         "sample --pool scored-pictures --output none",
         "score photos --scorer scorer --output scored-photos",
         f"sample --pool scored-pictures --original scored-photos --ipc 1,2,4 --seed 3 {facts} --output sets --json",
-        f"publish sets --repo {REPO} --pool",
-        f"publish sets --ipc 2 --repo {REPO} --pool",
+        f"publish sets --repo {REPO} --with-pool",
+        f"publish sets --ipc 2 --repo {REPO} --with-pool",
         "publish sets/ipc4 --repo acme/painted-ipc4",
         f"load {REPO}@v1.0.0",
         f"sample --pool {REPO}@v1.0.0 --ipc 2 --seed 3 --output same",
@@ -82,7 +82,7 @@ def test_pictures_of_another_generator_go_all_the_way(hub: HubServer, pictures: 
         f"diff {REPO}@v1.0.0 v1.1.0",
         f"figures {REPO}@v1.0.0 --output figures",
         f"sample --pool {REPO}@v1.0.0 --ipc 2 --seed 3 --output named --generator DALL-E",
-        "publish named --repo acme/painted-ipc4 --pool",
+        "publish named --repo acme/painted-ipc4 --with-pool",
     )
     codes = [code for code, _, _ in done]
     assert codes == [2, 0, 2, 0, 0, 2, *[0] * 11], done

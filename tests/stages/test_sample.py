@@ -94,7 +94,7 @@ def test_the_published_pool_gives_the_runs_own_rows(hub, api, pooled, tmp_path):
 
 def test_the_commands(hub, pooled, tmp_path):
     hub.add_user("alice", TOKEN, orgs=["acme"])
-    done = hub.run(["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--pool"], token=TOKEN)
+    done = hub.run(["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--with-pool"], token=TOKEN)
     assert done.stdout.startswith(f"{REPO} v1.0.0: the first version\n"), done.stderr
     command = ["-m", "ddgs_hub", "sample", "--pool", f"{REPO}@v1.0.0", "--ipc", "5", "--output", str(tmp_path / "out")]
     done = hub.run(command)
@@ -163,7 +163,7 @@ def test_what_cannot_be_sampled_from(hub, api, pooled, tmp_path):
         (f"{REPO}@v9.0.0",): f"{REPO} has no revision 'v9.0.0'",
         (f"{REPO}@",): "is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION",
         (f"{REPO}@v1.0.0",): f"{REPO}@v1.0.0 was published without its pool: give a revision that has it, or ask its "
-        f"owner for `ddgs-hub publish RUN --repo {REPO} --pool`",
+        f"owner for `ddgs-hub publish RUN --repo {REPO} --with-pool`",
         ("acme/half",): "acme/half was published without the difficulties of its original: give --original",
         (str(pooled / "pool"),): "pool is a pool without its scored original: give --original",
         ("acme/half", "--original", "acme/words"): "cannot read the difficulties of acme/words: ",

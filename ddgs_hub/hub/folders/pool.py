@@ -162,12 +162,12 @@ def _pool_of(repository: Path) -> _Pool:
         pool = _Pool(opened, around)
     else:
         raise InputError(
-            f"{repository} is in no run folder with a {RUN_POOL}/: publish it from its run, or without --pool"
+            f"{repository} is in no run folder with a {RUN_POOL}/: publish it from its run, or without --with-pool"
         )
     if pool.hash != provenance.content.pool:
         raise InputError(
             f"{where} is not the pool that the rows of {repository} were selected from: finish the run first, "
-            "or publish without --pool"
+            "or publish without --with-pool"
         )
     return pool
 
@@ -177,9 +177,9 @@ def _sampled_from(path: Path) -> tuple[OpenedPool, str]:
     noted = read_json(path, Sampling, str(path))
     pool, original = noted.place("pool"), noted.place("original")
     if pool is None:
-        raise InputError(f"{path} does not say where its pool is: sample again, or publish without --pool")
+        raise InputError(f"{path} does not say where its pool is: sample again, or publish without --with-pool")
     if noted.pool is None and not Path(pool).is_dir():
-        raise InputError(f"the pool {pool} is no longer there: sample again, or publish without --pool")
+        raise InputError(f"the pool {pool} is no longer there: sample again, or publish without --with-pool")
     return open_pool(pool, original), pool
 
 

@@ -29,6 +29,7 @@ class Publication(Result):
         removed: files of an earlier version that go.
         kept: files that stay as they are: foreign ones, and those of a pool that is not sent again.
         card: the text of README.md.
+        collection: the page of the collection that it was put into; empty: into none.
     """
 
     repo_id: str
@@ -41,15 +42,17 @@ class Publication(Result):
     removed: list[str]
     kept: list[str]
     card: str
+    collection: str = ""
 
     @property
     def text(self) -> str:
         """For people."""
         name = f"{self.repo_id} {self.version}"
+        among = f"\nin the collection {self.collection}" if self.collection else ""
         if self.action == "unchanged":
-            return f"nothing to publish: {name} has this content ({self.url})"
+            return f"nothing to publish: {name} has this content ({self.url}){among}"
         if self.action == "published":
-            return f"{name}: {self.changes}\n{self.url}"
+            return f"{name}: {self.changes}\n{self.url}{among}"
         if self.action == "proposed":
             return (
                 f"{name} is proposed: {self.changes}\n{self.url}\nonce it is merged, publish again: that sets the tag"
@@ -57,3 +60,27 @@ class Publication(Result):
         parts = (("+", self.added), ("-", self.removed), ("=", self.kept))
         files = "\n".join(f"  {sign} {file}" for sign, part in parts for file in part)
         return f"{name} would be published: {self.changes}\n{files}\n\n{self.card}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpacePage(Result):
+    """The Space of a published dataset.
+
+    Attributes:
+        url: its page.
+        action: "published", "unchanged" (it had these files) or "planned" (a dry run).
+        files: what it holds.
+        private: whether it is private, as a private dataset's must be.
+    """
+
+    url: str
+    action: Literal["published", "unchanged", "planned"]
+    files: list[str]
+    private: bool
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        words = {"published": "its page", "unchanged": "its page, as it was", "planned": "its page would be"}
+        line = f"{words[self.action]}: {self.url}"
+        return f"{line}\ngive that Space a secret HF_TOKEN that may read the private dataset" if self.private else line

@@ -1,7 +1,7 @@
 """A repository on the Hub as publishing sees it: its commits with the hashes of their files, and its versions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -88,7 +88,8 @@ class Remote:
 
     def __init__(self, api: HfApi, repo_id: str, repo_type: str = "dataset") -> None:
         self.api, self.repo_id, self.repo_type = api, repo_id, repo_type
-        self._info = api.model_info if repo_type == "model" else api.dataset_info
+        readers: dict[str, Callable[..., Any]] = {"model": api.model_info, "space": api.space_info}
+        self._info = readers.get(repo_type, api.dataset_info)
 
     def snapshot(self, revision: str = "main") -> Snapshot | None:
         """The commit that a branch, a tag or a reference points to; None where there is no such repository."""

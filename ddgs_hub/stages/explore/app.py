@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.extras import extra_version
 from ddgs_hub.stages.explore.opened import Opened, open_explored
 
 HERE = ("127.0.0.1", "localhost")
@@ -15,19 +16,23 @@ QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
 
 
 @contextmanager
-def serving(opened: Opened, *, port: int | None = None) -> Iterator[str]:
-    """In the block, the page is served on the loopback address; yields where: `http://127.0.0.1:7860`.
+def serving(source: str, original: str | None = None, *, port: int | None = None) -> Iterator[str]:
+    """In the block, the page of a pool is served on the loopback address; yields where: `http://127.0.0.1:7860`.
 
     Args:
-        opened: what it shows.
+        source: a run folder, a dataset that was published with its pool, or the folder of a scored pool; see
+            `open_explored`.
+        original: the scored original, likewise.
         port: None: the first from 7860 on that is free.
 
     Raises:
-        InputError: gradio is not installed, or the port is taken.
+        InputError: gradio is not installed, the port is taken, or as `open_explored`.
+        ConnectionLostError: the Hub does not answer.
     """
+    extra_version("gradio", "explore")  # before a pool is fetched
+    blocks = _make(open_explored(source, original), read_only=_is_space())
     from starlette.middleware import Middleware
 
-    blocks = _make(opened, read_only=_is_space())
     guard = Middleware(_OnlyHere)
     try:
         blocks.launch(server_name=HERE[0], server_port=port, app_kwargs={"middleware": [guard]}, **_options())
@@ -47,26 +52,15 @@ def space(where: str) -> None:
         where: `owner/name@version` of a dataset that was published with its pool.
 
     Raises:
-        InputError: gradio is not installed, or the dataset cannot be read.
+        InputError: the dataset cannot be read.
     """
     blocks = _make(open_explored(where), read_only=True)
     blocks.launch(**_options())
     blocks.block_thread()
 
 
-def require_gradio() -> None:
-    """Raises an InputError where gradio is not installed; imports it otherwise."""
-    os.environ.update(QUIET)
-    try:
-        import gradio  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "gradio":
-            raise
-        raise InputError('the page needs gradio: pip install "ddgs-hub[explore]"') from error
-
-
 def _make(opened: Opened, *, read_only: bool) -> Any:
-    require_gradio()
+    os.environ.update(QUIET)  # before gradio is imported
     from ddgs_hub.stages.explore.page import Page
 
     return Page(opened, read_only=read_only).blocks()

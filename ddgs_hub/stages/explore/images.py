@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,9 +15,22 @@ from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_selected, undecoded
 
-SIDE = 192  # px, of the longer side: twice what is shown, for fine screens
 KEPT = 2_048  # pictures in memory, some kilobytes each
-SMALL = 64  # px; images up to here stay as they are, pixel for pixel
+
+
+class Size(NamedTuple):
+    """How large small pictures are.
+
+    Attributes:
+        side: most px of the longer side; larger images are made smaller, by default to twice what is shown, for fine
+            screens.
+        quality: of these, as JPEG.
+        exact: px of the longer side of images that stay as they are, pixel for pixel.
+    """
+
+    side: int = 192
+    quality: int = 85
+    exact: int = 64
 
 
 class Thumbnails:
@@ -25,10 +39,11 @@ class Thumbnails:
     Args:
         folder: in Hub layout.
         files: its Parquet files; None: those of the split `train`.
+        size: of the pictures.
     """
 
-    def __init__(self, folder: Path, files: Sequence[Path] | None = None) -> None:
-        self.folder, self.files = folder, files
+    def __init__(self, folder: Path, files: Sequence[Path] | None = None, size: Size | None = None) -> None:
+        self.folder, self.files, self.size = folder, files, size or Size()
         self._kept: OrderedDict[int, str | None] = OrderedDict()
         self._lock = Lock()  # one thread reads at a time: the next one finds what this one kept
 
@@ -43,7 +58,7 @@ class Thumbnails:
             if len(missing):
                 images = read_selected(self.folder, missing, files=self.files, names=["image"])
                 for row, cell in zip(missing.tolist(), undecoded(images)["image"], strict=True):
-                    self._kept[row] = _address(cell, row)
+                    self._kept[row] = _address(cell, row, self.size)
             for row in rows:
                 self._kept.move_to_end(row)
             found = [self._kept[row] for row in rows]
@@ -52,15 +67,15 @@ class Thumbnails:
             return found
 
 
-def _address(cell: object, row: int) -> str | None:
+def _address(cell: object, row: int, size: Size) -> str | None:
     try:
         image = decode_image(cell, row)
     except InputError:
         return None  # the page says so where it would be
     buffer = BytesIO()
-    if max(image.size) <= SMALL:
+    if max(image.size) <= size.exact:
         image.save(buffer, "PNG")
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=None)  # thin images keep a pixel
-    image.save(buffer, "JPEG", quality=85)
+    image.thumbnail((size.side, size.side), Image.Resampling.LANCZOS, reducing_gap=None)  # thin images keep a pixel
+    image.save(buffer, "JPEG", quality=size.quality)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from ddgs_hub.stages.explore.sampled import SampledClass, Sampler
 ALL = -1  # in the place of a label: all classes together
 STYLE = Path(__file__).with_name("page.css")
 Visibility = Literal["private"]
+IMAGES = "images"  # one at a time, in the order they were asked for
 HIDDEN: Visibility = "private"  # of the functions behind the page: they are for it alone
 THEME = gr.themes.Default(
     font=[gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")],
@@ -58,14 +58,14 @@ class Page:
                         kind = gr.Radio(self.gallery.kinds, value=SELECTED, label="Images", elem_id="kind")
                         number = gr.Slider(1, 2, value=1, step=1, label="Page", visible=False, elem_id="page")
                     tiles = gr.HTML(elem_id="gallery")
-            facts = [refused, numbers, drawn, table, line, number, *where[:1]]
-            shown = [*controls, kind, number]
-            settled = partial(_on, [blocks.load, *(control.input for control in controls)])
-            settled(self.facts, [*controls, *where], facts).then(
-                self.show, shown, [tiles, number], show_progress="hidden", api_visibility=HIDDEN
+            settled = [blocks.load, *(control.input for control in controls)]
+            facts = [refused, numbers, drawn, table, number, *where[:1]]
+            shown, images = [*controls, kind, number], [tiles, number]
+            _on(settled, self.facts, [*controls, *where], facts).then(
+                self.show, shown, images, show_progress="hidden", api_visibility=HIDDEN, concurrency_id=IMAGES
             )
-            _on([kind.input, number.input], self.show, shown, [tiles, number])
-            _on([field.input for field in where], self.line, [*controls, *where], line)
+            _on([kind.input, number.input], self.show, shown, images, concurrency_id=IMAGES)
+            _on([*settled, *(field.change for field in where)], self.line, [*controls, *where], line)
         return blocks
 
     def _heading(self) -> str:
@@ -74,7 +74,7 @@ class Page:
         note = f"{counts}, {len(scores.names):,} classes"
         return f"<h1>{words.text(self.opened.name, 120)}</h1><p class='note'>{note}</p>"
 
-    def _controls(self) -> list[gr.components.Component]:
+    def _controls(self) -> list[Any]:
         sample, names = self.opened.sample, self.opened.scores.names
         choices = [("All classes", ALL), *((one_line(name, words.NAME_CHARACTERS), k) for k, name in enumerate(names))]
         numbered = self.opened.scores.numbers is not None
@@ -121,16 +121,19 @@ class Page:
     # What the components call. The first seven values are those of `_controls`, in its order.
 
     def facts(self, *values: Any) -> list[Any]:
-        """Numbers, histograms, table and command line of the settings; a refusal leaves the others as they are."""
+        """Numbers, histograms and table of the settings; a refusal leaves the others as they are.
+
+        The folder is named after the IPC, until somebody gives it a name.
+        """
         try:
-            classes, sample, seed = self._sampled(values)
+            classes, sample, _ = self._sampled(values)
         except InputError as error:
-            return [words.refusal(str(error)), *(gr.skip() for _ in range(5 if self.read_only else 6))]
-        where = values[7:]
-        folder = _usual(sample.ipc) if where and _is_usual(where[0]) else where[0] if where else ""
-        line = self._line(sample, seed, [folder, *where[1:]])
-        made = [words.numbers(classes), histograms(classes), words.bins_table(classes), line, gr.Slider(value=1)]
-        return ["", *made, *([folder] if where else [])]
+            return [words.refusal(str(error)), *(gr.skip() for _ in range(4 if self.read_only else 5))]
+        made = ["", words.numbers(classes), histograms(classes), words.bins_table(classes), gr.Slider(value=1)]
+        if self.read_only:
+            return made
+        folder = _folder(values[7], sample)
+        return [*made, gr.skip() if folder == values[7] else folder]
 
     def show(self, *values: Any) -> list[Any]:
         """A page of the gallery, and the slider of pages where there are several."""
@@ -144,12 +147,17 @@ class Page:
         return [words.gallery(page, kind), several]
 
     def line(self, *values: Any) -> str:
-        """The command lines."""
+        """The command lines that do the same."""
         try:
             sample, seed = _settings(values)
         except InputError:
             return ""
-        return self._line(sample, seed, values[7:])
+        folder, repo, private = values[7:] or ("", "", False)
+        folder = _folder(folder, sample)
+        lines = [saving.sample_line(self.opened, sample, seed, folder)]
+        if repo.strip():
+            lines.append(saving.publish_line(folder, repo.strip(), private=private))
+        return "\n".join(lines)
 
     def save(self, *values: Any) -> str:
         """Writes the set."""
@@ -170,19 +178,11 @@ class Page:
         labels = range(len(self.opened.scores.names)) if label == ALL else [label]
         return self.sampler.classes(labels, sample, seed), sample, seed
 
-    def _line(self, sample: SampleSettings, seed: int, where: Sequence[Any]) -> str:
-        folder = str(where[0]) if where and where[0] else _usual(sample.ipc)
-        lines = [saving.sample_line(self.opened, sample, seed, folder)]
-        if len(where) > 1 and where[1].strip():
-            lines.append(saving.publish_line(folder, where[1].strip(), private=where[2]))
-        return "\n".join(lines)
 
-
-def _on(triggers: Sequence[Any], act: Callable[..., Any], inputs: Any, outputs: Any) -> Any:
+def _on(triggers: Sequence[Any], act: Callable[..., Any], inputs: Any, outputs: Any, **options: Any) -> Any:
     """Calls `act` when one of the triggers fires; of many in a row the last one counts."""
-    return gr.on(
-        triggers, act, inputs, outputs, trigger_mode="always_last", show_progress="hidden", api_visibility=HIDDEN
-    )
+    quiet = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": HIDDEN}
+    return gr.on(triggers, act, inputs, outputs, **quiet, **options)
 
 
 def _settings(values: Sequence[Any]) -> tuple[SampleSettings, int]:
@@ -210,5 +210,7 @@ def _usual(ipc: int) -> str:
     return f"distilled-ipc{ipc}"
 
 
-def _is_usual(folder: str) -> bool:
-    return re.fullmatch(r"distilled-ipc\d+", folder) is not None
+def _folder(given: str, sample: SampleSettings) -> str:
+    """The folder that is given; one that is called after an IPC, or nothing, follows the settings."""
+    follows = not given.strip() or re.fullmatch(r"distilled-ipc\d+", given)
+    return _usual(sample.ipc) if follows else given

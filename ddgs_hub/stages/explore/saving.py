@@ -9,7 +9,7 @@ from ddgs_hub.core.files import expanded
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import locked_folder, refuse_existing
 from ddgs_hub.core.text import quoted
-from ddgs_hub.hub import publish
+from ddgs_hub.hub import check_push, publish
 from ddgs_hub.hub.layout import SAMPLING
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.stages.explore.opened import Opened
@@ -55,14 +55,16 @@ def save_and_publish(
     """Publishes the set, see `publish`; writes it first, where its folder is new.
 
     Raises:
-        InputError: the folder holds another set or something else, or as `save` and `publish`.
+        InputError: the folder holds another set or something else, or as `save`, `check_push` and `publish`.
     """
-    output, lines = _named(folder), []
-    if output.is_dir() and any(output.iterdir()):
+    output, repo_id, lines = _named(folder), repo_id.strip(), []
+    is_there = output.is_dir() and any(output.iterdir())
+    if is_there:
         _require_same(opened, sample, seed, output)
-    else:
+    check_push(repo_id, private=private)  # before anything is written
+    if not is_there:
         lines.append(save(opened, sample, seed, folder))
-    lines.append(publish(output, repo_id.strip(), private=private).text)
+    lines.append(publish(output, repo_id, private=private).text)
     return "\n".join(lines)
 
 

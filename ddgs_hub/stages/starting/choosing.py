@@ -191,7 +191,7 @@ def _own_codec(draft: Draft, plan: Plan, device: Device) -> None:
     side = plan.size // factor
     draft.put("codec.training.block_out_channels", channels, f"{plan.size} px → latents of {side} × {side}")
     draft.put("codec.training.latent_channels", latent)
-    draft.put("codec.training.steps", 8_000 if device.is_gpu else 800)
+    draft.put("codec.training.steps", 8_000 if device.is_gpu else 400)
     draft.put("codec.training.batch_size", 32 if device.is_gpu else 16)
     draft.put("codec.training.learning_rate", 1e-3 if device.is_gpu else 2e-3)
     draft.put("codec.training.kl_weight", 1e-4)
@@ -211,7 +211,7 @@ def _model(draft: Draft, plan: Plan, device: Device) -> None:
         why += f"{BASE} needs a GPU of {LARGE_GPU} GiB"
     draft.put("model.base", None, why)
     draft.put("model.label_space", "dataset")
-    hidden, depth, heads, batch = (384, 12, 6, 64) if device.is_gpu else (192, 6, 6, 32)
+    hidden, depth, heads, batch = (384, 12, 6, 64) if device.is_gpu else (128, 6, 4, 32)
     key = "model.pretraining."
     draft.put(key + "hidden_size", hidden, "as large as trains in reasonable time on this device")
     draft.put(key + "depth", depth)
@@ -282,7 +282,7 @@ def _evaluate(draft: Draft, plan: Plan, device: Device) -> None:
             draft.put("evaluate.width", 32, "channels; 128 in the paper")
         draft.put("evaluate.image_size", plan.size, "px; as generated")
         draft.put("evaluate.crop_pct", 1.0, "the whole middle square: nothing is left at the sides of generated images")
-    scale = 0.2 if device.is_gpu else 0.04
+    scale = 0.2 if device.is_gpu else 0.03
     draft.put("evaluate.epochs_scale", scale, "of the paper's epochs; 1 for numbers to compare with others'")
     draft.put("evaluate.evaluations", 20 if device.is_gpu else 10)
     draft.put("evaluate.repeats", 3)

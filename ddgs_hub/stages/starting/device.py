@@ -57,6 +57,13 @@ def find_device() -> Device:
     return Device(kind, name, memory, _cores(), _memory())
 
 
+def busy() -> float:
+    """How many programs compute on this machine for each of its cores, over the last minute; 0 where it cannot tell."""
+    with suppress(AttributeError, OSError):  # not on Windows
+        return os.getloadavg()[0] / _cores()
+    return 0.0
+
+
 def _cores() -> int:
     with suppress(AttributeError):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""Writes a recipe that fits a source and this machine, and says what it saw, what it chose, and how long a run takes."""
+"""Writes a recipe that fits a source and this machine; says what it saw and chose, and how long a run takes."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,15 +6,16 @@ from typing import Any
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded, put_in_place
+from ddgs_hub.core.made import Made
+from ddgs_hub.core.progress import in_words
 from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.original import Look, look_at
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.starting.choosing import choose, recipe_path
-from ddgs_hub.stages.starting.device import GIB, Device, find_device
+from ddgs_hub.stages.starting.device import GIB, Device, busy, find_device
 from ddgs_hub.stages.starting.draft import Draft
 from ddgs_hub.stages.starting.timing import Counts, estimate
-from ddgs_hub.stages.study.effort import in_words
 
 LISTED = 12  # classes that are named with their counts
 SHOWN = (  # of the recipe, in the summary
@@ -27,6 +28,7 @@ SHOWN = (  # of the recipe, in the summary
     "sample.ipc",
     "evaluate.network",
 )
+BUSY = 1.5  # programs a core, this one among them, from which on times are those of a busy machine
 FULL = 0.5  # share of the machine's memory that decoded images may take before this is remarked
 
 
@@ -36,7 +38,7 @@ def write_recipe(
     *,
     subset: str | None = None,
     config: str | None = None,
-) -> dict[str, Any]:
+) -> Made:
     """Looks at a source and at this machine, times a few steps, and writes a recipe with comments.
 
     Args:
@@ -47,8 +49,8 @@ def write_recipe(
         config: the configuration of a Hub dataset that has several.
 
     Returns:
-        JSON values: `look` (classes, counts, sizes, …), `device`, `recipe`, `reasons` (dotted key → why it has its
-        value), `seconds` (of each stage), `total_seconds`, `remarks`, `output`; and `text` for people.
+        Values: `look` (classes, counts, sizes, …), `device`, `recipe`, `reasons` (dotted key → why it has its
+        value), `seconds` (of each stage), `total_seconds`, `remarks` and `output`.
 
     Raises:
         InputError: the source cannot be read or nothing can be distilled of it, or the file cannot be written.
@@ -74,7 +76,7 @@ def write_recipe(
     ]
     text = draft.to_yaml([*heading, f"To carry it out: ddgs-hub run {path}"])
     _put(path, text)
-    return {
+    values = {
         "output": str(path),
         "look": _look_values(look, counts),
         "device": asdict(device),
@@ -83,10 +85,9 @@ def write_recipe(
         "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
         "total_seconds": round(sum(seconds.values()), 1),
         "remarks": remarks,
-        "text": "\n".join(
-            [*seen, f"on {device.text}", "", *_chosen(draft), "", *remarks, *_table(seconds), "", _next(path)]
-        ),
     }
+    chosen = ["", *_chosen(draft), "", *remarks, *_table(seconds), "", _next(path)]
+    return Made("\n".join([*seen, f"on {device.text}", *chosen]), values)
 
 
 def _split(source: str) -> tuple[str, str | None]:
@@ -119,7 +120,7 @@ def _seen(look: Look, counts: Counts) -> list[str]:
     at_least = "" if look.whole else "at least "
     listed = [f"{one_line(name, 40)} {at_least}{count:,}" for name, count in zip(look.names, look.counts, strict=True)]
     more = [f"… {len(listed) - LISTED:,} more"] if len(listed) > LISTED else []
-    opened, size = len(look.sides), f"{look.bytes / GIB:.2f} GiB on the Hub, " if look.pinned and look.bytes else ""
+    opened, size = len(look.sides), f"{look.size / GIB:.2f} GiB on the Hub, " if look.pinned and look.size else ""
     validation = (
         f"validation split '{one_line(look.validation_split, MOST_OF_A_NAME)}'"
         if look.validation_split
@@ -137,7 +138,9 @@ def _seen(look: Look, counts: Counts) -> list[str]:
 
 
 def _remarks(look: Look, device: Device, recipe: Recipe, counts: Counts) -> list[str]:
-    remarks = []
+    remarks, load = [], busy()
+    if load > BUSY:
+        remarks.append(f"other programs compute here ({load:.1f} for each core), and the estimate is of now")
     if look.copies:
         remarks.append(f"{look.copies:,} images have the same bytes as another: remove them, they count twice")
     ratio = look.counts.max() / max(look.counts.min(), 1)
@@ -198,5 +201,5 @@ def _look_values(look: Look, counts: Counts) -> dict[str, Any]:
         "largest_side": int(look.sides.max()),
         "copies": look.copies,
         "unreadable": len(look.unreadable),
-        "bytes": look.bytes,
+        "bytes": look.size,
     }

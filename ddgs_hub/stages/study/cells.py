@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ddgs_hub.core.files import put_in_place
+from ddgs_hub.core.parquet import write_parquet
 from ddgs_hub.core.processes import get_accelerator, get_state, is_distributed
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, read_rows
@@ -198,5 +198,5 @@ def _device() -> "torch.device":
 def write_cells(results: Sequence[CellResult], path: Path) -> None:
     """Writes results as one Parquet file, whole or not at all."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([asdict(result) for result in results], SCHEMA), buffer)
+    write_parquet([pa.Table.from_pylist([asdict(result) for result in results], SCHEMA)], SCHEMA, buffer)
     put_in_place(path, buffer.getvalue())

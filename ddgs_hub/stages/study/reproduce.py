@@ -12,9 +12,11 @@ from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_f
 from ddgs_hub.core.progress import in_words
 from ddgs_hub.core.staging import refuse_unwritable
 from ddgs_hub.core.text import printable
+from ddgs_hub.hub.layout import RECIPE
 from ddgs_hub.recipe import Recipe, recipe_to_dict
 from ddgs_hub.recipe.study import Cell, Study, select_cells
 from ddgs_hub.stages.commands import study_command
+from ddgs_hub.stages.fitting import refuse_unfit
 from ddgs_hub.stages.provenance import made_with
 from ddgs_hub.stages.run_recipe import bind_folder, refuse_other_recipe
 from ddgs_hub.stages.study.cells import Cells
@@ -57,6 +59,7 @@ def reproduce(
     *,
     only: Sequence[str] = (),
     dry_run: bool = False,
+    size_is_meant: bool = True,
     say: Callable[[str], None] = print,
 ) -> Made:
     """Makes what is missing, trains a network for every cell that is missing, and writes the table.
@@ -70,6 +73,7 @@ def reproduce(
         output: folder that studies share: a folder for each dataset, and the tables.
         only: `KEY=VALUE,VALUE`: which cells to do, see `select_cells`. The table shows all that there are.
         dry_run: only say what there is to do.
+        size_is_meant: see `refuse_unfit`, which every recipe is asked that nothing is made of yet.
         say: prints a line on what is being done.
 
     Returns:
@@ -81,7 +85,7 @@ def reproduce(
     """
     every = [cell for recipe in recipes for cell in study.for_recipe(recipe.name).cells(recipe.name)]
     chosen = select_cells(every, only)
-    run_on_main(lambda: _begin(recipes, output, dry_run=dry_run))
+    run_on_main(lambda: _begin(recipes, output, dry_run=dry_run, size_is_meant=size_is_meant))
     datasets = [
         _dataset(
             study,
@@ -127,10 +131,12 @@ def _undone(cells: Cells, wanted: Sequence[Cell]) -> list[int]:
     return [number for number, cell in enumerate(wanted) if not cells.is_done(cell)]
 
 
-def _begin(recipes: Sequence[Recipe], output: Path, *, dry_run: bool) -> None:
+def _begin(recipes: Sequence[Recipe], output: Path, *, dry_run: bool, size_is_meant: bool) -> None:
     """Makes the folders of the recipes, or checks that they are theirs."""
     refuse_unwritable(output)
     for recipe in recipes:
+        if not (dry_run or (output / recipe.name / RECIPE).is_file()):
+            refuse_unfit(recipe, size_is_meant=size_is_meant)
         made = {**made_with(recipe), "recipe": recipe_to_dict(recipe)}
         if dry_run:
             refuse_other_recipe(output / recipe.name, made)

@@ -1,7 +1,6 @@
 """The set of images that each method of a study makes, and the tasks that make it."""
 
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
+from ddgs_hub.core.machine import Measured
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main
 from ddgs_hub.core.rows import read_rows, read_selected
@@ -35,6 +35,7 @@ from ddgs_hub.stages.score import score_source
 from ddgs_hub.stages.score_request import ScoreRequest
 from ddgs_hub.stages.study.study_folder import StudyFolder
 from ddgs_hub.stages.study.tasks import Task
+from ddgs_hub.stages.usability import check_in
 
 STAGES = {  # whose outputs a method reads; what those are made of comes along
     "random": (ORIGINAL,),
@@ -193,6 +194,8 @@ class Sets:
             if is_main():
                 self.folders.write_made(name, made)
                 self.say(f"{name:<24}{made.made.splitlines()[0]}  ({made.seconds} s)")
+                if (check := check_in(made.values)) and not check.usable:
+                    self.say(check.text)
 
         return Task(name, lambda: self.folders.is_made(name) and output.exists(), work, needs)
 
@@ -232,9 +235,9 @@ class Sets:
 
 
 def _timed(make: Callable[[], Made]) -> Finished:
-    start = time.perf_counter()
-    made = make()
-    return Finished(made.text, round(time.perf_counter() - start, 1), values=made.values)
+    with Measured() as cost:
+        made = make()
+    return Finished(made.text, cost.seconds, made.values, cost.peak_memory, cost.peak_gpu_memory)
 
 
 def _on_main(make: Callable[[], Made]) -> Callable[[], Made]:

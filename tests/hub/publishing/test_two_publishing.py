@@ -19,7 +19,7 @@ BUSY = "another command works in .*tiny-ddgs-ipc2: wait until it is done, or giv
 
 def test_one_publishes_and_the_other_is_refused_or_finds_it_done(hub, pooled):
     hub.add_user("alice", TOKEN, orgs=["acme"])
-    command = ["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--pool"]
+    command = ["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--with-pool"]
     with ThreadPoolExecutor() as threads:
         done = list(threads.map(lambda _: hub.run(command, token=TOKEN), range(2)))
     codes = sorted(one.returncode for one in done)
