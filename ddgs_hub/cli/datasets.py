@@ -185,7 +185,7 @@ def sample(
 
     Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 10,20,50 --output distilled
 
-    Example: ddgs-hub sample --pool scored-pictures --original scored-photos --generator "SDXL 1.0" --output distilled
+    Example: ddgs-hub sample --pool scored-pictures --original scored-photos --generator SDXL --output distilled
     """
     from ddgs_hub.stages import sample_sets
 

@@ -106,21 +106,17 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         scores, original_source = _open_original(str(original))
     elif beside:
         scores, original_source = _read_columns(folder, beside), pool_source
-    elif pool_source:
-        raise InputError(
-            f"{pool} was published without the difficulties of its original: give --original, scored images whose "
-            "difficulties the distilled ones are to follow"
-        )
     else:
-        raise InputError(
-            f"{pool} is a pool without its scored original: give --original, scored images whose difficulties the "
-            "distilled ones are to follow"
+        local, published = (
+            "is a pool without its scored original",
+            "was published without the difficulties of its original",
         )
+        lacks = published if pool_source else local
+        what = "scored images whose difficulties the distilled ones are to follow"
+        raise InputError(f"{pool} {lacks}: give --original, {what}")
     files = _files_of(folder, provenance)
     schema, _ = read_tables(folder, files=files)
-    for name in ("image", "label", "difficulty"):
-        if name not in schema.names:
-            raise InputError(f"the pool has no column '{name}': it has {', '.join(schema.names)}")
+    _require_pool(schema)
     columns, foreign = _read_columns(folder, files), None
     if is_foreign(schema):
         foreign = PoolColumns(class_names(columns), class_names(scores))
@@ -135,6 +131,12 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         provenance=provenance,
         foreign=foreign,
     )
+
+
+def _require_pool(schema: pa.Schema) -> None:
+    for name in ("image", "label", "difficulty"):
+        if name not in schema.names:
+            raise InputError(f"the pool has no column '{name}': it has {', '.join(schema.names)}")
 
 
 def _files_of(folder: Path, provenance: Provenance) -> list[Path] | None:

@@ -16,7 +16,6 @@ from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import Progress, stage
-from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
@@ -87,9 +86,8 @@ def make_evaluation(recipe: Recipe, run: RunFolder) -> Made:
     """Evaluates the distilled set of a run and what it is compared with, see `METHODS`."""
     ipc = recipe.sample.ipc
     labels = read_rows(run.original, names=["label"])["label"]
-    plain_index, pool_index = (
-        np.asarray(read_rows(folder, names=["pool_index"])["pool_index"]) for folder in (run.base_pool, run.pool)
-    )
+    indices = (read_rows(folder, names=["pool_index"])["pool_index"] for folder in (run.base_pool, run.pool))
+    plain_index, pool_index = map(np.asarray, indices)
     methods = {
         "Random (real images)": read_selected(run.original, random_selection(labels, ipc, recipe.seed)),
         # What each would have generated for this IPC: the first images of each class.
@@ -307,10 +305,9 @@ def _open_rows(
 
     Strangers name and order the classes of ImageNet's subsets in their own ways.
     """
-    name, revision = named_revision(source)
-    if expanded(name).is_dir() or name.count("/") != 1:
-        return load_rows(name, folder_split), None
-    pinned = find_dataset(name, revision=revision)
+    if expanded(source).is_dir() or source.partition("@")[0].count("/") != 1:
+        return load_rows(source, folder_split), None
+    pinned = find_dataset(source)
     if subset is None:
         return load_pinned(pinned, split), pinned
     return cached_rows(pinned.id, split, commit=pinned.commit, subset=subset), pinned

@@ -64,11 +64,7 @@ def publish(
         InputError: the folder cannot be published, another command works there, the Hub refuses or does not answer, or
             `version` cannot be given.
     """
-    repo_id, version = named_revision(repo_id, version)
-    check_name(repo_id)
-    wanted = Version.parse(version)
-    if version is not None and wanted is None:
-        raise InputError(f"'{version}' is no version: give one such as v1.2.0")
+    repo_id, wanted = _target(repo_id, version)
     api = make_client(api, token)
     repository = find_folder(Path(folder), repo_id, ipc)
     # A folder that is not writable needs no lock: no other command can write there either.
@@ -82,6 +78,16 @@ def publish(
     if collection is None or dry_run:
         return made
     return put_into_collection(api, made, repo_type, collection, private=private)
+
+
+def _target(repo_id: str, version: str | None) -> tuple[str, Version | None]:
+    """The repository and the version that are asked for, in either way."""
+    repo_id, version = named_revision(repo_id, version)
+    check_name(repo_id)
+    wanted = Version.parse(version)
+    if version is not None and wanted is None:
+        raise InputError(f"'{version}' is no version: give one such as v1.2.0")
+    return repo_id, wanted
 
 
 def find_folder(folder: Path, repo_id: str, ipc: int | None = None) -> Path:
