@@ -60,6 +60,9 @@ def write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, target: Path | 
         tables: of this schema, each small enough to be in memory; `GROUP_BYTES` and one table more are held at once.
         schema: of the file.
         target: where to write.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk.
     """
     if isinstance(target, io.BytesIO):
         return _write(tables, schema, target)
