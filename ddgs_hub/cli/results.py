@@ -139,7 +139,9 @@ def explore(
     ] = None,
     token: TokenOption = None,
 ) -> None:
-    """Show a pool on a page of this machine: difficulties, images from easy to hard, and what other settings select.
+    """Show a pool on a page of this machine.
+
+    It has difficulties, images from easy to hard, and what other settings select; sets are saved and published there.
 
     Example: ddgs-hub explore runs/digits
     """
