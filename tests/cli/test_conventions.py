@@ -64,8 +64,7 @@ NEAR = {
     "--output": "where to write; a folder that must be new, or one in which a command goes on",
     "--scorer": "the classifier; what it is used for differs",
 }
-# What has no --token reads no repository; what has no --json serves until it is ended, and has no result.
-WITHOUT_JSON = {"explore"}
+# What has no --token reads no repository.
 WITHOUT_TOKEN = {"demo", "recipes", "train-scorer"}
 
 
@@ -94,7 +93,7 @@ def test_what_means_the_same_is_called_the_same() -> None:
 def test_every_command_prints_its_result_as_json_and_takes_a_token() -> None:
     with_json = {option.command for option in TABLE["--json"]}
     with_token = {option.command for option in TABLE["--token"]}
-    assert set(COMMANDS) - with_json == WITHOUT_JSON
+    assert set(COMMANDS) - with_json == set()
     assert set(COMMANDS) - with_token == WITHOUT_TOKEN
 
 
