@@ -1,4 +1,4 @@
-"""The lines for `hf jobs` in the documentation, given to `hf` itself, which says what it would send and sends nothing."""
+"""The lines for `hf jobs` in the documentation, given to `hf` itself, which says what it would send."""
 
 import re
 import shlex
