@@ -79,6 +79,10 @@ class FolderRows(SourceRows):
         self._tree, self._paths = tree, sorted(labels)
         self._labels = np.array([labels[path] for path in self._paths], dtype=np.int64)
 
+    def row_name(self, number: int) -> str:
+        """The path of its image."""
+        return quoted(self._paths[number])
+
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         first = position["row"] if position else 0
         for start in range(first, len(self._paths), ROWS_PER_GROUP):

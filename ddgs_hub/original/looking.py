@@ -238,7 +238,7 @@ def _open_images(
             for image, value, wnid, number in zip(
                 columns["image"], columns[key], wnids, batch.row_numbers.tolist(), strict=True
             ):
-                opened.add(image, label_of[value], wnid, str(number))
+                opened.add(image, label_of[value], wnid, rows.row_name(number))
                 done += 1
             if done >= total:
                 break

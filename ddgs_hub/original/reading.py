@@ -114,6 +114,10 @@ class SourceRows(ABC):
                 "mend its card, or give a --revision whose files are whole"
             )
 
+    def row_name(self, number: int) -> str:
+        """What messages call a row."""
+        return str(number)
+
     @abstractmethod
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         """Batches with at least one row each; counts them."""

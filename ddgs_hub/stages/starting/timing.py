@@ -19,7 +19,7 @@ from ddgs_hub.original import Look
 from ddgs_hub.recipe import Recipe, ScorerTraining
 from ddgs_hub.stages.pool_stages import BASE, BASE_POOL, DIT, ORIGINAL, POOL, SCORED_ORIGINAL, SCORED_POOL, SCORER
 
-ENOUGH = 1.5  # seconds of steps, after those of a warm-up, that tell how long one takes
+ENOUGH = 0.6  # seconds of steps, after those of a warm-up, that tell how long one takes
 MOST_STEPS = 40
 METHODS = 4  # that a run evaluates: random, base, pool, distilled
 READ = 1e-3  # seconds an image of `prepare` and `sample`, which only copy bytes
