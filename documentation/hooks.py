@@ -21,6 +21,7 @@ NEEDS = {
     "hub": "Needs the real Hub.",
     "network": "Needs the network.",
     "minutes": "Takes minutes.",
+    "browser": "Runs until Ctrl-C.",
 }
 
 

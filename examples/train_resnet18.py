@@ -4,6 +4,7 @@ accelerate launch examples/train_resnet18.py OWNER/digits-ddgs-ipc10 --revision 
 """
 
 import argparse
+import time
 
 import torch
 from accelerate import Accelerator
@@ -45,7 +46,8 @@ test_loader = DataLoader(data.validation_rows(tests), size)
 network, optimizer, train_loader, test_loader = accelerator.prepare(network, optimizer, train_loader, test_loader)
 
 accelerator.print(f"{len(data.rows)} images of {data.repo_id} at {data.commit or 'this folder'}, {epochs} epochs")
-for _ in range(epochs):
+start = time.monotonic()
+for epoch in range(1, epochs + 1):
     network.train()
     for batch in train_loader:
         images, targets = data.mix(batch["image"], batch["label"])
@@ -54,6 +56,8 @@ for _ in range(epochs):
         accelerator.backward(loss)
         optimizer.step()
     schedule.step()
+    if epoch % max(1, epochs // 20) == 0:  # some twenty lines, on a terminal and in the log of a cluster
+        accelerator.print(f"epoch {epoch} of {epochs}: loss {loss:.3f}, {time.monotonic() - start:.0f} s", flush=True)
 
 network.eval()
 correct = []

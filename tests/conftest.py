@@ -23,6 +23,8 @@ SLOW = (
     "test_score_push_faults",
     "test_run",
     "test_examples",
+    "test_notebook",
+    "test_site",
 )
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

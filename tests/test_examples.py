@@ -48,7 +48,9 @@ def test_a_resnet_learns_digits(hub: HubServer, digits_folder: Path, tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stdout.splitlines() if not line.startswith("[Gloo]")]  # torch 2.8 says more
-    first, second = said  # by one process
+    first, *epochs, second = said  # by one process
+    assert [line.split(":")[0] for line in epochs] == [f"epoch {k} of 6" for k in range(1, 7)]
+    assert all(re.fullmatch(r"epoch . of 6: loss \d+\.\d{3}, \d+ s", line) for line in epochs)
     assert first == f"100 images of acme/digits at {commit}, 6 epochs"
     found = re.fullmatch(r"accuracy on 360 validation images: (\d+\.\d) %", second)
     assert found, second

@@ -29,6 +29,9 @@ def publish(
         bool, typer.Option("--adapter", help="Publish only the adapter of a DiT, not the pipeline.")
     ] = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
+    collection: Annotated[
+        str | None, typer.Option(help="Also put it into this collection, TITLE (made if needed) or OWNER/SLUG.")
+    ] = None,
     space: Annotated[
         bool,
         typer.Option("--space", help="Also make a Space of the same name, where everybody can look at the pool."),
@@ -61,6 +64,7 @@ def publish(
         adapter=adapter,
         create_pr=create_pr,
         dry_run=dry_run,
+        collection=collection,
     )
     made = run_on_main(work)
     result = Made(made.text, made.to_dict())

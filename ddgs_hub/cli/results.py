@@ -138,15 +138,19 @@ def explore(
         int | None, typer.Option(min=1, max=65535, help="Default: the first from 7860 on that is free.")
     ] = None,
     token: TokenOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show a pool on a page of this machine: difficulties, images from easy to hard, and what other settings select.
+    """Show a scored pool on a page in the browser.
+
+    Difficulties, images from easy to hard, and at once what another IPC, distribution, weight or seed selects. The set
+    can be saved or published from there. The page is served to this machine alone.
 
     Example: ddgs-hub explore runs/digits
     """
     from ddgs_hub.stages.explore import serving
 
     with serving(source, original, port=port) as address:
-        show(Made(f"{address} shows {source}; Ctrl-C ends it"))
+        show(Made(f"{address} shows {source}; Ctrl-C ends it", {"url": address, "source": source}), as_json)
         sys.stdout.flush()
         while True:
             time.sleep(3600)

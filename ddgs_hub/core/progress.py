@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from huggingface_hub import constants
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from tqdm.auto import tqdm
 
 from ddgs_hub.core import tracking
 from ddgs_hub.core.processes import is_main
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 
@@ -118,10 +120,7 @@ class Progress:
         if is_main():
             self._tracks = tracking.is_on()
             if _bars_wanted and sys.stderr is not None and sys.stderr.isatty():
-                total, done = self.total, self.done
-                self._bar = tqdm(
-                    desc=self.title, total=total, initial=done, unit=self.unit, leave=False, delay=DELAY, disable=None
-                )
+                self._bar = self._new_bar()
                 _Quiet.begin()
             else:
                 self._logs = LOG.isEnabledFor(logging.INFO)
@@ -135,6 +134,19 @@ class Progress:
             self._read()
             if self._logs:
                 self._say_end(monotonic() - self._began)
+
+    def _new_bar(self) -> "tqdm[Any]":
+        from tqdm import tqdm
+
+        return tqdm(
+            desc=self.title,
+            total=self.total,
+            initial=self.done,
+            unit=self.unit,
+            leave=False,
+            delay=DELAY,
+            disable=None,
+        )
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
         """Each of the items, a step each, from the first that is not done; the end of the items is that of the work."""

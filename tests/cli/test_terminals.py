@@ -92,7 +92,8 @@ class TestEncoding:
         assert f"'{shown}' is neither a folder nor OWNER/NAME" in one_line(err)
 
     def test_of_a_result(self, call: Call, encoding: str) -> None:
-        code, out, err = call(encoding, "evaluate", "pool", "--validation", "original", "--protocol", "tiny.yaml")
+        command = ["evaluate", "pool", "--validation", "original", "--protocol", "tiny.yaml"]
+        code, out, err = call(encoding, "--quiet", *command)
         assert (code, err) == (0, "")
         assert re.search(f"[0-9] {'?' if encoding == 'ascii' else '±'} [0-9]".replace("?", r"\?"), out)
 

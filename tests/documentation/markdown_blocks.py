@@ -11,7 +11,6 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SHELLS, PYTHON = ("bash", "console"), "python"
-NEEDS = ("gpu", "hub", "network", "minutes")
 MARK = re.compile(r"<!-- (?P<key>needs|file): (?P<value>\S+) -->")
 # How a line begins that is to be typed, wherever it stands.
 TYPED = re.compile(r"\$? ?((ddgs-hub|accelerate|hf|make|sbatch|pip|python) [a-z-]|python -m |git clone )")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from command_lines import check, command_of
-from markdown_blocks import NEEDS, ROOT, SHELLS, blocks, inline_commands, pages, typed_elsewhere
+from markdown_blocks import ROOT, SHELLS, blocks, inline_commands, pages, typed_elsewhere
 
 from ddgs_hub.recipe import load_recipe
 from documentation.commands import examples_of, program
+from documentation.hooks import NEEDS
 
 LINES = [(block, words) for block in blocks() if block.language in SHELLS for words in block.commands]
 # What runs without a mark in the tour; all else that is not marked would be run by nobody.

@@ -35,7 +35,9 @@ def test_what_the_pages_say_works_in_their_order(hub, tour: Tour):
     commands = [
         " ".join(words) for block in blocks() if not block.needs for words in block.commands if block.language in SHELLS
     ]
-    assert [name for name, _ in tour.said if not name.startswith(("docs/", "README"))] == commands
+    typed = [name for name, _ in tour.said if not name.startswith(("docs/", "README"))]
+    assert typed == list(commands)[: len(typed)]
+    assert set(commands) == set(typed)
     check_the_hub(hub, tour, said)
 
 

@@ -1,5 +1,6 @@
 """Reading a repository: info, trees, paths, references, history."""
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -22,21 +23,29 @@ def _lfs(file: File, name_of_hash: str) -> dict[str, Any]:
     return {"lfs": {name_of_hash: file.sha256, "size": file.size, "pointerSize": pointer}}
 
 
-def _card(repository: Repository, commit: Commit) -> dict[str, Any]:
-    """The card's metadata; none where it cannot be read: the Hub shows such repositories, too."""
+def _card(repository: Repository, commit: Commit) -> tuple[dict[str, Any], str]:
+    """The card's metadata, none where it cannot be read (the Hub shows such repositories, too), and its whole text."""
     if "README.md" not in commit.files:
-        return {}
+        return {}, ""
+    text = repository.read("README.md", commit.sha).decode()
     try:
-        return card_metadata(repository.read("README.md", commit.sha).decode()) or {}
+        return card_metadata(text) or {}, text
     except (yaml.YAMLError, HubError):
-        return {}
+        return {}, text
+
+
+def arxiv_tags(card: str) -> list[str]:
+    """The tags that the Hub adds for links in a card to papers, which lead to the papers' pages and back."""
+    links = re.findall(r"(?:arxiv\.org/(?:abs|pdf)|huggingface\.co/papers)/(\d{4}\.\d{4,5})", card)
+    return [f"arxiv:{number}" for number in dict.fromkeys(links)]
 
 
 @route("GET", "{api}", needs="see")
 @route("GET", "{api}/revision/{revision}", needs="see")
 def info(hub: "HubServer", request: Request, repository: Repository, revision: str = "main") -> Response:
     commit, settings = repository.at(revision), repository.settings
-    card, history = _card(repository, commit), repository.history(commit.sha)
+    card, text = _card(repository, commit)
+    history = repository.history(commit.sha)
     siblings: list[dict[str, Any]] = [{"rfilename": path} for path in commit.files]
     if request.flag("blobs"):
         siblings = [
@@ -53,7 +62,7 @@ def info(hub: "HubServer", request: Request, repository: Repository, revision: s
         "disabled": False,
         "downloads": 0,
         "likes": 0,
-        "tags": card.get("tags") or [],
+        "tags": [*(card.get("tags") or ()), *arxiv_tags(text)],
         "cardData": card,
         "siblings": siblings,
         "usedStorage": sum(file.size for file in commit.files.values()),

@@ -11,10 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import clients
 
-from hub_server import accounts_api, commits_api, contents_api, files_api  # noqa: F401  (they register their routes)
+from hub_server import (  # noqa: F401  (they register their routes)
+    accounts_api,
+    collections_api,
+    commits_api,
+    contents_api,
+    files_api,
+)
 from hub_server.access import Accounts, User
 from hub_server.connection import Connection
 from hub_server.faults import Fault, Faults
@@ -55,6 +62,7 @@ class HubServer:
         requests: what was asked, in order.
         page_size: entries of one page of a tree or a history.
         moved: old names of datasets, without a namespace → their ids.
+        collections: slug → what the API says of it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,6 +71,7 @@ class HubServer:
         self.bugs: list[str] = []  # tracebacks; the end of the `with` block raises them
         self.page_size = 1000
         self.moved: dict[str, str] = {}
+        self.collections: dict[str, dict[str, Any]] = {}
         self.secret = secrets.token_hex(8)
         self.lock = threading.RLock()  # one request changes or reads the repositories at a time
         self.closing = threading.Event()  # ends a delay

@@ -12,6 +12,10 @@ import datasets
 import ddgs_hub
 from ddgs_hub.cli import main as cli
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.stages.explore.gallery import Gallery
+from ddgs_hub.stages.explore.opened import open_explored
+from ddgs_hub.stages.explore.sampled import Sampler
+from ddgs_hub.stages.explore.words import gallery as shown
 
 time.sleep = lambda seconds: None
 datasets.disable_progress_bars()
@@ -22,6 +26,12 @@ for arguments in json.load(open(calls)):
         try:
             if arguments[0] == "load":
                 print(ddgs_hub.load(arguments[1]).rows.column_names)
+            elif arguments[0] == "explore":
+                opened = open_explored(arguments[1])
+                classes = Sampler(opened.scores).classes(range(len(opened.scores.names)), opened.sample, 0)
+                gallery = Gallery(opened)
+                for kind in gallery.kinds:
+                    print(shown(gallery.page(kind, classes, opened.sample, 1), kind))
             else:
                 sys.argv = ["ddgs-hub", *arguments]
                 cli.main()
@@ -45,7 +55,7 @@ class Done(NamedTuple):
 
 
 def run_all(hub: HubServer, folder: Path, calls: dict[str, list[str]], token: str) -> dict[str, Done]:
-    """Carries out commands in a working directory, with a token; `load` stands for `ddgs_hub.load`."""
+    """Carries out commands in a folder, with a token; `load` is `ddgs_hub.load`, `explore` what its page shows."""
     (folder / "calls.json").write_text(json.dumps(list(calls.values())))
     paths = [str(folder / name) for name in ("calls.json", "done.json")]
     ended = hub.run(RUN, *paths, token=token, cwd=folder, timeout=540)

@@ -182,9 +182,10 @@ class Scene:
             "sample --original": ["sample", "--pool", "validation", "--original", repo, "--ipc", "1"],
             "evaluate": ["evaluate", repo, "--validation", "validation", "--protocol", "tiny.yaml"],
             "load": ["load", repo],
+            "explore": ["explore", f"{repo}-pool"],
         }
         for name, words in commands.items():
-            writes = name not in ("evaluate", "load")
+            writes = name not in ("evaluate", "load", "explore")
             self.calls[f"{case}: {name}"] = [*words, *(["--output", f"{output}-{name}"] if writes else [])]
 
     def play(self) -> None:
@@ -205,7 +206,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield made
 
 
-COMMANDS = ("prepare", "score", "score --push", "sample", "sample --original", "evaluate", "load")
+COMMANDS = ("prepare", "score", "score --push", "sample", "sample --original", "evaluate", "load", "explore")
 
 
 @pytest.mark.parametrize("case", [f"{name}: {command}" for name in repositories(Path("/x")) for command in COMMANDS])
@@ -215,7 +216,7 @@ def test_a_hostile_dataset(scene: Scene, case: str) -> None:
     assert "Traceback" not in done.err
     said = [line for line in done.err.splitlines() if line.startswith("ddgs-hub: ")]
     assert len(said) == (done.code == 2), done
-    if REFUSED_CARDS.match(case) and not case.endswith(": sample"):  # which reads no card
+    if REFUSED_CARDS.match(case) and not case.endswith((": sample", ": explore")):  # which read no card
         assert done.code == 2, done
 
 

@@ -75,7 +75,10 @@ def a_run(folder: Path, names: list[str] | None = None, drawn: bool = True, **hu
         )
     recipe = parse_recipe({**RECIPE, "seed": 3, "hub": {**RECIPE["hub"], **hub}})
     (folder / "recipe.yaml").write_text(yaml.safe_dump(made_with(recipe), allow_unicode=True))
-    stages = {"original": Finished("20 images", 61.5, 2**30, **here_and_now()), "sample": Finished("4 images", 0.25)}
+    stages = {
+        "original": Finished("20 images", 61.5, {}, 2**30, None, *here_and_now()),
+        "score pool": Finished("16 images\nmore of them", 0.25),
+    }
     write_json(folder / "stages.json", {name: dataclasses.asdict(stage) for name, stage in stages.items()})
     (folder / "evaluation").mkdir()
     results = {"Random": an_evaluation([[24.0, 22.0]]), "Ours": an_evaluation([[35.0, 34.0]])}
@@ -116,6 +119,7 @@ def test_the_page_has_all_parts_of_a_run(page):
     for words in (
         "Ours 35.0 ± 0.0 34.0 ± 0.0",
         "original 20 images 61.5 1.00 GB",
+        "score pool 16 images 0.2",
         "all 61.8 1.00 GB",
         "torch 2.",
         "pretty_name: Tiny",
@@ -181,7 +185,7 @@ def test_names_and_recipes_of_strangers_are_inert(tmp_path):
     assert "</script><script>alert(2)</script> \N{REPLACEMENT CHARACTER}gnp" in page.text
     assert "\u202e" not in page.source
     assert "{{ 7 * 7 }}" in page.text
-    assert "this pool is not usable as it is" in page.text
+    assert page.text.count("this pool is not usable as it is") == 1
     assert f"{text}. What to change: train longer." in page.text
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -16,9 +17,12 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.schema import read_json
 from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish
 from ddgs_hub.recipe import load_recipe
+from ddgs_hub.stages.costs import costs_table
 from ddgs_hub.stages.run import Run
+from ddgs_hub.stages.run_folder import Finished
 
 QUICK = {
     "finetune": {"epochs": 0.2, "batch_size": 16},
@@ -51,9 +55,10 @@ def command(recipe: Path, folder: Path) -> list[str]:
     return ["-m", "ddgs_hub", "run", str(recipe), "--output", str(folder)]
 
 
-def finish(recipe: Path, folder: Path) -> str:
-    done = run(command(recipe, folder), env=environment(), timeout=300)
+def finish(recipe: Path, folder: Path, *more: str) -> str:
+    done = run([*command(recipe, folder), *more], env=environment(), timeout=300)
     assert done.returncode == 0, done.stderr
+    folder.with_suffix(".log").write_text(done.stderr)
     return done.stdout
 
 
@@ -75,14 +80,17 @@ def kill_in(recipe: Path, folder: Path, stage: str) -> int:
 def unbroken(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished run folder, and what the run printed."""
     folder = tmp_path_factory.mktemp("runs") / "unbroken"
-    return folder, finish(recipe, folder)
+    return folder, finish(recipe, folder, "--report-to", "tensorboard")
 
 
 def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
     folder, out = unbroken
-    assert [line[:22].strip() for line in out.splitlines()[: len(STAGES)]] == STAGES
-    rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")][2:]
-    assert rows == ["Random (real images)", "DiT", "Minimax", "Ours"]
+    lines, _, accuracies, costs, *_ = out.split("\n\n")
+    assert [line[:22].strip() for line in lines.splitlines() if "  (" in line] == STAGES
+    assert "WARNING: this pool is not usable as it is" in lines  # so few steps
+    methods, stages = ([line.split("|")[1].strip() for line in table.splitlines()] for table in (accuracies, costs))
+    assert methods[2:] == ["Random (real images)", "DiT", "Minimax", "Ours"]
+    assert stages == ["stage", "-" * 22, *STAGES, "all"]
     assert f'load_dataset("{folder}/hub/digits-ddgs-ipc3", split="train")' in out
     assert out.splitlines()[-1] == f"report       {folder}/report.html"
     page = (folder / "report.html").read_text()
@@ -92,6 +100,47 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
         assert (folder / "figures" / f"{name}.svg").is_file()
         assert (folder / "hub/digits-ddgs-ipc3/figures" / f"{name}.png").is_file()
+
+
+def test_log_off_a_terminal_has_every_stage_with_a_rate_and_no_bar(unbroken):
+    log = unbroken[0].with_suffix(".log").read_text()
+    assert not [sign for sign in ("\r", "█", "%|", "\x1b") if sign in log]
+    lines = re.findall(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO (.*)$", log, re.MULTILINE)
+    assert len(lines) == len([line for line in log.splitlines() if line])
+    for name in STAGES:
+        own = [line for line in lines if line.startswith((f"{name}:", f"{name}, "))]
+        assert any(re.search(r" in [\d.]+ s, [\d.,]+ (\w+/s|s/\w+)", line) for line in own), (name, lines)
+    [finetuning] = [line for line in lines if line.startswith("finetune:")]
+    assert re.search(r" images/s\), diffusion [\d.]+, representativeness \S+, diversity \S+, ", finetuning)
+
+
+def test_what_each_stage_cost_is_kept_and_trackers_follow_all(unbroken):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder, _ = unbroken
+    finished = read_json(folder / "stages.json", dict[str, Finished], "stages.json")
+    assert list(finished) == STAGES
+    assert all(2**26 < stage.peak_memory < 2**34 and stage.peak_gpu_memory is None for stage in finished.values())
+    events = EventAccumulator(str(folder / "tracking" / folder.name))
+    events.Reload()
+    losses = json.loads((folder / "dit/losses.json").read_text())["diffusion"]
+    assert [event.value for event in events.Scalars("finetune/diffusion")] == pytest.approx(losses, abs=1e-5)
+    assert events.Scalars("evaluate, Ours, train convnet/accuracy")
+    assert len(events.Images("generate/images")) == len(events.Images("generate (plain DiT)/images")) == 1
+
+
+def test_stages_of_before_they_said_what_they_cost_are_read(tmp_path):
+    (tmp_path / "stages.json").write_text('{"original": {"made": "3 images", "seconds": 1.5}}')
+    finished = read_json(tmp_path / "stages.json", dict[str, Finished], "stages.json")
+    assert finished == {"original": Finished("3 images", 1.5)}
+    finished["finetune"] = Finished("steps", 2000, {}, 3 * 2**29, 2**30)
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in costs_table(finished).splitlines()]
+    assert table[0] == ["stage", "time", "peak memory", "GPU memory"]
+    assert table[2:] == [
+        ["original", "1.5 s", "", ""],
+        ["finetune", "2,000.0 s", "1.50 GB", "1.00 GB"],
+        ["all", "2,001.5 s", "1.50 GB", "1.00 GB"],
+    ]
 
 
 def test_repository_says_what_it_was_made_of_and_can_be_published(unbroken, hub, tmp_path, monkeypatch):

@@ -41,7 +41,8 @@ class DiTCard(RecipeModelCard):
             license=one_line(self.license),
             license_name=self.license_name and one_line(self.license_name),
             license_link=self.license_link and one_line(self.license_link),
-            library_name="diffusers",
+            # diffusers would load an adapter alone as a LoRA, which it is not.
+            library_name="diffusers" if self.pipeline else "ddgs-hub",
             pipeline_tag="unconditional-image-generation",  # of the Hub's tasks the one for class-conditional models
             base_model=self.base_model,
             datasets=list(self.datasets) or None,

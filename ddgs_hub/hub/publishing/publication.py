@@ -29,6 +29,7 @@ class Publication(Result):
         removed: files of an earlier version that go.
         kept: files that stay as they are: foreign ones, and those of a pool that is not sent again.
         card: the text of README.md.
+        collection: the page of the collection that it was put into; empty: into none.
     """
 
     repo_id: str
@@ -41,15 +42,17 @@ class Publication(Result):
     removed: list[str]
     kept: list[str]
     card: str
+    collection: str = ""
 
     @property
     def text(self) -> str:
         """For people."""
         name = f"{self.repo_id} {self.version}"
+        among = f"\nin the collection {self.collection}" if self.collection else ""
         if self.action == "unchanged":
-            return f"nothing to publish: {name} has this content ({self.url})"
+            return f"nothing to publish: {name} has this content ({self.url}){among}"
         if self.action == "published":
-            return f"{name}: {self.changes}\n{self.url}"
+            return f"{name}: {self.changes}\n{self.url}{among}"
         if self.action == "proposed":
             return (
                 f"{name} is proposed: {self.changes}\n{self.url}\nonce it is merged, publish again: that sets the tag"

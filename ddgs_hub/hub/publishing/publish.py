@@ -13,6 +13,7 @@ from ddgs_hub.core.staging import is_writable, locked_folder, refuse_unwritable
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.layout import CARD, PROVENANCE, RUN_REPOSITORIES
 from ddgs_hub.hub.publishing.access import check_name, check_privacy, require_token
+from ddgs_hub.hub.publishing.collections import check_collection, put_into_collection
 from ddgs_hub.hub.publishing.package import Package
 from ddgs_hub.hub.publishing.publication import Publication
 from ddgs_hub.hub.publishing.remote import Remote, Snapshot, Version
@@ -28,6 +29,7 @@ def publish(
     adapter: bool = False,
     create_pr: bool = False,
     dry_run: bool = False,
+    collection: str | None = None,
     token: str | None = None,
     api: HfApi | None = None,
 ) -> Publication:
@@ -51,6 +53,7 @@ def publish(
         adapter: of a DiT the adapter alone, without the pipeline: it needs its base, and is small.
         create_pr: propose it as a pull request, without a tag; needs no right to write there.
         dry_run: only read, and say what would be done.
+        collection: afterwards put it into this one, see `put_into_collection`.
         token: instead of that of the environment or the login.
         api: a client to use instead of a new one.
 
@@ -68,8 +71,13 @@ def publish(
     with locked_folder(repository) if repository.is_dir() and is_writable(repository) else nullcontext():
         package = _read_package(repository, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
         require_token(api)
-        publisher = _Publisher(api, package, wanted, private, create_pr)
-        return persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=package.kind.repo_type)
+        if collection is not None:
+            check_collection(api, collection, create_pr=create_pr)
+        publisher, repo_type = _Publisher(api, package, wanted, private, create_pr), package.kind.repo_type
+        made = persist(repo_id, publisher.plan if dry_run else publisher.advance, repo_type=repo_type)
+    if collection is None or dry_run:
+        return made
+    return put_into_collection(api, made, repo_type, collection, private=private)
 
 
 def find_folder(folder: Path, repo_id: str) -> Path:

@@ -60,7 +60,7 @@ def check_space(
     remote = Remote(make_client(api, token), repo_id)
     head = persist(repo_id, lambda: (remote.snapshot(),))[0]
     if head is None or not head.pool_files:
-        raise InputError(f"the page shows the pool, which {repo_id} lacks: give --pool, too")
+        raise InputError(f"the page shows the pool, which {repo_id} lacks: give --with-pool, too")
 
 
 def publish_space(
@@ -89,7 +89,7 @@ def publish_space(
         return SpacePage(url=url, action="planned", files=list(files), private=private)
     snapshot = persist(repo_id, lambda: data.snapshot_of(dataset.version))
     if not snapshot.pool_files:
-        raise InputError(f"{repo_id} {dataset.version} has no pool, which its page shows: publish it with --pool")
+        raise InputError(f"{repo_id} {dataset.version} has no pool, which its page shows: publish it with --with-pool")
     private = private or snapshot.private
     written = _write(Remote(api, repo_id, SPACE), files, f"the page of {dataset.version}", private=private)
     return SpacePage(url=url, action="published" if written else "unchanged", files=list(files), private=private)

@@ -19,11 +19,13 @@ from example_cards import (
     scored_card,
     scores_alone,
 )
+from hub_server.contents_api import arxiv_tags
 from huggingface_hub import DatasetCard as HubDatasetCard
 from huggingface_hub import ModelCard as HubModelCard
 
+from ddgs_hub.core.front_matter import split_card
 from ddgs_hub.hub import DistilledCard, DiTCard, ScoredCard, render_card
-from ddgs_hub.hub.cards import pool_section, with_pool_section, with_repository
+from ddgs_hub.hub.cards import HAND_WRITTEN, Card, pool_section, with_pool_section, with_repository
 from ddgs_hub.hub.cards.metadata import size_category
 from ddgs_hub.hub.cards.rendering import TEMPLATES
 from ddgs_hub.recipe import parse_recipe
@@ -75,6 +77,21 @@ def test_front_matter_of_the_dit_says_what_it_was_made_from() -> None:
     assert (data["library_name"], data["datasets"]) == ("diffusers", ["ILSVRC/imagenet-1k"])
     adapter = HubModelCard(render_card(dataclasses.replace(full_model_card(), pipeline=False))).data.to_dict()
     assert adapter["base_model_relation"] == "adapter"
+    assert adapter["library_name"] == "ddgs-hub"  # whose page has no example of diffusers, which cannot load it
+
+
+def test_front_matter_of_the_scorer_says_how_many_images_it_knows() -> None:
+    [result] = HubModelCard(render_card(CARDS["scorer"])).data.eval_results
+    assert (result.dataset_type, result.dataset_split, result.metric_value) == ("someone/digits", "train", 98.61)
+    nowhere = dataclasses.replace(CARDS["scorer"], datasets=[])
+    [result] = HubModelCard(render_card(nowhere)).data.eval_results
+    assert result.dataset_type == "digits"
+
+
+@pytest.mark.parametrize("card", [*CARDS.values(), scored_card(), scores_alone()])
+def test_the_hub_finds_the_paper_in_every_card(card: Card) -> None:
+    _, text = split_card(render_card(card), "the card")
+    assert "arxiv:2507.03331" in arxiv_tags(text.split(HAND_WRITTEN)[0])
 
 
 @pytest.mark.parametrize("name", ["distilled_dataset_minimal", "dit_minimal", "scorer_minimal"])

@@ -50,7 +50,9 @@ def test_versions_of_a_dit(hub, api, dits, tmp_path):
     assert (first.version, first.action, first.changes) == ("v1.0.0", "published", "the first version")
     assert first.url == f"{hub.url}/{REPO}/tree/v1.0.0"
     assert set(the_model(hub).head.files) == FILES
-    assert publish(dits[0], REPO, api=api).action == "unchanged"
+    assert publish(dits[0], REPO, collection="Tiny", api=api).action == "unchanged"
+    [collection] = hub.collections.values()
+    assert [(item["type"], item["id"]) for item in collection["items"]] == [("model", REPO)]
     changed = save_dit(tmp_path / "dit", 1, note="A term.")
     made = publish(changed, REPO, api=api)
     assert (made.version, made.changes) == ("v1.0.1", "the same weights; changed: README.md, provenance.json")

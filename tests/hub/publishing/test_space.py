@@ -1,10 +1,11 @@
 """The Space of a published set: three texts beside the dataset, pinned to its version."""
 
+import json
 from importlib.metadata import version
 
 import pytest
 from huggingface_hub import CommitOperationAdd
-from published import REPO, export_with_pool, the_repository
+from published import REPO, TOKEN, export_with_pool, the_repository
 
 from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
@@ -60,10 +61,10 @@ def test_an_interruption_costs_nothing(hub, api, pooled, step, fault):
 
 
 def test_a_set_without_its_pool_has_no_page(hub, api, pooled):
-    with pytest.raises(InputError, match=r"the page shows the pool, which .* lacks: give --pool, too"):
+    with pytest.raises(InputError, match=r"the page shows the pool, which .* lacks: give --with-pool, too"):
         check_space(pooled, REPO, pool=False, api=api)
     made = publish(pooled, REPO, api=api)
-    with pytest.raises(InputError, match=r"v1\.0\.0 has no pool, which its page shows: publish it with --pool"):
+    with pytest.raises(InputError, match=r"v1\.0\.0 has no pool, which its page shows: publish it with --with-pool"):
         publish_space(made, api=api)
     with pytest.raises(KeyError):
         hub.repository("space", REPO)
@@ -96,3 +97,19 @@ def test_a_plan_touches_nothing(hub, api, pooled):
     assert page.text == f"its page would be: {hub.url}/spaces/{REPO}"
     with pytest.raises(KeyError):
         the_repository(hub)
+
+
+def test_the_command_publishes_both_and_says_where_they_are(hub, api, pooled):
+    command = ["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--space"]
+    for more, refused in ((["--create-pr"], "a proposal has no version that a page could show"), ([], "--with-pool")):
+        done = hub.run([*command, *more], token=TOKEN)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert refused in done.stderr
+        with pytest.raises(KeyError):
+            the_repository(hub)
+    done = hub.run([*command, "--with-pool", "--json"], token=TOKEN)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["space"]["url"] == f"{hub.url}/spaces/{REPO}"
+    assert (result["action"], result["space"]["action"]) == ("published", "published")
+    assert messages(hub)[-1] == f"the page of {result['version']}"
