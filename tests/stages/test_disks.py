@@ -282,7 +282,7 @@ class TestFullDisk:
         assert points.restore() == 2
 
     def test_work_in_parts_goes_on_behind_those_that_are_whole(self, mount: Mount) -> None:
-        place = mount("disk", *tmpfs("1800k"))
+        place = mount("disk", *tmpfs("1200k"))
         parts = Parts(place / "pool", "fingerprint", 3)
         assert parts.todo() == [0, 1, 2]
         parts.write(0, TABLE)
