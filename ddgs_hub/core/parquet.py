@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,7 +66,7 @@ def write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, target: Path | 
     """
     if isinstance(target, io.BytesIO):
         return _write(tables, schema, target)
-    with target.open("wb") as file:
+    with target.open("wb", buffering=0) as file:  # a full disk is known at once, and the file is closed
         sink = _Sink(file)
         count = _write(tables, schema, sink)
         sink.check()
@@ -78,7 +78,7 @@ class _Sink(io.RawIOBase):
     full disk: so none does, and `check` raises the error.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.FileIO) -> None:
         self._file = file
         self._error: OSError | None = None
 
@@ -88,7 +88,9 @@ class _Sink(io.RawIOBase):
     def write(self, data: Any) -> int:
         if self._error is None:
             try:
-                self._file.write(data)
+                rest = memoryview(data)
+                while rest:  # of a nearly full disk a part is taken
+                    rest = rest[self._file.write(rest) :]
             except OSError as error:
                 self._error = error
         return len(data)
