@@ -185,7 +185,7 @@ class TestMountPoint:
 
     def test_is_an_output_of_a_command(self, mount: Mount, call: Call) -> None:
         target = mount("disk", *tmpfs("20m"))
-        code, _, err = call("prepare", "--recipe", "digits", "--output", target)
+        code, _, err = call("--quiet", "prepare", "--recipe", "digits", "--output", target)
         assert (code, err) == (0, "")
         assert len(read_rows(target, "validation")) == 360
         assert call("prepare", "--recipe", "digits", "--output", target)[0] == 2  # it is not empty any more
