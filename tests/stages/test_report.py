@@ -255,5 +255,9 @@ def test_a_browser_shows_the_page_alone(browser, finished, page, width, scheme):
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
         assert background == ("rgb(15, 19, 24)" if scheme == "dark" else "rgb(255, 255, 255)")
+        tab.emulate_media(media="print")
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert not tab.get_by_role("navigation").is_visible()
+        tab.emulate_media(media="screen")
         tab.get_by_role("link", name="How it was made").click()
         assert tab.url == f"{address}#made"
