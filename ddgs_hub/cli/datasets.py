@@ -23,6 +23,7 @@ from ddgs_hub.cli.options import (
     SubsetOption,
     TokenOption,
     base_name,
+    place,
     read_recipe,
     show,
     tracking_of,
@@ -58,11 +59,12 @@ def generate(
     recipe: RecipeOption,
     output: OutputOption,
     dit: Annotated[
-        str | None, typer.Option(help="Hub id, folder, adapter or checkpoint; default: the recipe's base.")
+        str | None,
+        typer.Option(callback=place, help="Hub id, folder, adapter or checkpoint; default: the recipe's base."),
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
     scorer: Annotated[
-        str | None, typer.Option(help="Hub id or folder: score the images while they are generated.")
+        str | None, typer.Option(callback=place, help="Hub id or folder: score the images while they are generated.")
     ] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
@@ -85,10 +87,12 @@ def generate(
 
 
 def score(
-    data: Annotated[str, typer.Argument(help="Folder in Hub layout or Hub dataset id, with image and label.")],
-    scorer: Annotated[str, typer.Option(help="timm or transformers Hub id, or a folder of `train-scorer`.")] = str(
-        SCORE.scorer
-    ),
+    data: Annotated[
+        str, typer.Argument(callback=place, help="Folder in Hub layout or Hub dataset id, with image and label.")
+    ],
+    scorer: Annotated[
+        str, typer.Option(callback=place, help="timm or transformers Hub id, or a folder of `train-scorer`.")
+    ] = str(SCORE.scorer),
     output: Annotated[
         Path | None, typer.Option(help="Folder to write, new or empty; default with --push: runs/NAME.")
     ] = None,
@@ -136,12 +140,16 @@ def score(
 
 
 def sample(
-    pool: Annotated[str, typer.Option(help="Folder of the scored pool, or OWNER/NAME[@REVISION] of a published one.")],
+    pool: Annotated[
+        str,
+        typer.Option(callback=place, help="Folder of the scored pool, or OWNER/NAME[@REVISION] of a published one."),
+    ],
     output: OutputOption,
     original: Annotated[
         str | None,
         typer.Option(
-            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool."
+            callback=place,
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool.",
         ),
     ] = None,
     ipc: IpcOption = SAMPLE.ipc,
@@ -184,7 +192,9 @@ def baseline(
     original: OriginalOption,
     output: OutputOption,
     ipc: IpcOption = SAMPLE.ipc,
-    scorer: Annotated[str | None, typer.Option(help="Classifier whose features herding and k-center use.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option(callback=place, help="Classifier whose features herding and k-center use.")
+    ] = None,
     recipe: OptionalRecipeOption = None,
     values: SetOption = None,
     seed: SeedOption = None,

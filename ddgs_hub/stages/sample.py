@@ -69,27 +69,25 @@ def make_distilled(
         write_json(folder / SAMPLING, {**opened.sources, "sample": asdict(sample), "seed": seed})
         repository = write_sampled_repository(recipe, sample, opened, rows, result.classes, folder, seed)
     if mark_pool:
-        with staged_folder(opened.folder) as pool_folder:
-            features, tables = _marked_tables(opened, result)
-            write_split(tables, features, pool_folder)
+        _mark_pool(opened, result)
     lines, to_publish = [_in_words(rows, result)], None
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
     if repository:
         to_publish = str(output / repository.relative_to(folder))
         lines.append(f"to publish: {to_publish}, with its card")
-    values = {
-        "output": str(output),
-        "images": len(rows),
-        "mean_difficulty": _mean_difficulty(rows),
-        "classes": result.classes,
-        "sources": opened.sources,
-        "seed": seed,
-        "repository": to_publish,
-    }
+    values = {"output": str(output), "images": len(rows), "mean_difficulty": _mean_difficulty(rows)}
+    values |= {"classes": result.classes, "sources": opened.sources, "seed": seed, "repository": to_publish}
     made = Made("\n".join(lines), values)
     # A run has judged its pool when it was scored, with its images.
     return made if mark_pool else with_check(made, check_pool(opened.columns, opened.original, sample.ipc))
+
+
+def _mark_pool(opened: OpenedPool, result: Distillation) -> None:
+    """Writes into the folder of the pool what was selected."""
+    with staged_folder(opened.folder) as pool_folder:
+        features, tables = _marked_tables(opened, result)
+        write_split(tables, features, pool_folder)
 
 
 def _mean_difficulty(rows: Dataset) -> float:

@@ -64,7 +64,7 @@ NEAR = {
     "--output": "where to write; a folder that must be new, or one in which a command goes on",
     "--scorer": "the classifier; what it is used for differs",
 }
-# What has no --token reads no repository, and what has no --json prints no result.
+# What has no --token reads no repository.
 WITHOUT_TOKEN = {"demo", "recipes", "train-scorer"}
 
 

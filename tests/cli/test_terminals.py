@@ -169,7 +169,7 @@ def test_offline_a_place_that_is_not_there_is_said_as_online(
             assert OFFLINE in offline, command
         else:
             assert online == offline, command
-            assert "is not a folder" in offline or "neither a folder" in offline, command
+            assert "there is no folder" in offline, command
     assert not (place / "out").exists()
 
 

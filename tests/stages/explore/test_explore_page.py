@@ -38,7 +38,7 @@ def page(address, browser, request):
     """The page in a window, when its first images are there; fails if it asked anybody else, or if a script broke."""
     width, height = getattr(request, "param", (1280, 900))
     context = browser.new_context(viewport={"width": width, "height": height})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     opened, asked, broken = context.new_page(), [], []
     opened.on("request", lambda sent: asked.append(sent.url))
     opened.on("pageerror", lambda error: broken.append(str(error)))
