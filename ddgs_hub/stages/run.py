@@ -105,6 +105,7 @@ class Run:
         self._say(results)
         folders, stages = self.folders, {name: asdict(stage) for name, stage in done.items()}
         places = {"output": self.folder, "dit": folders.dit, "repository": folders.repository}
+        places["report"] = self.folder / REPORT
         return Made(results, {**{name: str(path) for name, path in places.items()}, "stages": stages})
 
     def _begin(self) -> None:
