@@ -22,6 +22,8 @@ IMAGE_PAGE = 4096
 # Of pages whose ends follow from their content, as datasets has it.
 CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 
+PAGE_BY_PAGE = {"buffer_size": 2**20, "pre_buffer": False}  # of a local file: else a row group is read as a whole
+
 
 @contextmanager
 def open_parquet(path: str | Path, where: str) -> Iterator[pq.ParquetFile]:
@@ -39,7 +41,7 @@ def open_parquet(path: str | Path, where: str) -> Iterator[pq.ParquetFile]:
         if not str(path).startswith("hf://"):
             require_file(Path(path), where)
             refuse_pointer_file(Path(path), where)
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, **PAGE_BY_PAGE) as file:
                 yield file
             return
         # No cache: by default the file system reads ahead, and what lies ahead are images. pyarrow asks for all columns
