@@ -39,7 +39,7 @@ def evaluate(
         typer.Option(
             metavar="RECIPE",
             autocompletion=completes(recipe_names),
-            help="Recipe of the package, or .yaml file, whose `evaluate` is followed.",
+            help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
         ),
     ],
     validation: Annotated[
@@ -121,7 +121,7 @@ def figures(
     """
     from ddgs_hub.stages import figures_folder, find_rows, make_figures
 
-    folder = output or figures_folder(source)
+    folder = output or figures_folder(source, ipc)
     with locked_for_launch(folder):
         show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
 
