@@ -6,21 +6,25 @@ from typing import Annotated
 
 import typer
 
-from ddgs_hub.cli.options import DryRunOption, JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.cli.options import DryRunOption, JsonOption, PrivateOption, TokenOption, folder_here, show
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 
-RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model, OWNER/NAME[@VERSION].")]
 
 
 def publish(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(callback=folder_here, metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/."),
+    ],
     repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; created if it does not exist.")],
     pool: Annotated[
         bool,
         typer.Option("--with-pool", help="Also publish the run's scored pool, so that others can sample another IPC."),
     ] = False,
+    ipc: Annotated[int | None, typer.Option(min=1, help="Which set of RUN, if it has sets of several IPCs.")] = None,
     version: Annotated[
         str | None, typer.Option("--tag", help="Version, such as v2.0.0; default: it follows from what changed.")
     ] = None,
@@ -59,6 +63,7 @@ def publish(
         folder,
         repo,
         pool=pool,
+        ipc=ipc,
         version=version,
         private=private,
         adapter=adapter,
@@ -94,7 +99,7 @@ def versions(
 def diff(
     repo: RepositoryArgument,
     a: Annotated[str, typer.Argument(help="A version, such as v1.0.0.")],
-    b: Annotated[str, typer.Argument(help="The version to compare with.")],
+    b: Annotated[str | None, typer.Argument(help="The version to compare with; of REPO@A the only one given.")] = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -16,6 +16,7 @@ from ddgs_hub.cli.options import (
     TokenOption,
     completes,
     new_folder,
+    place,
     read_recipe,
     show,
     tracking_of,
@@ -28,19 +29,23 @@ from ddgs_hub.recipe import recipe_names
 
 def evaluate(
     data: Annotated[
-        list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
+        list[str],
+        typer.Argument(
+            callback=place, metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV]."
+        ),
     ],
     protocol: Annotated[
         str,
         typer.Option(
             metavar="RECIPE",
             autocompletion=completes(recipe_names),
-            help="Recipe of the package, or .yaml file, whose `evaluate` is followed.",
+            help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
         ),
     ],
     validation: Annotated[
         list[str] | None,
         typer.Option(
+            callback=place,
             metavar="SOURCE",
             help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
             "original.",
@@ -90,6 +95,7 @@ def figures(
     source: Annotated[
         str,
         typer.Argument(
+            callback=place,
             metavar="RUN|OWNER/NAME[@REVISION]|FOLDER",
             help="A run folder, a dataset that was published with its pool, or the folder of a repository.",
         ),
@@ -115,7 +121,7 @@ def figures(
     """
     from ddgs_hub.stages import figures_folder, find_rows, make_figures
 
-    folder = output or figures_folder(source)
+    folder = output or figures_folder(source, ipc)
     with locked_for_launch(folder):
         show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
 
@@ -124,6 +130,7 @@ def explore(
     source: Annotated[
         str,
         typer.Argument(
+            callback=place,
             metavar="RUN|OWNER/NAME[@REVISION]|FOLDER",
             help="A run folder, a dataset that was published with its pool, or the folder of a scored pool.",
         ),
@@ -131,7 +138,8 @@ def explore(
     original: Annotated[
         str | None,
         typer.Option(
-            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: the run's, or what was published."
+            callback=place,
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: the run's, or what was published.",
         ),
     ] = None,
     port: Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import get_accelerator
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.original import SUBSETS
 from ddgs_hub.recipe import Recipe
 
@@ -51,6 +52,7 @@ def make_pool(
         null_class,
     )
 
+    dit, revision = named_revision(str(dit), revision)
     accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
     classes = _pool_classes(recipe, folder, revision)
     model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)

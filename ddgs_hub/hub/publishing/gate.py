@@ -22,7 +22,7 @@ from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.hub.folders.kinds import Kind
 
 LOOKS_LIKE_A_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
-TEXTS = (".json", ".md")
+TEXTS = (".json", ".md", ".yaml")
 NO_FILE_NAME = r"[/\\:]|^\.{1,2}$"  # a `path` beside the bytes of an image that has a folder, an address or a drive
 FEATURES = {"image": Image, "label": ClassLabel}  # all other columns are plain values
 

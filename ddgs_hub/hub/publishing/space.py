@@ -31,6 +31,10 @@ from ddgs_hub.stages.explore import space
 
 space("{source}")
 '''
+_REQUIREMENTS = """# PyTorch without CUDA, which the page does not need
+--extra-index-url https://download.pytorch.org/whl/cpu
+ddgs-hub[explore]=={version}
+"""
 _TEXT = """# {name}
 
 The pool of [{repo_id}]({page}) at `{version}`: difficulties, images from easy to hard, and what another IPC,
@@ -143,7 +147,7 @@ def space_files(dataset: Publication, endpoint: str | None = None) -> dict[str, 
     return {
         CARD: f"---\n{yaml_dump(metadata)}---\n\n{text}",
         APP: _APP.format(source=f"{repo_id}@{dataset.version}"),
-        REQUIREMENTS: f"ddgs-hub[explore]=={version('ddgs-hub')}\n",
+        REQUIREMENTS: _REQUIREMENTS.format(version=version("ddgs-hub")),
     }
 
 
