@@ -107,13 +107,9 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
     elif beside:
         scores, original_source = _read_columns(folder, beside), pool_source
     else:
-        local, published = (
-            "is a pool without its scored original",
-            "was published without the difficulties of its original",
-        )
-        lacks = published if pool_source else local
+        lacks = "was published without the difficulties of its" if pool_source else "is a pool without its scored"
         what = "scored images whose difficulties the distilled ones are to follow"
-        raise InputError(f"{pool} {lacks}: give --original, {what}")
+        raise InputError(f"{pool} {lacks} original: give --original, {what}")
     files = _files_of(folder, provenance)
     schema, _ = read_tables(folder, files=files)
     _require_pool(schema)
