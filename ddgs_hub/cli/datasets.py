@@ -24,6 +24,7 @@ from ddgs_hub.cli.options import (
     SubsetOption,
     TokenOption,
     base_name,
+    place,
     read_recipe,
     several_ipcs,
     show,
@@ -61,11 +62,16 @@ def generate(
     output: OutputOption,
     dit: Annotated[
         str | None,
-        typer.Option(help="OWNER/NAME[@REV], folder, adapter or checkpoint; default: the recipe's base."),
+        typer.Option(
+            callback=place, help="OWNER/NAME[@REV], folder, adapter or checkpoint; default: the recipe's base."
+        ),
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
     scorer: Annotated[
-        str | None, typer.Option(help="OWNER/NAME[@REVISION] or folder: score the images while they are generated.")
+        str | None,
+        typer.Option(
+            callback=place, help="OWNER/NAME[@REVISION] or folder: score the images while they are generated."
+        ),
     ] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
@@ -89,10 +95,12 @@ def generate(
 
 
 def score(
-    data: Annotated[str, typer.Argument(help="Folder, or OWNER/NAME[@REVISION], with image and label.")],
-    scorer: Annotated[str, typer.Option(help="OWNER/NAME[@REV] of timm or transformers, or a folder.")] = str(
-        SCORE.scorer
-    ),
+    data: Annotated[
+        str, typer.Argument(callback=place, help="Folder, or OWNER/NAME[@REVISION], with image and label.")
+    ],
+    scorer: Annotated[
+        str, typer.Option(callback=place, help="OWNER/NAME[@REV] of timm or transformers, or a folder.")
+    ] = str(SCORE.scorer),
     output: Annotated[
         Path | None, typer.Option(help="Folder to write, new or empty; default with --push: runs/NAME.")
     ] = None,
@@ -140,12 +148,16 @@ def score(
 
 
 def sample(
-    pool: Annotated[str, typer.Option(help="Folder of the scored pool, or OWNER/NAME[@REVISION] of a published one.")],
+    pool: Annotated[
+        str,
+        typer.Option(callback=place, help="Folder of the scored pool, or OWNER/NAME[@REVISION] of a published one."),
+    ],
     output: OutputOption,
     original: Annotated[
         str | None,
         typer.Option(
-            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool."
+            callback=place,
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool.",
         ),
     ] = None,
     ipc: Annotated[
@@ -202,7 +214,9 @@ def baseline(
     original: OriginalOption,
     output: OutputOption,
     ipc: IpcOption = SAMPLE.ipc,
-    scorer: Annotated[str | None, typer.Option(help="Classifier whose features herding and k-center use.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option(callback=place, help="Classifier whose features herding and k-center use.")
+    ] = None,
     recipe: OptionalRecipeOption = None,
     values: SetOption = None,
     seed: SeedOption = None,

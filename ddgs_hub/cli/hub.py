@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ddgs_hub.cli.options import DryRunOption, JsonOption, PrivateOption, TokenOption, show
+from ddgs_hub.cli.options import DryRunOption, JsonOption, PrivateOption, TokenOption, folder_here, show
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
@@ -15,7 +15,10 @@ RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset
 
 
 def publish(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(callback=folder_here, metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/."),
+    ],
     repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; created if it does not exist.")],
     pool: Annotated[
         bool,

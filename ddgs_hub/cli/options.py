@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import expanded, refuse_missing
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.staging import refuse_existing
@@ -30,6 +31,20 @@ def new_folder(path: Path | None) -> Path | None:
     """Refuses a folder that is not empty, because a single stage replaces nothing. `run` replaces its own folders."""
     if path is not None:
         refuse_existing(path)
+    return path
+
+
+def place(names: str | list[str] | None) -> str | list[str] | None:
+    """Refuses paths of what is not here; a repository of the Hub, and what is shipped, may pass."""
+    for name in [names] if isinstance(names, str) else names or ():
+        refuse_missing(name)
+    return names
+
+
+def folder_here(path: Path) -> Path:
+    """Refuses a folder that is not here."""
+    if not expanded(path).is_dir():
+        raise InputError(f"there is no folder {path}: check the path, or make it first")
     return path
 
 
@@ -66,8 +81,12 @@ OutputOption = Annotated[Path, typer.Option("--output", callback=new_folder, hel
 ContinuedOption = Annotated[
     Path, typer.Option("--output", help="Folder to write, new or empty; with --push it may hold an earlier result.")
 ]
-OriginalOption = Annotated[Path, typer.Option("--original", help="Folder of the original dataset, from `prepare`.")]
-SourceOption = Annotated[str | None, typer.Option("--original", help="OWNER/NAME[@REV] or folder, not the recipe's.")]
+OriginalOption = Annotated[
+    Path, typer.Option("--original", callback=folder_here, help="Folder of the original dataset, from `prepare`.")
+]
+SourceOption = Annotated[
+    str | None, typer.Option("--original", callback=place, help="OWNER/NAME[@REV] or folder, not the recipe's.")
+]
 IpcOption = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
 SeedOption = Annotated[
     int | None,

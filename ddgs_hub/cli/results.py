@@ -16,6 +16,7 @@ from ddgs_hub.cli.options import (
     TokenOption,
     completes,
     new_folder,
+    place,
     read_recipe,
     show,
     tracking_of,
@@ -28,7 +29,10 @@ from ddgs_hub.recipe import recipe_names
 
 def evaluate(
     data: Annotated[
-        list[str], typer.Argument(metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV].")
+        list[str],
+        typer.Argument(
+            callback=place, metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV]."
+        ),
     ],
     protocol: Annotated[
         str,
@@ -41,6 +45,7 @@ def evaluate(
     validation: Annotated[
         list[str] | None,
         typer.Option(
+            callback=place,
             metavar="SOURCE",
             help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
             "original.",
@@ -90,6 +95,7 @@ def figures(
     source: Annotated[
         str,
         typer.Argument(
+            callback=place,
             metavar="RUN|OWNER/NAME[@REVISION]|FOLDER",
             help="A run folder, a dataset that was published with its pool, or the folder of a repository.",
         ),
@@ -124,6 +130,7 @@ def explore(
     source: Annotated[
         str,
         typer.Argument(
+            callback=place,
             metavar="RUN|OWNER/NAME[@REVISION]|FOLDER",
             help="A run folder, a dataset that was published with its pool, or the folder of a scored pool.",
         ),
@@ -131,7 +138,8 @@ def explore(
     original: Annotated[
         str | None,
         typer.Option(
-            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: the run's, or what was published."
+            callback=place,
+            help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: the run's, or what was published.",
         ),
     ] = None,
     port: Annotated[

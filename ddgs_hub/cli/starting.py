@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ddgs_hub.cli.options import ConfigOption, JsonOption, SubsetOption, TokenOption, completes, show
+from ddgs_hub.cli.options import ConfigOption, JsonOption, SubsetOption, TokenOption, completes, place, show
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.recipe import recipe_names
 from ddgs_hub.recipe.study import study_names
@@ -13,7 +13,10 @@ from ddgs_hub.recipe.study import study_names
 
 def init(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Folder of images, or OWNER/NAME[@REVISION] of a Hub dataset.")
+        str,
+        typer.Argument(
+            callback=place, metavar="SOURCE", help="Folder of images, or OWNER/NAME[@REVISION] of a Hub dataset."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", help="Recipe to write, a new .yaml file.")],
     config: ConfigOption = None,

@@ -19,6 +19,7 @@ from ddgs_hub.cli.options import (
     SetOption,
     TokenOption,
     base_name,
+    place,
     read_recipe,
     show,
     tracking_of,
@@ -76,7 +77,9 @@ def finetune(
     original: OriginalOption,
     recipe: RecipeOption,
     output: ContinuedOption,
-    base: Annotated[str | None, typer.Option(help="OWNER/NAME[@REV], folder or checkpoint, not the recipe's.")] = None,
+    base: Annotated[
+        str | None, typer.Option(callback=place, help="OWNER/NAME[@REV], folder or checkpoint, not the recipe's.")
+    ] = None,
     revision: RevisionOption = None,
     push: PushOption = None,
     private: PrivateOption = False,

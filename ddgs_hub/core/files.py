@@ -17,6 +17,26 @@ def expanded(name: str | Path) -> Path:
     return path
 
 
+def refuse_missing(name: str) -> None:
+    """Refuses the path of something that is not here, which could else be taken for the name of a repository.
+
+    A path begins with `.`, `/` or `~`, ends with `/` or has more than one `/`; or what looks like `OWNER/NAME` begins
+    with the name of a folder here, and then `OWNER/NAME@main` still means the repository.
+
+    Args:
+        name: a path, or what is found by its name elsewhere.
+
+    Raises:
+        InputError: it is a path, and there is nothing.
+    """
+    first, _, rest = name.partition("/")
+    like_a_path = name.startswith((".", "/", "~")) or name.endswith("/") or "/" in rest
+    beside_a_folder = not like_a_path and bool(rest) and "@" not in name and Path(first).is_dir()
+    if (like_a_path or beside_a_folder) and not expanded(name).exists():
+        way_out = f", or give {name}@main if a repository is meant" if beside_a_folder else ""
+        raise InputError(f"there is no folder {name}: check the path{way_out}")
+
+
 def require_file(path: Path, where: str) -> None:
     """Refuses pipes and devices: opening a pipe can wait for ever, and a device has no end. A missing file may pass.
 

@@ -189,7 +189,8 @@ def _validation_split(
     for name in VALIDATION:
         with suppress(NoSplitError):
             rows = open_source(source, name, config=config, revision=revision)
-            counts = _count(rows, key, label_of, len(names), most=None)[0] if rows.labels_alone else None
+            cheap = rows.labels_alone or rows.pinned is None
+            counts = _count(rows, key, label_of, len(names), most=None)[0] if cheap else None
             return _Validation(name, int(counts.sum()) if counts is not None else rows.expected)
     return None
 

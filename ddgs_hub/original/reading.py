@@ -217,7 +217,7 @@ class StreamRows(SourceRows):
 
     def _batches(self, names: list[str], row_filter: RowFilter | None, position: ReadPosition | None) -> RowBatches:
         stream = self.stream.select_columns(self.columns.source_names(names))
-        for name in self.columns.source_names(["image"]):
+        for name in self.columns.source_names(["image"] if "image" in names else []):
             stream = stream.cast_column(name, Image(decode=False))
         stream = stream.with_format("arrow")
         row = 0

@@ -13,6 +13,7 @@
 | `compare` | distilled and other sets | real images that are selected, accuracies |
 | `figures` | a scored original, pool and distilled set, found by `figure_rows` | pictures |
 | `explore` | a scored pool and original | a page on which both are looked at and sampled anew |
+| `report` | a finished run | its page, `report.html` |
 | `repository`, `sampled_repository`, `scored_repository` | what a run, `sample` or `score` made | what is published |
 | `run` | a recipe | all of these, in their order; `pool_stages` has it up to the scored pool |
 | `study` | the cells of a table of the paper | sets, networks, the table |

@@ -328,8 +328,7 @@ def read_results(evaluation: Path) -> "dict[str, Evaluation]":
     """
     from ddgs_hub.evaluation import Evaluation
 
-    path = evaluation / RESULTS
-    return read_json(path, dict[str, Evaluation], str(path))
+    return read_json(evaluation / RESULTS, dict[str, Evaluation], str(evaluation / RESULTS))
 
 
 def read_table(evaluation: Path) -> str:
@@ -345,7 +344,6 @@ def read_evaluation(evaluation: Path) -> "Evaluation":
     Raises:
         InputError: as `read_results`, or it says nothing of that set.
     """
-    results = read_results(evaluation)
-    if OURS not in results:
+    if (ours := read_results(evaluation).get(OURS)) is None:
         raise InputError(f"{evaluation / RESULTS} says nothing of {OURS}: remove {evaluation}, and run again")
-    return results[OURS]
+    return ours

@@ -114,10 +114,10 @@ class Run:
         results = self._results()
         self._say(results)
         stages = {name: asdict(stage) for name, stage in done.items()}
-        values = {"output": str(self.folder), "dit": str(self.sets[-1].dit)}
+        places = {"output": self.folder, "dit": self.sets[-1].dit, "report": self.folder / REPORT}
         repositories = [str(one.repository) for one in self.sets]
         made = {"repository": repositories[0]} if len(repositories) == 1 else {"repositories": repositories}
-        return Made(results, {**values, **made, "stages": stages})
+        return Made(results, {**{name: str(path) for name, path in places.items()}, **made, "stages": stages})
 
     def _begin(self) -> None:
         begun = bool(self._finished())

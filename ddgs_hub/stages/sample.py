@@ -64,9 +64,7 @@ def make_distilled(
     with staged_folder(output) as folder:
         made = _write_set(opened, origin, original, sample, seed, result, folder, output)
     if mark_pool:
-        with staged_folder(opened.folder) as pool_folder:
-            features, tables = _marked_tables(opened, result)
-            write_split(tables, features, pool_folder)
+        _mark_pool(opened, result)
     return made
 
 
@@ -177,6 +175,13 @@ def _write_set(
     of_set = Made("\n".join(lines), made)
     # A run has judged its pool when it was scored, with its images.
     return with_check(of_set, check_pool(opened.columns, opened.original, sample.ipc)) if origin else of_set
+
+
+def _mark_pool(opened: OpenedPool, result: Distillation) -> None:
+    """Writes into the folder of the pool what was selected."""
+    with staged_folder(opened.folder) as pool_folder:
+        features, tables = _marked_tables(opened, result)
+        write_split(tables, features, pool_folder)
 
 
 def _mean_difficulty(rows: Dataset) -> float:

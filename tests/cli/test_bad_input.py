@@ -189,7 +189,7 @@ class TestSource:
     @pytest.mark.parametrize(
         ("source", "message"),
         [
-            ("./nowhere", r"\./nowhere is not a folder"),
+            ("./nowhere", r"there is no folder \./nowhere"),
             ("no-scorer", "cannot open split 'train' of no-scorer"),
             ("pool", "cannot open split 'validation' of pool"),
             ("odd/no-image", r"odd/no-image \(train\) has no column 'image': it has label, difficulty; name the one"),
@@ -214,7 +214,7 @@ class TestScore:
     @pytest.mark.parametrize(
         ("data", "message"),
         [
-            ("./nowhere", "./nowhere is not a folder"),
+            ("./nowhere", "there is no folder ./nowhere"),
             ("original --split test", "split 'test' of original: it has train, validation"),
             ("odd/no-image", "no column 'image'"),
             ("odd/no-label", "no column 'label'"),
@@ -233,7 +233,7 @@ class TestScore:
         ("scorer", "message"),
         [
             ("three", "class 'cat' is none of the 3 classes of three"),
-            ("./nowhere", r"\./nowhere is not a folder"),
+            ("./nowhere", r"there is no folder \./nowhere"),
             ("no-scorer", "no-scorer has no readable config.json"),
             ("pool", "pool has no readable config.json"),
         ],

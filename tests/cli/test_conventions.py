@@ -65,7 +65,7 @@ NEAR = {
     "--scorer": "the classifier; what it is used for differs",
 }
 LISTS = {("--ipc", "sample")}  # which takes several, as 10,20,50
-# What has no --token reads no repository, and what has no --json prints no result.
+# What has no --token reads no repository.
 WITHOUT_TOKEN = {"demo", "recipes", "train-scorer"}
 
 

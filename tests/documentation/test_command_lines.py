@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/ is run (tests/hub/test_tour.py), or is marked and at least parsed, here."""
+"""Every command of the README and of docs/ is run (test_tour.py), or is marked and at least parsed, here."""
 
 import shlex
 from pathlib import Path

@@ -33,12 +33,8 @@ PETS = [encoded(seed, size=20 + seed) for seed in range(6)]
 
 def test_built_in_digits():
     look = look_at("digits")
-    assert (len(look.names), look.counts.sum(), look.validation_split, look.validation_rows) == (
-        10,
-        1437,
-        "validation",
-        360,
-    )
+    assert (len(look.names), look.counts.sum()) == (10, 1437)
+    assert (look.validation_split, look.validation_rows) == ("validation", 360)
     assert (look.median_side, look.copies, look.unreadable) == (16, 0, [])
     assert np.bincount([label for label, _ in look.images]).tolist() == [51] * 10
 
@@ -67,11 +63,8 @@ def test_dataset_on_the_hub_at_its_commit(hub):
         {"source": "acme/none"},
     )
     assert (found["names"], found["counts"], found["whole"], found["rows"]) == (["cat", "dog"], [4, 2], True, 6)
-    assert (found["validation"], found["validation_rows"], found["commit"]) == (
-        "validation",
-        2,
-        repository.find("main"),
-    )
+    assert (found["validation"], found["validation_rows"]) == ("val", 2)
+    assert found["commit"] == repository.find("main")
     assert found["sides"] == [20, 21, 22, 23, 24, 25]
     assert found["size"] >= sum(map(len, files.values()))
     assert "cannot find ImageWoof in the 2 classes" in woof["error"]

@@ -1,9 +1,11 @@
 """What is built of the package, and an environment that has it with what it requires, and with nothing else."""
 
+import email
 import os
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -23,10 +25,18 @@ def build(kind: str, output: Path, source: Path = ROOT) -> Path:
     return output / done.stdout.split()[-1]
 
 
-def required() -> dict[str, Distribution]:
+def requirements(wheel: Path) -> list[Requirement]:
+    """What the metadata of a wheel name, with the extras' own."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+    return [Requirement(line) for line in metadata.get_all("Requires-Dist") or ()]
+
+
+def required(wheel: Path) -> dict[str, Distribution]:
     """What the package requires without its extras, and what that requires, of what is installed here."""
     found: dict[str, Distribution] = {}
-    waiting = [Requirement(line) for line in distribution("ddgs-hub").requires or ()]
+    waiting = requirements(wheel)
     while waiting:
         requirement = waiting.pop()
         marks = [{"extra": extra} for extra in (*requirement.extras, "")]
@@ -64,7 +74,7 @@ class Environment:
         pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "install", "--quiet"]
         subprocess.run([*pip, "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True, timeout=120)
         (self.packages,) = (folder / "venv").glob("lib/python*/site-packages")
-        for library in required().values():
+        for library in required(wheel).values():
             for entry in _entries(library):
                 if entry.exists() and not (self.packages / entry.name).exists():
                     (self.packages / entry.name).symlink_to(entry)

@@ -37,7 +37,7 @@ def test_base_of_other_classes_is_refused_before_anything_is_written(photos, tmp
 
 
 def test_base_at_another_size_is_refused():
-    with pytest.raises(InputError, match="makes images of 16 px, and data.image_size is 32: set that to 16, or"):
+    with pytest.raises(InputError, match=r"makes images of 16 px, and data.image_size is 32: set that to 16, or"):
         refuse_unfit(recipe_on("digits", "digits", "data.image_size=32"), size_is_meant=True)
 
 

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import yaml
-from conftest import SHARED
 from hub_server import HubServer
 from image_folders import draw_photos, photos_of
 
+REAL = Path(__file__).resolve().parents[3] / "shared/data/imagenette224"  # beside a checkout of the maintainers
 TOKEN = "hf_" + "Own0" * 8
 TOY = [
     *("data.image_size=16", "codec.training.block_out_channels=[8,8]", "codec.training.steps=4"),
@@ -58,9 +58,8 @@ def values_of(photos: Path) -> list[str]:
 
 def test_from_a_folder_to_the_hub(hub, tmp_path):
     """With real images where there are some, 300 a class at 96 px; else with drawn ones."""
-    source = SHARED / "data/imagenette224"
-    if source.is_dir():
-        photos_of(source, tmp_path / "photos", names=CLASSES, images=300, validation=20, size=96)
+    if REAL.is_dir():
+        photos_of(REAL, tmp_path / "photos", names=CLASSES, images=300, validation=20, size=96)
     else:
         draw_photos(tmp_path / "photos", images=12, validation=4, size=24)
     go_all_the_way(hub, tmp_path)

@@ -96,6 +96,7 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
     assert out.splitlines()[-1] == f"report       {folder}/report.html"
     page = (folder / "report.html").read_text()
     assert "<h1>Digits, distilled to 3 images a class</h1>" in page
+    assert "Warning: this pool is not usable as it is" in page
     assert 100_000 < len(page) < 2_000_000
     for name in ("difficulty", "sheet", "distributions"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000

@@ -9,7 +9,7 @@ from pictures import saved
 
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import write_rows
-from ddgs_hub.stages.usability import check_pool, likeness, warning_in, with_check
+from ddgs_hub.stages.usability import check_in, check_pool, likeness, with_check
 
 NAMES = ["cat", "dog"]
 
@@ -77,6 +77,6 @@ def test_warning_is_a_value_that_can_be_read_again():
     made = with_check(Made("4 images", {"images": 4}), check)
     assert made.text == f"4 images\n{check.text}"
     read = json.loads(made.to_json())
-    assert warning_in(read) == check.text
+    assert check_in(read) == check
     assert (read["images"], read["pool_check"]["usable"]) == (4, False)
-    assert warning_in({}) == ""
+    assert check_in({}) is None

@@ -34,7 +34,7 @@ def test_the_page_of_a_version_lies_beside_the_dataset(hub, api, pooled):
     assert len(metadata["short_description"]) <= 60
     assert f'space("{REPO}@v1.0.0")' in space.read("app.py").decode()
     compile(space.read("app.py"), "app.py", "exec")
-    assert space.read("requirements.txt").decode() == f"ddgs-hub[explore]=={__version__}\n"
+    assert space.read("requirements.txt").decode().splitlines()[-1] == f"ddgs-hub[explore]=={__version__}"
 
 
 def test_what_is_there_is_not_written_again_and_a_new_version_is(hub, api, pooled, tmp_path):
@@ -71,6 +71,12 @@ def test_a_set_without_its_pool_has_no_page(hub, api, pooled):
     check_space(pooled, REPO, pool=True, api=api)
     publish(pooled, REPO, pool=True, api=api)
     check_space(pooled, REPO, pool=False, api=api)
+
+
+def test_only_a_distilled_set_has_a_page(api, tmp_path):
+    (tmp_path / "provenance.json").write_text(json.dumps({"kind": "dit", "content": {}}))
+    with pytest.raises(InputError, match="holds a DiT, and only a distilled set has a page: leave --space away"):
+        check_space(tmp_path, REPO, pool=False, api=api)
 
 
 def test_a_space_of_somebody_else_is_left_alone(hub, api, pooled):

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from explored import HOSTILE, hostile_run
-from published import export_with_pool
+from published import REPO, TOKEN, export_with_pool
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, write_rows
-from ddgs_hub.hub import add_pool
+from ddgs_hub.hub import add_pool, publish
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling import log_transform
 from ddgs_hub.sampling.datasets import distill_columns
@@ -24,6 +24,29 @@ from ddgs_hub.stages.explore.gallery import LEFT_OUT, ORIGINAL, PER_PAGE, POOL, 
 from ddgs_hub.stages.explore.images import Thumbnails
 from ddgs_hub.stages.explore.sampled import Sampler, bin_facts
 from ddgs_hub.stages.explore.saving import publish_line, sample_line, save, save_and_publish
+
+# What a user does on the page of a published pool: choose another IPC, and publish what comes of it.
+PUBLISH = """
+import json, sys
+from dataclasses import replace
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.stages.explore import open_explored
+from ddgs_hub.stages.explore.gallery import POOL, Gallery
+from ddgs_hub.stages.explore.sampled import Sampler
+from ddgs_hub.stages.explore.saving import sample_line, save_and_publish
+
+opened = open_explored(sys.argv[1])
+sample = replace(opened.sample, ipc=4)
+classes = Sampler(opened.scores).classes([0, 1], sample, 1)
+page = Gallery(opened).page(POOL, classes, sample, 1)
+said = []
+for repo in sys.argv[2:]:
+    try:
+        said.append(save_and_publish(opened, sample, 1, "chosen", repo, private=False))
+    except InputError as error:
+        said.append(str(error))
+print(json.dumps([[opened.pool, opened.original, opened.name, page.total], sample_line(opened, sample, 1, "x"), said]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -207,18 +230,34 @@ def test_what_is_saved_is_what_sample_writes_and_the_line_says_so(opened, tmp_pa
     assert publish_line("by line", "acme/x", private=True) == "ddgs-hub publish 'by line' --repo acme/x --private"
 
 
+def test_a_pool_on_the_hub_is_shown_and_what_is_chosen_of_it_is_published(hub, api, pooled, tmp_path):
+    publish(pooled, REPO, pool=True, api=api)
+    commit = hub.repository("dataset", REPO).head.sha
+    theirs, ours = "other/chosen", "acme/chosen"
+    done = hub.run(PUBLISH, REPO, theirs, ours, ours, token=TOKEN, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found, line, [refused, published, again] = json.loads(done.stdout)
+    assert found == [f"{REPO}@{commit}", None, REPO, 16]
+    assert line == f"ddgs-hub sample --pool {REPO}@{commit} --ipc 4 --seed 1 --output x"
+    assert refused.startswith("this token may not write to other/chosen")
+    assert published.splitlines()[0].startswith("chosen: 8 images")
+    assert f"{ours} v1.0.0: the first version" in published
+    assert again.startswith(f"nothing to publish: {ours} v1.0.0 has this content")
+    assert hub.repository("dataset", ours).tags.keys() == {"v1.0.0"}
+
+
 def test_only_the_set_that_is_shown_is_published(opened, tmp_path):
-    def publish(folder, **settings):
+    def publish_shown(folder, **settings):
         return save_and_publish(opened, replace(opened.sample, **settings), 5, str(folder), "acme", private=False)
 
     save(opened, opened.sample, 5, str(tmp_path / "saved"))
     with pytest.raises(InputError, match=r"saved' holds a set of other settings: give a new folder"):
-        publish(tmp_path / "saved", ipc=3)
+        publish_shown(tmp_path / "saved", ipc=3)
     with pytest.raises(InputError, match="'acme' does not say whose repository it is: give OWNER/NAME"):
-        publish(tmp_path / "saved")
+        publish_shown(tmp_path / "saved")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("mine")
     with pytest.raises(InputError, match="holds something else than a distilled set"):
-        publish(tmp_path / "notes")
+        publish_shown(tmp_path / "notes")
     values = json.loads((tmp_path / "saved" / "sampling.json").read_text())
     assert values["seed"] == 5

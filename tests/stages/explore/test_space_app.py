@@ -36,7 +36,7 @@ def test_the_app_of_a_space_shows_the_pool_of_its_version_and_writes_nothing(hub
 
 def wait_for(url, client, err):
     """What the address answers, as a proxy in front of a Space asks it."""
-    for _ in range(300):
+    for _ in range(600):
         if client.poll() is not None:
             pytest.fail(err.read_text())
         try:

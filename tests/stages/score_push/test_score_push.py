@@ -223,7 +223,7 @@ def test_refusals(hub: HubServer, push: Callable[..., Done], tmp_path: Path) -> 
         ({"source": "ours/private"}, [], "there is no dataset ours/private on"),
         ({"source": "acme/nothing"}, [], "there is no dataset acme/nothing on"),
         ({}, ["--subset", "imagemeow"], "unknown subset 'imagemeow'"),
-        ({}, ["--scorer", "./none"], "./none is not a folder"),
+        ({}, ["--scorer", "./none"], "there is no folder ./none"),
     ]
     for how, more, sentence in cases:
         done = push(*more, **how)

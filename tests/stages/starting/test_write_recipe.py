@@ -88,7 +88,7 @@ def test_place_that_cannot_be_written_is_refused_before_a_look(tmp_path, output,
 
 def test_one_class_is_refused(tmp_path):
     draw_photos(tmp_path / "one", images=12, names=("cats",))
-    with pytest.raises(InputError, match="one class, 'cats': .* give a folder with at least two"):
+    with pytest.raises(InputError, match=r"one class, 'cats': .* give a folder with at least two"):
         write_recipe(str(tmp_path / "one"), tmp_path / "one.yaml")
     assert not (tmp_path / "one.yaml").exists()
 
@@ -97,7 +97,7 @@ def test_class_with_too_few_images_is_refused(tmp_path):
     folder = draw_photos(tmp_path / "few", images=12)
     for path in sorted((folder / "purple").iterdir())[3:]:
         path.unlink()
-    with pytest.raises(InputError, match="class 'purple' .* has 3 images: add some, so that every class has at least"):
+    with pytest.raises(InputError, match=r"class 'purple' .* has 3 images: add some, so that every class has at least"):
         write_recipe(str(folder), tmp_path / "few.yaml")
 
 
@@ -112,7 +112,7 @@ def test_folder_of_damaged_images_alone_is_refused(tmp_path):
     folder = draw_photos(tmp_path / "damaged", images=2)
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no picture")
-    with pytest.raises(InputError, match="nothing of .* can be read: "):
+    with pytest.raises(InputError, match=r"nothing of .* can be read: "):
         look_at(str(folder))
 
 
