@@ -338,7 +338,7 @@ class TestRepositoriesAndIpcs:
         assert recipe_to_dict(together) == recipe_to_dict(parse_recipe(apart))
         assert getattr(getattr(together, section), name) == "acme/it"
         apart[section] |= {name: "acme/it@v2.0.0"}
-        with pytest.raises(InputError, match="names a revision, and 'v1.0.0' is given as well"):
+        with pytest.raises(InputError, match=r"names a revision, and 'v1.0.0' is given as well"):
             parse_recipe(apart)
         assert revision in changed_keys(recipe_to_dict(together), recipe_to_dict(parse_recipe(nested(key, "acme/it"))))
 
@@ -354,7 +354,7 @@ class TestRepositoriesAndIpcs:
 
     @pytest.mark.parametrize("ipc", [[], [10, 10], [0], [True], ["10"], [10, None]])
     def test_lists_that_are_none(self, ipc: object) -> None:
-        with pytest.raises(InputError, match="sample.ipc: give numbers from 1 on, each once, as"):
+        with pytest.raises(InputError, match=r"sample.ipc: give numbers from 1 on, each once, as"):
             parse_recipe(nested("sample.ipc", ipc))
 
     def test_each_set_of_several_needs_a_repository(self) -> None:
