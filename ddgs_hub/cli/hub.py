@@ -12,13 +12,17 @@ from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model, OWNER/NAME[@VERSION].")]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(callback=folder_here, metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/."),
+]
+SpaceOption = Annotated[
+    bool, typer.Option("--space", help="Also make a Space of the same name, where everybody can look at the pool.")
+]
 
 
 def publish(
-    folder: Annotated[
-        Path,
-        typer.Argument(callback=folder_here, metavar="RUN", help="A run folder, one in its hub/, its dit/ or scorer/."),
-    ],
+    folder: RunArgument,
     repo: Annotated[str, typer.Option(help="Repository on the Hub, OWNER/NAME; created if it does not exist.")],
     pool: Annotated[
         bool,
@@ -36,10 +40,7 @@ def publish(
     collection: Annotated[
         str | None, typer.Option(help="Also put it into this collection, TITLE (made if needed) or OWNER/SLUG.")
     ] = None,
-    space: Annotated[
-        bool,
-        typer.Option("--space", help="Also make a Space of the same name, where everybody can look at the pool."),
-    ] = False,
+    space: SpaceOption = False,
     dry_run: DryRunOption = False,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -57,7 +58,7 @@ def publish(
     if space and create_pr:
         raise InputError("a proposal has no version that a page could show: leave --space or --create-pr away")
     if space:
-        run_on_main(lambda: check_space(folder, repo, pool=pool))
+        run_on_main(lambda: check_space(folder, repo, pool=pool, ipc=ipc))
     work = partial(
         publish_folder,
         folder,
