@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -84,11 +85,9 @@ def evaluate(
     names = dict.fromkeys(network or [recipe.evaluate.network])
     protocols = [recipe.evaluate.with_network(name, width) for name in names]
     lock = locked_for_launch(output) if output else nullcontext()
+    work = partial(evaluate_sources, recipe, protocols, data, validation or (), output=output, cards=card)
     with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
-        result = run_on_main(
-            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
-        )
-    show(result, as_json)
+        show(run_on_main(work), as_json)
 
 
 def figures(
