@@ -85,12 +85,13 @@ def generate_pool(
     parts = Parts(Path(output), fingerprint(dit, codec.decoder, settings), len(batches))
     how: dict[str, Any] = {"num_steps": num_steps, "guidance_scale": guidance_scale}
     how |= {"guidance_channels": guidance_channels, "denoiser": compiled(denoise)}
-    sample = partial(sample_latents, dit, **how)
     todo, count = parts.todo(), len(classes.names) * per_class
     with _progress([len(batches[k]) for k in todo], count) as progress, Writers(parts.write) as writers:
         for k in todo:
             seeds = [image_seed(seed, label, index) for label, index in batches[k]]
-            images = codec.decode(sample([classes.dit_ids[label] for label, _ in batches[k]], seeds))
+            images = codec.decode(
+                sample_latents(dit, [classes.dit_ids[label] for label, _ in batches[k]], seeds, **how)
+            )
             writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score_images))
             if k == todo[0]:
                 track_images(f"{progress.title}/images", images)

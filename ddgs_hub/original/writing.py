@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import Pinned
+from ddgs_hub.core.parquet import PAGE_BY_PAGE
 from ddgs_hub.core.processes import is_main
 from ddgs_hub.core.revisions import named_revision
-from ddgs_hub.core.parquet import PAGE_BY_PAGE
 from ddgs_hub.core.rows import ROWS_PER_GROUP, parquet_path, write_tables
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.original.class_names import check_every_class, check_same_classes
