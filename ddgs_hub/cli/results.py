@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -82,11 +83,9 @@ def evaluate(
     recipe = read_recipe(protocol, values, seed)
     protocols = _protocols(recipe.evaluate, network, values)
     lock = locked_for_launch(output) if output else nullcontext()
+    work = partial(evaluate_sources, recipe, protocols, data, validation or (), output=output, cards=card)
     with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
-        result = run_on_main(
-            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
-        )
-    show(result, as_json)
+        show(run_on_main(work), as_json)
 
 
 def _protocols(protocol: Protocol, networks: list[str] | None, values: list[str] | None) -> list[Protocol]:
