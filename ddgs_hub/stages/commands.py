@@ -153,7 +153,7 @@ def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:
             ("--split", request.split if request.split != "train" else None),
             ("--config", request.config),
             ("--revision", pinned.commit if pinned else None),
-            ("--scorer", request.scorer_name),
+            ("--scorer", "@".join(filter(None, (request.scorer_name, request.scorer_revision)))),
             ("--batch-size", request.batch_size if request.batch_size != usual.batch_size else None),
             ("--output", "scored"),
         ],

@@ -193,7 +193,8 @@ def test_train_and_publish_a_scorer(hub, call, original, place):
     repository = "acme/digits-scorer"
     code, out, err = call("publish", "scorer", "--repo", repository)
     assert (code, out.splitlines()[0]) == (0, f"{repository} v1.0.0: the first version"), err
-    files = {"config.json", "model.safetensors", "folds.json", "README.md", "provenance.json", ".gitattributes"}
+    files = {"config.json", "model.safetensors", "folds.json", "README.md", "provenance.json", "recipe.yaml"}
+    files.add(".gitattributes")
     folds = {f"fold-{k}/{name}" for k in (0, 1) for name in ("config.json", "model.safetensors")}
     assert set(the_model(hub, repository).head.files) == files | folds
     card = HubModelCard(the_model(hub, repository).read("README.md").decode())
