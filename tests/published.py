@@ -123,7 +123,8 @@ def export_with_pool(parent: Path, *, first: int = 0, seed: int = 3, note: str =
     write_rows(pool, parent / "pool")
     write_rows(original, parent / "original")
     sample = SampleSettings(ipc=2)
-    make_distilled(sample, parent / "pool", parent / "original", parent / "distilled-ipc2", seed=seed, mark_pool=True)
+    folders = [parent / name for name in ("pool", "original", "distilled-ipc2")]
+    make_distilled(sample, *folders, seed=seed, mark_pool=True, repository=False)
     recipe = parse_recipe({**RECIPE, "seed": seed, "hub": {**RECIPE["hub"], "note": note}})
     rows = read_rows(parent / "distilled-ipc2")
     content = {**describe_rows(rows), **MADE_OF, "pool": hash_rows(pool, POOL_COLUMNS)}

@@ -1,5 +1,6 @@
 """The commands that write rows: original images, the pool, difficulties, the distilled set, and baselines."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,13 +26,14 @@ from ddgs_hub.cli.options import (
     base_name,
     place,
     read_recipe,
+    several_ipcs,
     show,
     tracking_of,
 )
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.recipe import SampleSettings, ScoreSettings
+from ddgs_hub.recipe import SampleSettings, ScoreSettings, parse_section
 
 SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # the commands' defaults are the recipe's
 
@@ -60,11 +62,16 @@ def generate(
     output: OutputOption,
     dit: Annotated[
         str | None,
-        typer.Option(callback=place, help="Hub id, folder, adapter or checkpoint; default: the recipe's base."),
+        typer.Option(
+            callback=place, help="OWNER/NAME[@REV], folder, adapter or checkpoint; default: the recipe's base."
+        ),
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Images a class; default n × IPC of the recipe.")] = None,
     scorer: Annotated[
-        str | None, typer.Option(callback=place, help="Hub id or folder: score the images while they are generated.")
+        str | None,
+        typer.Option(
+            callback=place, help="OWNER/NAME[@REVISION] or folder: score the images while they are generated."
+        ),
     ] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
@@ -81,17 +88,18 @@ def generate(
 
     settings = read_recipe(recipe, values, seed)
     count = per_class or settings.pool.size * settings.sample.ipc
+    at = revision or (settings.model.revision if dit is None else None)
     dit = base_name(settings, dit)
     with locked_for_launch(output), tracking_of(report_to, output, settings):
-        show(make_pool(settings, dit, output, per_class=count, revision=revision, scorer=scorer), as_json)
+        show(make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer), as_json)
 
 
 def score(
     data: Annotated[
-        str, typer.Argument(callback=place, help="Folder in Hub layout or Hub dataset id, with image and label.")
+        str, typer.Argument(callback=place, help="Folder, or OWNER/NAME[@REVISION], with image and label.")
     ],
     scorer: Annotated[
-        str, typer.Option(callback=place, help="timm or transformers Hub id, or a folder of `train-scorer`.")
+        str, typer.Option(callback=place, help="OWNER/NAME[@REV] of timm or transformers, or a folder.")
     ] = str(SCORE.scorer),
     output: Annotated[
         Path | None, typer.Option(help="Folder to write, new or empty; default with --push: runs/NAME.")
@@ -152,7 +160,9 @@ def sample(
             help="Scored original: a folder or OWNER/NAME[@REVISION]. Default: what was published with the pool.",
         ),
     ] = None,
-    ipc: IpcOption = SAMPLE.ipc,
+    ipc: Annotated[
+        str, typer.Option(metavar="N[,N...]", help="Images per class; of several, each set is a folder in --output.")
+    ] = str(SAMPLE.ipc),
     distribution: Annotated[
         Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option(help="Target, by difficulty.")
     ] = SAMPLE.distribution,
@@ -167,24 +177,36 @@ def sample(
         ),
     ] = SAMPLE.pool_size,
     seed: SeedOption = None,
+    generator: Annotated[
+        str | None, typer.Option(help="For the card: what made the images of a pool that ddgs-hub did not generate.")
+    ] = None,
+    license_id: Annotated[
+        str | None, typer.Option("--license", metavar="ID", help="Of these images, as the Hub names it: cc-by-4.0.")
+    ] = None,
+    pretty_name: Annotated[
+        str | None, typer.Option(help="What these images are called; default: the name of the folder or dataset.")
+    ] = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample a distilled dataset from a scored pool.
+    """Sample distilled datasets from a scored pool.
 
-    It is sampled by difficulty, Eq. 7–9 of the paper. A published pool gives a set to `publish`.
+    They are sampled by difficulty, Eq. 7–9 of the paper, and each is a folder that `publish` takes.
 
     Example: ddgs-hub sample --pool runs/digits/pool --original runs/digits/original --ipc 20 --output distilled-ipc20
 
-    Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 20 --output distilled-ipc20
-    """
-    from ddgs_hub.stages import make_distilled
+    Example: ddgs-hub sample --pool org/imagewoof-ddgs-ipc10@v1.0.0 --ipc 10,20,50 --output distilled
 
-    settings = SampleSettings(
-        ipc=ipc, distribution=distribution, divergence=divergence, weight=weight, pool_size=pool_size
-    )
+    Example: ddgs-hub sample --pool scored-pictures --original scored-photos --generator SDXL --output distilled
+    """
+    from ddgs_hub.stages import sample_sets
+
+    how = {"distribution": distribution, "divergence": divergence, "weight": weight, "pool_size": pool_size}
+    samples = [parse_section(SampleSettings, {**how, "ipc": number}, "sample") for number in several_ipcs(ipc)]
+    work = partial(sample_sets, samples, pool, original, output, seed=seed)
+    work = partial(work, generator=generator, license=license_id, pretty_name=pretty_name)
     with locked_for_launch(output):
-        show(run_on_main(lambda: make_distilled(settings, pool, original, output, seed=seed)), as_json)
+        show(run_on_main(work), as_json)
 
 
 def baseline(

@@ -1,8 +1,9 @@
 """The commands that publish on the Hub, and show what was published."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +12,10 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 
-RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model on the Hub, OWNER/NAME.")]
+if TYPE_CHECKING:
+    from ddgs_hub.hub import Publication
+
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model, OWNER/NAME[@VERSION].")]
 
 
 def publish(
@@ -24,6 +28,7 @@ def publish(
         bool,
         typer.Option("--with-pool", help="Also publish the run's scored pool, so that others can sample another IPC."),
     ] = False,
+    ipc: Annotated[int | None, typer.Option(min=1, help="Which set of RUN, if it has sets of several IPCs.")] = None,
     version: Annotated[
         str | None, typer.Option("--tag", help="Version, such as v2.0.0; default: it follows from what changed.")
     ] = None,
@@ -50,18 +55,14 @@ def publish(
 
     Example: ddgs-hub publish runs/imagewoof --repo org/imagewoof-ddgs-ipc10 --private
     """
-    from ddgs_hub.hub import check_space, publish_space
     from ddgs_hub.hub import publish as publish_folder
 
-    if space and create_pr:
-        raise InputError("a proposal has no version that a page could show: leave --space or --create-pr away")
-    if space:
-        run_on_main(lambda: check_space(folder, repo, pool=pool))
     work = partial(
         publish_folder,
         folder,
         repo,
         pool=pool,
+        ipc=ipc,
         version=version,
         private=private,
         adapter=adapter,
@@ -69,12 +70,24 @@ def publish(
         dry_run=dry_run,
         collection=collection,
     )
-    made = run_on_main(work)
-    result = Made(made.text, made.to_dict())
-    if space:
-        page = run_on_main(lambda: publish_space(made, private=private))
-        result = result.and_also(page.text, space=page.to_dict())
-    show(result, as_json)
+    if space and create_pr:
+        raise InputError("a proposal has no version that a page could show: leave --space or --create-pr away")
+    steps = partial(_with_space, work, folder, repo, pool, private) if space else lambda: _said(work())
+    show(run_on_main(steps), as_json)
+
+
+def _said(made: "Publication") -> Made:
+    return Made(made.text, made.to_dict())
+
+
+def _with_space(work: "Callable[[], Publication]", folder: Path, repo: str, pool: bool, private: bool) -> Made:
+    """Publishes a dataset, and its page; whether there can be one is asked before."""
+    from ddgs_hub.hub import check_space, publish_space
+
+    check_space(folder, repo, pool=pool)
+    made = work()
+    page = publish_space(made, private=private)
+    return _said(made).and_also(page.text, space=page.to_dict())
 
 
 def versions(
@@ -97,7 +110,7 @@ def versions(
 def diff(
     repo: RepositoryArgument,
     a: Annotated[str, typer.Argument(help="A version, such as v1.0.0.")],
-    b: Annotated[str, typer.Argument(help="The version to compare with.")],
+    b: Annotated[str | None, typer.Argument(help="The version to compare with; of REPO@A the only one given.")] = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -65,6 +65,8 @@ def run(
 
     Stages that are finished are skipped, so the same command goes on after a kill.
 
+    Example: ddgs-hub run org/imagewoof-ddgs-ipc10@v1.0.0
+
     Example: ddgs-hub run imagenette64 --original ./imagenette224 --set evaluate.epochs=100
     """
     settings = read_recipe(recipe, values, seed, original)

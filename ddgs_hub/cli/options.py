@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -72,7 +73,7 @@ def _installed(names: list[str] | None) -> list[str]:
     return names or []
 
 
-RECIPE_HELP = "Name of a recipe of the package, or a .yaml file."
+RECIPE_HELP = "A recipe of the package, a .yaml file, or OWNER/NAME[@VERSION]."
 RECIPE = typer.Option("--recipe", autocompletion=completes(recipe_names), help=RECIPE_HELP)
 RecipeOption = Annotated[str, RECIPE]
 OptionalRecipeOption = Annotated[str | None, RECIPE]
@@ -84,7 +85,7 @@ OriginalOption = Annotated[
     Path, typer.Option("--original", callback=folder_here, help="Folder of the original dataset, from `prepare`.")
 ]
 SourceOption = Annotated[
-    str | None, typer.Option("--original", callback=place, help="Hub id or folder, instead of the recipe's.")
+    str | None, typer.Option("--original", callback=place, help="OWNER/NAME[@REV] or folder, not the recipe's.")
 ]
 IpcOption = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
 SeedOption = Annotated[
@@ -133,7 +134,7 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
     """The recipe, with the values that the command line sets.
 
     Args:
-        name: of a recipe of the package, or a .yaml file.
+        name: of a recipe of the package, a .yaml file, or `owner/name[@revision]` that was published with its recipe.
         values: of `--set`.
         seed: of `--seed`.
         original: of `--original`: the source, instead of the recipe's.
@@ -145,6 +146,11 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
         # The recipe's configuration and revision belong to its own source. `--set` comes later and can give others.
         source = [f"data.original={json.dumps(original)}", "data.config=null", "data.revision=null"]
         overrides = [*source, *overrides]
+    if Path(name).suffix not in (".yaml", ".yml") and "/" in name:
+        from ddgs_hub.hub import is_published, load_published_recipe
+
+        if is_published(name):
+            return load_published_recipe(name, overrides)
     return load_recipe(name, overrides)
 
 
@@ -165,6 +171,14 @@ def base_name(recipe: Recipe, given: str | None) -> str:
     if name is None:
         raise InputError(f"recipe {recipe.name} has no pretrained base: give the DiT's folder")
     return name
+
+
+def several_ipcs(text: str) -> list[int]:
+    """The numbers of images per class in `10,20,50`, ascending."""
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch("[1-9][0-9]{0,5}", number) for number in numbers) or len(set(numbers)) < len(numbers):
+        raise InputError(f"--ipc takes a number of images per class, or several, each once, as 10,20,50, got '{text}'")
+    return sorted(map(int, numbers))
 
 
 def teller(as_json: bool) -> Callable[[str], None]:

@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from ddgs_hub.cli.options import (
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.recipe import recipe_names
+from ddgs_hub.recipe import Protocol, recipe_names
 
 
 def evaluate(
@@ -39,7 +40,7 @@ def evaluate(
         typer.Option(
             metavar="RECIPE",
             autocompletion=completes(recipe_names),
-            help="Recipe of the package, or .yaml file, whose `evaluate` is followed.",
+            help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
         ),
     ],
     validation: Annotated[
@@ -80,15 +81,17 @@ def evaluate(
     from ddgs_hub.stages import evaluate_sources
 
     recipe = read_recipe(protocol, values, seed)
-    width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
-    names = dict.fromkeys(network or [recipe.evaluate.network])
-    protocols = [recipe.evaluate.with_network(name, width) for name in names]
+    protocols = _protocols(recipe.evaluate, network, values)
     lock = locked_for_launch(output) if output else nullcontext()
+    work = partial(evaluate_sources, recipe, protocols, data, validation or (), output=output, cards=card)
     with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
-        result = run_on_main(
-            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
-        )
-    show(result, as_json)
+        show(run_on_main(work), as_json)
+
+
+def _protocols(protocol: Protocol, networks: list[str] | None, values: list[str] | None) -> list[Protocol]:
+    """The protocol with each network once; a width that `--set` gives is that of all."""
+    width = protocol.width if any(value.startswith("evaluate.width=") for value in values or []) else None
+    return [protocol.with_network(name, width) for name in dict.fromkeys(networks or [protocol.network])]
 
 
 def figures(
@@ -121,7 +124,7 @@ def figures(
     """
     from ddgs_hub.stages import figures_folder, find_rows, make_figures
 
-    folder = output or figures_folder(source)
+    folder = output or figures_folder(source, ipc)
     with locked_for_launch(folder):
         show(run_on_main(lambda: make_figures(find_rows(source, ipc), folder, classes or ())), as_json)
 

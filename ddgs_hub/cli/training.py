@@ -78,7 +78,7 @@ def finetune(
     recipe: RecipeOption,
     output: ContinuedOption,
     base: Annotated[
-        str | None, typer.Option(callback=place, help="Hub id, folder or checkpoint, instead of the recipe's.")
+        str | None, typer.Option(callback=place, help="OWNER/NAME[@REV], folder or checkpoint, not the recipe's.")
     ] = None,
     revision: RevisionOption = None,
     push: PushOption = None,

@@ -12,6 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, HTTPError
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import CONFIG_FILE
 from ddgs_hub.core.files import expanded
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.text import quoted
 from ddgs_hub.core.tokens import given_token
 
@@ -45,10 +46,11 @@ class ModelFiles:
 
     @classmethod
     def of(cls, name_or_path: str | Path, revision: str | None = None) -> "ModelFiles":
-        """The files of a folder, if there is one of that name, or else of a Hub id."""
+        """The files of a folder, if there is one of that name, or else of a Hub id or `owner/name@revision`."""
         name, local = str(name_or_path), expanded(name_or_path)
         if local.exists() and not name.startswith(HUB_PREFIX):
             return cls(str(local), False, revision)
+        name, revision = named_revision(name, revision)
         return cls(name.removeprefix(HUB_PREFIX), True, revision)
 
     def within(self, folder: str) -> "ModelFiles":

@@ -22,6 +22,8 @@ IMAGE_PAGE = 4096
 # Of pages whose ends follow from their content, as datasets has it.
 CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 
+PAGE_BY_PAGE = {"buffer_size": 2**20, "pre_buffer": False}  # of a local file: else a row group is read as a whole
+
 
 @contextmanager
 def open_parquet(path: str | Path, where: str) -> Iterator[pq.ParquetFile]:
@@ -39,7 +41,7 @@ def open_parquet(path: str | Path, where: str) -> Iterator[pq.ParquetFile]:
         if not str(path).startswith("hf://"):
             require_file(Path(path), where)
             refuse_pointer_file(Path(path), where)
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, **PAGE_BY_PAGE) as file:
                 yield file
             return
         # No cache: by default the file system reads ahead, and what lies ahead are images. pyarrow asks for all columns
@@ -60,12 +62,55 @@ def write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, target: Path | 
         tables: of this schema, each small enough to be in memory; `GROUP_BYTES` and one table more are held at once.
         schema: of the file.
         target: where to write.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk.
     """
+    if isinstance(target, io.BytesIO):
+        return _write(tables, schema, target)
+    with target.open("wb", buffering=0) as file:  # a full disk is known at once, and the file is closed
+        sink = _Sink(file)
+        count = _write(tables, schema, sink)
+        sink.check()
+    return count
+
+
+class _Sink(io.RawIOBase):
+    """Takes what pyarrow writes. With a page index, pyarrow aborts the process after a write that fails, such as on a
+    full disk: so none does, and `check` raises the error.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self._error is None:
+            try:
+                rest = memoryview(data)
+                while rest:  # of a nearly full disk a part is taken
+                    rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self._error = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raises the error of the first write that failed."""
+        if self._error:
+            raise self._error
+
+
+def _write(tables: Iterable[pa.Table], schema: pa.Schema, sink: "_Sink | io.BytesIO") -> int:
     count = 0
-    with pq.ParquetWriter(target, schema, **_settings(schema)) as writer:
+    with pq.ParquetWriter(sink, schema, **_settings(schema)) as writer:
         for group in _row_groups(tables):
             writer.write_table(group, row_group_size=len(group))
             count += len(group)
+            if isinstance(sink, _Sink):
+                sink.check()
         writer.add_key_value_metadata({"content_defined_chunking": json.dumps(CHUNKING)})  # as datasets notes it
     return count
 

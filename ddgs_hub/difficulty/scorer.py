@@ -22,6 +22,7 @@ from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint_folder
 from ddgs_hub.core.hub_client import Pinned, make_client, patiently, why_no_model
 from ddgs_hub.core.processes import get_state
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.text import one_line
 from ddgs_hub.core.tokens import given_token
@@ -46,6 +47,7 @@ def pin_scorer(name_or_path: str, revision: str | None = None) -> Pinned:
     Raises:
         InputError: there is no such model, or the Hub cannot be reached; with HF_HUB_OFFLINE: it is not in the cache.
     """
+    name_or_path, revision = named_revision(name_or_path, revision)
     folder = expanded(name_or_path)
     if folder.is_dir():
         return Pinned(name_or_path, fingerprint_folder(folder))
@@ -105,9 +107,9 @@ class Scorer:
         """Loads a scorer from safetensors weights and the config beside them.
 
         Args:
-            name_or_path: a Hub id of a timm or a transformers image classifier (`timm/resnet50.tv_in1k`,
-                `microsoft/resnet-50`), a timm model name with weights (`resnet50.tv_in1k`), or a local folder of either
-                layout or written by `train_scorer`.
+            name_or_path: a Hub id or `owner/name@revision` of a timm or a transformers image classifier
+                (`timm/resnet50.tv_in1k`, `microsoft/resnet-50`), a timm model name with weights (`resnet50.tv_in1k`),
+                or a local folder of either layout or written by `train_scorer`.
             revision: commit, tag or branch of a Hub id.
             device: see the class.
 
@@ -218,6 +220,7 @@ def fold_of(digest: bytes, folds: int) -> int:
 
 def _fetch(name: str, revision: str | None) -> tuple[Path, str, str | None]:
     """The folder of a model's files, its name, and its commit on the Hub; None for a local folder."""
+    name, revision = named_revision(name, revision)
     folder = expanded(name)
     if folder.is_dir():
         return folder, name, None

@@ -32,6 +32,8 @@ from ddgs_hub.core.processes import get_accelerator, wait_for_all
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.core.staging import make_weights_readable, staged_folder
+from ddgs_hub.core.text import quoted
+from ddgs_hub.difficulty.classifiers import NOT_OF_A_MODEL
 from ddgs_hub.difficulty.scorer import fold_of, image_digest
 from ddgs_hub.recipe import ScorerTraining
 
@@ -218,12 +220,26 @@ def _batches(indices: Tensor, size: int, steps: int, generator: torch.Generator)
         yield from (order[start * size : (start + 1) * size] for start in range(per_epoch))
 
 
+def require_architecture(training: ScorerTraining) -> None:
+    """Refuses what is no architecture of timm, and arguments that find weights: a stranger's recipe may name them.
+
+    Raises:
+        InputError: the message names the model, or the argument.
+    """
+    if not timm.is_model(training.model):  # hf-hub:… and local-dir:… are none
+        raise InputError(f"timm cannot make {quoted(training.model)}: it has no model of that name; give another")
+    for key in training.model_args:
+        if NOT_OF_A_MODEL.fullmatch(key):
+            raise InputError(f"{quoted(key)} in score.training.model_args is no property of a model: leave it out")
+
+
 def new_model(training: ScorerTraining, num_classes: int) -> nn.Module:
     """The timm model with random weights, and the preprocessing that it is trained and loaded with.
 
     Raises:
         InputError: timm does not know it, or not these arguments.
     """
+    require_architecture(training)
     preprocessing = {
         "input_size": (3, training.image_size, training.image_size),
         "mean": MEAN,

@@ -13,6 +13,7 @@ from ddgs_hub.hub.cards import (
     DiTCard,
     EvaluatedOn,
     PublishedPool,
+    SampledCard,
     ScoredCard,
     ScorerCard,
     add_results,
@@ -30,6 +31,7 @@ from ddgs_hub.hub.folders import (
     describe_rows,
     export_dataset,
     hash_pool,
+    hash_pool_rows,
     hash_rows,
     hash_weights,
     write_dit,
@@ -38,7 +40,7 @@ from ddgs_hub.hub.folders import (
 )
 from ddgs_hub.hub.layout import CONTENT, KIND, PROVENANCE, hub_id, public_values
 from ddgs_hub.hub.pools import OpenedPool, open_pool
-from ddgs_hub.hub.provenance import Provenance, read_provenance
+from ddgs_hub.hub.provenance import Described, Provenance, read_provenance
 from ddgs_hub.hub.publishing import (
     ModelDiff,
     Publication,
@@ -53,6 +55,7 @@ from ddgs_hub.hub.publishing import (
     publish_space,
     versions_table,
 )
+from ddgs_hub.hub.recipes import is_published, load_published_recipe
 from ddgs_hub.hub.terms import is_imagenet, license_of, why_withheld
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ __all__ = [
     "SCORED",
     "SCORER",
     "ClassSelection",
+    "Described",
     "DiTCard",
     "DistilledCard",
     "EvaluatedOn",
@@ -78,6 +82,7 @@ __all__ = [
     "Publication",
     "PublishedPool",
     "PublishedVersion",
+    "SampledCard",
     "ScoredCard",
     "ScorerCard",
     "SpacePage",
@@ -90,13 +95,16 @@ __all__ = [
     "diff_versions",
     "export_dataset",
     "hash_pool",
+    "hash_pool_rows",
     "hash_rows",
     "hash_weights",
     "hub_id",
     "is_imagenet",
+    "is_published",
     "license_of",
     "list_versions",
     "load",
+    "load_published_recipe",
     "model_index",
     "open_pool",
     "public_values",

@@ -8,6 +8,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Image, concatenate_datasets
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns
 from ddgs_hub.hub.provenance import Provenance
 from ddgs_hub.original import cached_rows
@@ -49,7 +50,9 @@ class ScoredSource:
             raise InputError(f"{where} has no column 'image', and its provenance.json names no source: load another")
         split = source.split or "train"
         if instead is not None:
-            commit = source.commit if instead == source.id else None
+            instead, commit = named_revision(instead)
+            if commit is None and instead == source.id:
+                commit = source.commit
             return cls(instead, commit, source.config, split, source.subset)
         if not source.id:
             raise InputError(

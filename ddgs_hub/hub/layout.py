@@ -13,9 +13,14 @@ from huggingface_hub.constants import REPOCARD_NAME
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import is_repo_id
 from ddgs_hub.core.rows import DATA
+from ddgs_hub.original import BUILT_IN
 
 CARD = REPOCARD_NAME  # README.md
 PROVENANCE = "provenance.json"
+RECIPE = "recipe.yaml"  # of a run and of what it publishes: its recipe, every default written out, and the versions
+# Where a recipe names images or models, as `--set` calls the values.
+RECIPE_NAMES = ("data.original", "codec.encoder", "codec.decoder", "model.base", "score.scorer")
+PUBLISHED_RECIPE = "OWNER/NAME@VERSION"  # in a command line: what it is published as, see `with_repository`
 # The keys of provenance.json that decide about versions; all others are fields of `provenance.Provenance`.
 KIND = "kind"  # the name of one of `kinds.KINDS`
 CONTENT = "content"  # hashes and numbers, see `provenance.Content`
@@ -25,10 +30,12 @@ PUBLISHED = "published"  # what publishing adds, see `provenance.Published`
 DEFAULT, POOL, ORIGINAL = "default", "pool", "original"
 POOL_CONFIGS = (ORIGINAL, POOL)  # what publishing a set with its pool adds
 
-
+SCORED_NAME = "scored"  # the kind of scored images
 FIGURES = "figures"  # the folder of the pictures
 # What publishing needs of a run folder: its repositories, and the pool and original of its distilled set.
 RUN_REPOSITORIES, RUN_POOL, RUN_ORIGINAL = "hub", "pool", "original"
+# Of a set that was sampled from a pool that was there: settings, seed, and where pool and original are.
+SAMPLING = "sampling.json"
 
 
 def config_pattern(config: str, split: str = "train") -> str:
@@ -65,6 +72,11 @@ def hub_id(name: str | None) -> str | None:
     if name is None or "/" not in name or expanded(name).exists() or not is_repo_id(name):
         return None
     return name
+
+
+def is_local(name: str | None) -> bool:
+    """Whether a recipe's name of images or of a model is that of a folder or a file here."""
+    return name not in (None, BUILT_IN) and (name.startswith(("/", ".", "~")) or expanded(name).exists())
 
 
 def public_name(name: str) -> str:

@@ -1,8 +1,10 @@
 """Published rows for a trainer: at one commit, with the images of their source, and the protocol's transforms."""
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import dataset_file
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
+from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.evaluation import TrainTransform, ValidationTransform, mix, same_classes
 from ddgs_hub.hub.joining import ScoredSource, join_scores
 from ddgs_hub.hub.layout import PROVENANCE
@@ -26,6 +30,9 @@ from ddgs_hub.hub.publishing import Version
 from ddgs_hub.original import find_dataset, load_pinned, load_rows
 from ddgs_hub.recipe import Protocol, parse_section
 
+LOG = logging.getLogger(__name__)
+LOOKED_AT = 64  # images whose size is looked at, spread over the rows
+SMALLEST = 4  # px that a protocol has
 NUMBER = "number"  # a column for the transforms: the number of a row, for messages
 
 
@@ -39,14 +46,27 @@ class LoadedDataset:
         repo_id: as the Hub spells it, or the folder.
         commit: of the revision, 40 hexadecimal digits; None for a folder.
         version: `vMAJOR.MINOR.PATCH` that this commit belongs to; None where it was not published by ddgs-hub.
-        protocol: of the recipe that made the rows; the paper's where no recipe is known.
+        named_protocol: of the recipe that made the rows; None where no recipe is known.
     """
 
     rows: Dataset
     repo_id: str
     commit: str | None
     version: str | None
-    protocol: Protocol
+    named_protocol: Protocol | None
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How networks are trained on the rows: as the recipe says that made them.
+
+        Where no recipe is known it is the paper's protocol at the images' own size, the median of their shorter sides,
+        and a warning says so, once for each dataset.
+        """
+        return self.named_protocol or _own_size(self.rows, self.repo_id)
+
+    def with_protocol(self, protocol: Protocol) -> "LoadedDataset":
+        """The same rows with another protocol."""
+        return replace(self, named_protocol=protocol)
 
     @property
     def class_names(self) -> list[str]:
@@ -108,7 +128,7 @@ def load(
     HF_TOKEN, HF_ENDPOINT; with HF_HUB_OFFLINE what was loaded once is read from the caches.
 
     Args:
-        repo_id: a Hub id, or a folder that holds the files of a repository.
+        repo_id: a Hub id or `owner/name@revision`, or a folder that holds the files of a repository.
         name: the configuration, such as `pool`; None: the default one.
         split: which split of it.
         revision: a tag, a branch or a commit; None: the newest commit.
@@ -119,6 +139,7 @@ def load(
             be read, the two do not fit together, or the published protocol cannot be used.
         ConnectionLostError: the Hub does not answer.
     """
+    repository, revision = named_revision(str(repo_id), revision)
     folder = expanded(repo_id)
     if folder.is_dir():
         if revision is not None:
@@ -126,7 +147,7 @@ def load(
         where, commit, provenance = str(repo_id), None, _read(folder / PROVENANCE, str(repo_id))
         rows = load_rows(folder, split, config=name)
     else:
-        pinned = find_dataset(str(repo_id), name, revision)
+        pinned = find_dataset(repository, name, revision)
         where, commit = pinned.id, pinned.commit
         provenance = _read(dataset_file(pinned, PROVENANCE, revision), where)
         rows = load_pinned(pinned, split, name)
@@ -138,7 +159,7 @@ def load(
         repo_id=where,
         commit=commit,
         version=_version(provenance),
-        protocol=_protocol(provenance, where),
+        named_protocol=_protocol(provenance, where),
     )
 
 
@@ -151,9 +172,37 @@ def _version(provenance: Provenance) -> str | None:
     return str(version) if version else None
 
 
-def _protocol(provenance: Provenance, where: str) -> Protocol:
-    values: Any = (provenance.recipe or {}).get("evaluate") or {}
+def _protocol(provenance: Provenance, where: str) -> Protocol | None:
+    """The protocol of the recipe; None where no recipe is known."""
+    if provenance.recipe is None:
+        return None
+    values: Any = provenance.recipe.get("evaluate") or {}
     return parse_section(Protocol, values, f"the protocol (recipe.evaluate) in {PROVENANCE} of {where}")
+
+
+def _own_size(rows: Dataset, where: str) -> Protocol:
+    """The paper's protocol at the size of the images themselves, of those that can be decoded."""
+    looked_at = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)).tolist()
+    cells = undecoded(rows.select_columns("image"))
+    sides = []
+    for row in looked_at:
+        with suppress(InputError):  # a broken image is named when it is used
+            sides.append(min(decode_image(cells[row]["image"], row).size))
+    size = max(int(np.median(sides)), SMALLEST) if sides else Protocol().image_size
+    _warn_of_size(where, size)
+    return Protocol(image_size=size, crop_pct=1.0)
+
+
+@cache
+def _warn_of_size(where: str, size: int) -> None:
+    """Once for each dataset in a process."""
+    LOG.warning(
+        "%s names no protocol (recipe.evaluate in its %s): its images are taken at their own %d px, and otherwise as "
+        "in the paper; `with_protocol` takes another",
+        one_line(where, MOST_OF_A_NAME),
+        PROVENANCE,
+        size,
+    )
 
 
 def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:

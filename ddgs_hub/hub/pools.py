@@ -15,12 +15,23 @@ from ddgs_hub.core.columns import COLUMNS, choose_columns
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.foreign_rows import sanitize_table
-from ddgs_hub.core.hub_client import Pinned, dataset_files, patiently, pin_dataset, reading, split_revision
+from ddgs_hub.core.hub_client import Pinned, dataset_files, patiently, pin_dataset, reading
 from ddgs_hub.core.parquet import open_parquet
-from ddgs_hub.core.rows import read_rows, read_tables
-from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, PROVENANCE, config_files, config_pattern
+from ddgs_hub.core.revisions import split_revision
+from ddgs_hub.core.rows import class_names, read_rows, read_tables, row_files
+from ddgs_hub.hub.foreign_pools import PoolColumns, is_foreign
+from ddgs_hub.hub.layout import (
+    DEFAULT,
+    ORIGINAL,
+    POOL,
+    PROVENANCE,
+    SCORED_NAME,
+    config_files,
+    config_pattern,
+    parquet_pattern,
+)
 from ddgs_hub.hub.provenance import Provenance, read_provenance
-from ddgs_hub.original import resolve_split
+from ddgs_hub.original import open_source, resolve_split
 
 SCORES = ["label", "difficulty"]  # of the original, all that sampling needs
 
@@ -36,7 +47,8 @@ class OpenedPool:
         original: `label`, `difficulty` of the scored original; no images.
         pool_source: the dataset on the Hub where the pool is; None: it is local.
         original_source: the same of the original.
-        provenance: of the published set; empty for a local pool, and where a set has none.
+        provenance: of the published set or of the scored rows that the pool is; empty where there is none.
+        foreign: brings the rows of a pool that ddgs-hub did not generate into the columns of one; None: it is of ours.
     """
 
     folder: Path
@@ -46,10 +58,12 @@ class OpenedPool:
     pool_source: Pinned | None
     original_source: Pinned | None
     provenance: Provenance
+    foreign: PoolColumns | None = None
 
     def tables(self) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """The columns of the pool, and its rows, a few hundred at a time, with their images; see `read_tables`."""
-        return read_tables(self.folder, files=self.files)
+        schema, tables = read_tables(self.folder, files=self.files)
+        return (self.foreign.schema(schema), self.foreign.of(tables)) if self.foreign else (schema, tables)
 
     @property
     def sources(self) -> dict[str, Any]:
@@ -63,12 +77,15 @@ class OpenedPool:
 def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPool:
     """Opens a scored pool, and the difficulties of the original that its own are to match.
 
+    Of a pool that ddgs-hub did not generate, such as a folder that `score` wrote, the columns become those of a pool,
+    see `PoolColumns`; its classes may be in another order than the original's.
+
     The files of a published set are fetched at one commit, into the cache of huggingface_hub; with HF_HUB_OFFLINE they
     are read from there.
 
     Args:
         pool: a folder: of a scored pool, or of a set with its pool; or `owner/name` or `owner/name@revision` of a set
-            that was published with its pool. Without a revision it is the newest commit.
+            that was published with its pool, or of scored images. Without a revision it is the newest commit.
         original: a folder of the scored original, or `owner/name[@revision]` of a scored dataset, of which no image is
             fetched. None: the difficulties that were published with the pool.
 
@@ -80,21 +97,26 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
     folder, pool_source = expanded(pool), None
     if not folder.is_dir():
         folder, pool_source = _fetch_set(str(pool))
+    elif _holds_unscored_images(folder):
+        scoring = f"ddgs-hub score {pool} --scorer SCORER --output scored-pool"
+        raise InputError(f"{pool} holds images without difficulties: score them, `{scoring}`, and give that folder")
+    provenance = read_provenance(folder / PROVENANCE, pool_source.id if pool_source else str(pool))
     beside = config_files(folder, ORIGINAL)
     if original is not None:
         scores, original_source = _open_original(str(original))
     elif beside:
         scores, original_source = _read_columns(folder, beside), pool_source
-    elif pool_source:
-        raise InputError(f"{pool} was published without the difficulties of its original: give --original")
     else:
-        raise InputError(f"{pool} is a pool without its scored original: give --original")
-    files = config_files(folder, POOL) or None
+        lacks = "was published without the difficulties of its" if pool_source else "is a pool without its scored"
+        what = "scored images whose difficulties the distilled ones are to follow"
+        raise InputError(f"{pool} {lacks} original: give --original, {what}")
+    files = _files_of(folder, provenance)
     schema, _ = read_tables(folder, files=files)
-    for name in ("image", "label", "difficulty"):
-        if name not in schema.names:
-            raise InputError(f"the pool has no column '{name}': it has {', '.join(schema.names)}")
-    columns = _read_columns(folder, files)
+    _require_pool(schema)
+    columns, foreign = _read_columns(folder, files), None
+    if is_foreign(schema):
+        foreign = PoolColumns(class_names(columns), class_names(scores))
+        columns = _dataset(list(foreign.of(iter([columns.with_format("arrow")[:]]))))
     return OpenedPool(
         folder=folder,
         files=files,
@@ -102,8 +124,32 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         original=scores,
         pool_source=pool_source,
         original_source=original_source,
-        provenance=read_provenance(folder / PROVENANCE, pool_source.id) if pool_source else Provenance(),
+        provenance=provenance,
+        foreign=foreign,
     )
+
+
+def _require_pool(schema: pa.Schema) -> None:
+    for name in ("image", "label", "difficulty"):
+        if name not in schema.names:
+            raise InputError(f"the pool has no column '{name}': it has {', '.join(schema.names)}")
+
+
+def _files_of(folder: Path, provenance: Provenance) -> list[Path] | None:
+    """The Parquet files of the pool in a folder; None: those of the split `train`."""
+    split = provenance.source.split if provenance.source else None
+    return config_files(folder, POOL) or (row_files(folder, split) if split not in (None, "train") else None) or None
+
+
+def _holds_unscored_images(folder: Path) -> bool:
+    """Whether a folder is a source of images, and no folder of ours, whose rows have difficulties."""
+    if config_files(folder, POOL) or any(folder.glob(parquet_pattern(DEFAULT))):
+        return False
+    try:
+        open_source(str(folder), "train")
+    except InputError:
+        return False
+    return True
 
 
 def _fetch_set(spec: str) -> tuple[Path, Pinned]:
@@ -113,7 +159,10 @@ def _fetch_set(spec: str) -> tuple[Path, Pinned]:
     if not constants.HF_HUB_OFFLINE:
         name = pin_dataset(name, revision).id  # raises an InputError if it cannot be read
     folder = dataset_files(name, revision, patterns, spec)
-    if not config_files(folder, POOL):
+    if not config_files(folder, POOL) and read_provenance(folder / PROVENANCE, name).kind == SCORED_NAME:
+        # Scored images: the pool of another generator, published by itself.
+        folder = dataset_files(name, revision, [*patterns, parquet_pattern(DEFAULT)], spec)
+    elif not config_files(folder, POOL):
         raise InputError(
             f"{spec} was published without its pool: give a revision that has it, or ask its owner for "
             f"`ddgs-hub publish RUN --repo {name} --with-pool`"

@@ -110,6 +110,21 @@ class License:
 
 
 @dataclass(frozen=True, kw_only=True, config=FOREIGN)
+class Described:
+    """What somebody says of a pool that ddgs-hub did not generate; nobody has checked it.
+
+    Attributes:
+        pretty_name: of the images, for people.
+        license: of the images, as the Hub names it.
+        generator: what made them; None: not recorded.
+    """
+
+    pretty_name: Line
+    license: Line = "other"
+    generator: Line | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=FOREIGN)
 class Provenance:
     """What a `provenance.json` says; what it does not say is None, or empty.
 
@@ -120,8 +135,10 @@ class Provenance:
         content: what tells this version from others.
         published: what publishing added.
         source: of scored rows: which rows of which dataset.
-        scorer: of scored rows: `id` and `commit`, or `name` and `weights`.
-        sampled: of rows that were sampled from a published pool: the pool, and the seed.
+        scorer: of scored rows, also of such a pool: `id` and `commit`, or `name` and `weights`.
+        sampled: of rows that were sampled from a pool that was there: the pool and the original, the seed, and of a
+            pool that ddgs-hub did not generate the settings.
+        described: of such a pool, what the person who sampled says of it.
         images: whether scored rows have their images.
         base_model: of a fine-tuned DiT.
         license: of a fine-tuned DiT.
@@ -138,6 +155,7 @@ class Provenance:
     source: Source | None = None
     scorer: Settings | None = None
     sampled: Settings | None = None
+    described: Described | None = None
     images: bool | None = None
     base_model: HubId | None = None
     license: License | None = None

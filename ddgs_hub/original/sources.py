@@ -16,6 +16,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.foreign_rows import sanitize_dataset
 from ddgs_hub.core.hub_client import Pinned, cached_commit, cached_snapshot, not_cached, pin_dataset, require_id
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.original.digits import BUILT_IN, digits_split, is_built_in
 from ddgs_hub.original.file_tree import FileTree, HubTree, LocalTree
 from ddgs_hub.original.image_folders import is_image_folder, open_image_folder
@@ -37,7 +38,8 @@ def open_source(
     With HF_HUB_OFFLINE a Hub dataset is read from the cache of huggingface_hub, or else from that of datasets.
 
     Args:
-        source: a Hub dataset id, a local folder (Hub layout, Parquet, tar files, or images by class), or `digits`.
+        source: a Hub dataset id or `owner/name@revision`, a local folder (Hub layout, Parquet, tar files, or images by
+            class), or `digits`.
         split: of the source.
         config: the configuration of a dataset that has several.
         revision: of a Hub dataset: a commit, tag or branch.
@@ -47,6 +49,7 @@ def open_source(
         InputError: there is no such source or split, it may not be read, or it lacks images or labels.
         ConnectionLostError: the Hub cannot be reached.
     """
+    source, revision = named_revision(source, revision)
     where = f"{source} ({split})"
     if is_built_in(source):
         return StreamRows(digits_split(split).to_iterable_dataset(), where, expected=None, pinned=None)
@@ -99,6 +102,7 @@ def pin_source(source: str, revision: str | None = None) -> Pinned:
         InputError: there is no such source, or it may not be read.
         ConnectionLostError: the Hub cannot be reached.
     """
+    source, revision = named_revision(source, revision)
     if is_built_in(source):
         return Pinned(source, BUILT_IN)
     folder = expanded(source)
@@ -116,6 +120,7 @@ def find_dataset(source: str, config: str | None = None, revision: str | None = 
         InputError: there is no such dataset or revision, it may not be read, or it is not in the caches.
         ConnectionLostError: the Hub cannot be reached.
     """
+    source, revision = named_revision(source, revision)
     _refuse_path(source)
     if not constants.HF_HUB_OFFLINE:
         return pin_dataset(source, revision)

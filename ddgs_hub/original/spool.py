@@ -17,6 +17,7 @@ from datasets import Dataset, Features, concatenate_datasets
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import Pinned
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.schema import NonNegativeInt, read_json
 from ddgs_hub.original.class_names import check_every_class
 from ddgs_hub.original.labelling import original_rows
@@ -77,6 +78,7 @@ class Spool:
         config: str | None = None,
         revision: str | None = None,
     ) -> None:
+        source, revision = named_revision(source, revision)
         self.source, self.split, self.folder = source, split, folder
         self.subset = get_subset(subset) if subset else None
         self.config, self.revision = config, revision

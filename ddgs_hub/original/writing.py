@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import Pinned
+from ddgs_hub.core.parquet import PAGE_BY_PAGE
 from ddgs_hub.core.processes import is_main
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import ROWS_PER_GROUP, parquet_path, write_tables
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.original.class_names import check_every_class, check_same_classes
@@ -113,6 +115,7 @@ def write_original(
     if validation_share is not None:
         split_names = {"train": split_names["train"]}
     opened = {}
+    source, revision = named_revision(source, revision)
     refuse_revision(source, revision)
     for name, split in split_names.items():
         commit = pinned.commit if pinned else revision
@@ -226,7 +229,7 @@ def validation_mask(
 def _rows_where(path: Path, mask: NDArray[np.bool_]) -> Iterator[pa.Table]:
     """The rows of a Parquet file for which the mask, `(N,)`, is true."""
     start = 0
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, **PAGE_BY_PAGE) as file:
         for batch in file.iter_batches(ROWS_PER_GROUP):
             yield pa.Table.from_batches([batch.filter(pa.array(mask[start : start + len(batch)]))])
             start += len(batch)

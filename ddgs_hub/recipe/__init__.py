@@ -12,10 +12,12 @@ from ddgs_hub.recipe.reading import (
     load_recipe,
     parse_recipe,
     parse_section,
+    recipe_in,
     recipe_names,
     recipe_to_dict,
     recipe_to_yaml,
     values_of_run,
+    with_overrides,
 )
 from ddgs_hub.recipe.sections import (
     AutoencoderTraining,
@@ -55,8 +57,10 @@ __all__ = [
     "parse_network_name",
     "parse_recipe",
     "parse_section",
+    "recipe_in",
     "recipe_names",
     "recipe_to_dict",
     "recipe_to_yaml",
     "values_of_run",
+    "with_overrides",
 ]

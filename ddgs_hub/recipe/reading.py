@@ -1,6 +1,8 @@
 """Reads a recipe from YAML, with values set on the command line; writes one; compares two."""
 
+import copy
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,16 +30,29 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
     """Reads a recipe of the package by name, or a YAML file by path.
 
     Args:
-        name_or_path: `digits`, `imagewoof`, …, or the path of a YAML file (.yaml or .yml).
+        name_or_path: `digits`, `imagewoof`, …, or the path of a YAML file (.yaml or .yml), such as the `recipe.yaml` of
+            a run folder.
         overrides: `section.key=value` strings, as `--set` takes them; values are YAML.
 
     Raises:
         InputError: there is no such recipe, or a key, type or range in it is wrong; the message names it.
     """
     values = read_yaml(yaml_path(name_or_path, RECIPES, "recipe"), "recipe")
+    return parse_recipe(with_overrides(recipe_in(values), overrides), where=f"recipe {name_or_path}")
+
+
+def recipe_in(values: dict[str, Any]) -> dict[str, Any]:
+    """The recipe in a `recipe.yaml` of a run or of a repository, which also has the versions; a plain one as it is."""
+    recipe = values.get("recipe")
+    return recipe if values.keys() == {"recipe", "versions"} and isinstance(recipe, dict) else values
+
+
+def with_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """The values of a recipe with those of `section.key=value` strings in their place; see `load_recipe`."""
+    values = copy.deepcopy(values)
     for override in overrides:
         _set(values, override)
-    return parse_recipe(values, where=f"recipe {name_or_path}")
+    return values
 
 
 def yaml_path(name_or_path: str | Path, folder: Path, what: str) -> Path:
@@ -83,7 +98,21 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 
 def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
-    """Builds a recipe from nested dictionaries; raises like `parse_section`."""
+    """Builds a recipe from nested dictionaries; raises like `parse_section`.
+
+    `sample.ipc` may be a list: `Recipe.ipcs` has its numbers, and `sample.ipc` of the recipe is the largest.
+    """
+    if "several" in values:
+        raise InputError(f"{where}: unknown key 'several'; give sample.ipc a list")
+    sample = values.get("sample")
+    listed = sample.get("ipc") if isinstance(sample, dict) else None
+    if isinstance(sample, dict) and isinstance(listed, list):
+        if not listed or any(type(ipc) is not int or ipc < 1 for ipc in listed) or len(set(listed)) < len(listed):
+            one_of = f"{listed!r:.200}"
+            raise InputError(f"{where}: sample.ipc: give numbers from 1 on, each once, as [10, 20, 50], got {one_of}")
+        values = {**values, "sample": {**sample, "ipc": max(listed)}}
+        if len(listed) > 1:
+            values["several"] = tuple(sorted(listed))
     return parse_section(Recipe, values, where)
 
 
@@ -114,8 +143,11 @@ def parse_section(section: type[T], values: dict[str, Any], where: str) -> T:
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as nested dictionaries, every default written out."""
-    return dataclasses.asdict(recipe)
+    """The recipe as nested dictionaries, every default written out; `parse_recipe` reads it."""
+    values = dataclasses.asdict(recipe)
+    if several := values.pop("several"):
+        values["sample"]["ipc"] = list(several)
+    return values
 
 
 def values_of_run(recipe: Recipe) -> dict[str, Any]:
@@ -170,7 +202,7 @@ def _known_keys(kind: Any, location: tuple[int | str, ...]) -> str:
         kind = next((t for t in _members(field.type) if dataclasses.is_dataclass(t)), None) if field else None
         if kind is None:
             return "remove it"
-    return f"known are {', '.join(f.name for f in dataclasses.fields(kind))}"
+    return f"known are {', '.join(f.name for f in dataclasses.fields(kind) if f.name != 'several')}"
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

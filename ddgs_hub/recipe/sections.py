@@ -4,11 +4,12 @@ pydantic checks types and ranges when a section is built; values that contradict
 """
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.schema import Json
 from ddgs_hub.recipe.matching import DMSettings, IDCSettings
 from ddgs_hub.recipe.protocol import Protocol
@@ -18,11 +19,19 @@ FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # of 
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
 
 
+def _split_name(section: Any, field: str) -> None:
+    """Brings the revision of `owner/name@revision` where the section has it, so that either way is one recipe."""
+    if (name := getattr(section, field)) is not None:
+        values = named_revision(name, section.revision)
+        for key, value in zip((field, "revision"), values, strict=True):
+            object.__setattr__(section, key, value)
+
+
 @dataclass(frozen=True, kw_only=True, config=SECTION)
 class DataSettings:
     """The original dataset."""
 
-    original: str  # Hub id, local folder (Hub layout, or images by class), or "digits"
+    original: str  # Hub id or OWNER/NAME@REVISION, local folder (Hub layout, or images by class), or "digits"
     config: str | None = None  # configuration of a Hub dataset that has several
     revision: str | None = None  # of a Hub dataset: a commit, tag or branch
     subset: SubsetName | None = None  # the classes that are taken; None: all
@@ -34,6 +43,9 @@ class DataSettings:
     label_column: str | None = None  # such as CIFAR-100's fine_label; None: recognised
     image_size: Annotated[int, Field(ge=8)] = 256  # px; what the DiT is trained on and generates
     flip: bool = True  # horizontal flips are the same class (not so for digits)
+
+    def __post_init__(self) -> None:
+        _split_name(self, "original")
 
 
 @dataclass(frozen=True, kw_only=True, config=SECTION)
@@ -87,12 +99,13 @@ class Pretraining:
 class ModelSettings:
     """The base DiT: a pretrained one, or one that `pretraining` trains on the original images."""
 
-    base: str | None = "facebook/DiT-XL-2-256"  # Hub id, folder, or "digits" (shipped with the package)
+    base: str | None = "facebook/DiT-XL-2-256"  # Hub id or OWNER/NAME@REVISION, folder, or "digits" (shipped)
     revision: str | None = None
     label_space: Literal["imagenet", "dataset"] = "imagenet"  # the base's classes: ImageNet-1k's, or the dataset's own
     pretraining: Pretraining | None = None
 
     def __post_init__(self) -> None:
+        _split_name(self, "base")
         if self.base is None and self.pretraining is None:
             raise ValueError("give a base or a pretraining section, so that there is a DiT to fine-tune")
 
@@ -143,12 +156,13 @@ class ScorerTraining:
 class ScoreSettings:
     """Difficulty, 1 − p(true class) (Eq. 6)."""
 
-    scorer: str | None = "timm/resnet50.tv_in1k"  # timm or transformers Hub id, or a local folder
+    scorer: str | None = "timm/resnet50.tv_in1k"  # of timm or transformers: Hub id or OWNER/NAME@REVISION, or folder
     revision: str | None = None
     batch_size: Count = 128
     training: ScorerTraining | None = None
 
     def __post_init__(self) -> None:
+        _split_name(self, "scorer")
         if self.scorer is None and self.training is None:
             raise ValueError("give a scorer or a training section, so that there is a classifier to score with")
 
@@ -196,8 +210,23 @@ class Recipe:
     dm: DMSettings = dataclasses.field(default_factory=DMSettings)
     idc: IDCSettings = dataclasses.field(default_factory=IDCSettings)
     paper: dict[str, str] = dataclasses.field(default_factory=dict)  # what the paper reports for this recipe
+    # Where `sample.ipc` is a list, its numbers, ascending, and `sample.ipc` is the largest: the pool is made for that.
+    several: tuple[Count, ...] = ()
+
+    @property
+    def ipcs(self) -> tuple[int, ...]:
+        """Images per class of each set that a run makes, ascending."""
+        return self.several or (self.sample.ipc,)
+
+    def with_ipc(self, ipc: int) -> "Recipe":
+        """The recipe of the set with `ipc` images per class alone."""
+        return dataclasses.replace(self, sample=dataclasses.replace(self.sample, ipc=ipc), several=())
 
     def __post_init__(self) -> None:
+        if self.several and self.sample.ipc != self.several[-1]:  # `sample` was replaced
+            object.__setattr__(self, "several", ())
+        if self.several and self.hub.repository(1) == self.hub.repository(2):
+            raise ValueError("sample.ipc is a list, so hub.dataset needs {ipc} in it: each set has a repository")
         if self.evaluate.flip and not self.data.flip:
             raise ValueError("evaluate.flip is true and data.flip false: set both alike")
         training, pretraining = self.codec.training, self.model.pretraining

@@ -13,7 +13,8 @@
 | `compare` | distilled and other sets | real images that are selected, accuracies |
 | `figures` | a scored original, pool and distilled set, found by `figure_rows` | pictures |
 | `explore` | a scored pool and original | a page on which both are looked at and sampled anew |
-| `repository`, `scored_repository` | a distilled set, a scored set | the folder that is published |
+| `report` | a finished run | its page, `report.html` |
+| `repository`, `sampled_repository`, `scored_repository` | what a run, `sample` or `score` made | what is published |
 | `run` | a recipe | all of these, in their order; `pool_stages` has it up to the scored pool |
 | `study` | the cells of a table of the paper | sets, networks, the table |
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.pool import make_pool
     from ddgs_hub.stages.run import Run
     from ddgs_hub.stages.run_folder import RunFolder
-    from ddgs_hub.stages.sample import make_distilled
+    from ddgs_hub.stages.sample import make_distilled, sample_sets
     from ddgs_hub.stages.score import score_and_publish, score_source
     from ddgs_hub.stages.score_request import ScoreRequest
     from ddgs_hub.stages.scorer import make_scorer
@@ -74,7 +75,7 @@ _MODULES = {
     "original": ("make_original",),
     "pool": ("make_pool",),
     "run": ("Run",),
-    "sample": ("make_distilled",),
+    "sample": ("make_distilled", "sample_sets"),
     "score": (
         "score_and_publish",
         "score_source",
@@ -109,6 +110,7 @@ __all__ = [
     "make_scorer",
     "matching_command",
     "reproduce",
+    "sample_sets",
     "score_and_publish",
     "score_source",
     "training_command",

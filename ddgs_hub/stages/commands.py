@@ -9,6 +9,8 @@ from typing import Any
 
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.hub import OpenedPool, public_values
+from ddgs_hub.hub.layout import PUBLISHED_RECIPE as PUBLISHED
+from ddgs_hub.hub.layout import RUN_ORIGINAL, RUN_POOL, is_local
 from ddgs_hub.recipe import (
     Recipe,
     SampleSettings,
@@ -17,10 +19,10 @@ from ddgs_hub.recipe import (
     load_recipe,
     recipe_names,
     recipe_to_dict,
-    values_of_run,
 )
 from ddgs_hub.stages.score_request import ScoreRequest
 
+RUN = "run"  # the folder of a run in a command of several steps
 Option = tuple[str, object]  # name and value; an option whose value is None is left out
 
 
@@ -54,10 +56,15 @@ def command_line(
 
 
 def run_command(recipe: Recipe) -> str:
-    """The command line of a run, with `--set` for each value in which the recipe differs from the packaged one."""
-    if recipe.name not in recipe_names():
-        return f"ddgs-hub run {recipe.name}.yaml"
-    return command_line("run", recipe.name, values=_changed_values(recipe, values_of_run))
+    """The command line of a run: of the `recipe.yaml` that is published with what it makes.
+
+    What the recipe names that is not on the Hub is given beside it: whoever has those folders knows them by name.
+    """
+    data, base, codec, scorer = recipe.data, recipe.model.base, recipe.codec, recipe.score.scorer
+    options = [("--original", data.original)] if is_local(data.original) else []
+    named = {"model.base": base, "codec.encoder": codec.encoder, "codec.decoder": codec.decoder, "score.scorer": scorer}
+    values = [f"{key}={name}" for key, name in named.items() if is_local(name)]
+    return command_line("run", PUBLISHED, options=options, values=values)
 
 
 def study_command(study: str, recipe: Recipe) -> str:
@@ -98,8 +105,10 @@ def training_command(
         values: what `--set` was given.
         seed: what `--seed` was given.
     """
-    options: list[Option] = [("--recipe", recipe), ("--original", original), ("--output", output)]
-    options += [("--base", base), ("--revision", revision)]
+    published = recipe not in recipe_names()  # a file of the user: its values are published
+    options: list[Option] = [("--recipe", PUBLISHED if published else recipe)]
+    options += [("--original", original), ("--output", output), ("--base", base), ("--revision", revision)]
+    values = None if published else values
     return command_line(command, options=options, values=values, seed=seed)
 
 
@@ -144,7 +153,7 @@ def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:
             ("--split", request.split if request.split != "train" else None),
             ("--config", request.config),
             ("--revision", pinned.commit if pinned else None),
-            ("--scorer", request.scorer_name),
+            ("--scorer", "@".join(filter(None, (request.scorer_name, request.scorer_revision)))),
             ("--batch-size", request.batch_size if request.batch_size != usual.batch_size else None),
             ("--output", "scored"),
         ],
@@ -152,18 +161,31 @@ def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:
     )
 
 
-def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int) -> str:
-    """The command that samples the same rows again; empty if the pool or the original is not on the Hub."""
+def sample_command(sample: SampleSettings, opened: OpenedPool, seed: int, of_run: Recipe | None = None) -> str:
+    """The command that samples the same rows again; empty if the pool or the original is not on the Hub.
+
+    Args:
+        sample: the settings.
+        opened: the pool and the original.
+        seed: of the draw.
+        of_run: the recipe of the run in whose folder both are: then the command makes that run first.
+    """
     pool, original = opened.pool_source, opened.original_source
-    if pool is None or original is None:
+    if of_run:
+        places: list[Option] = [("--pool", f"{RUN}/{RUN_POOL}"), ("--original", f"{RUN}/{RUN_ORIGINAL}")]
+        before = f"{run_command(of_run)} --output {RUN} && "
+    elif pool and original:
+        places, before = [("--pool", f"{pool.id}@{pool.commit}")], ""
+        if original != pool:
+            places.append(("--original", f"{original.id}@{original.commit}"))
+    else:
         return ""
     usual = asdict(SampleSettings())
     changed = {key: value for key, value in asdict(sample).items() if key == "ipc" or value != usual[key]}
-    return command_line(
+    return before + command_line(
         "sample",
         options=[
-            ("--pool", f"{pool.id}@{pool.commit}"),
-            ("--original", f"{original.id}@{original.commit}" if original != pool else None),
+            *places,
             *((f"--{key.replace('_', '-')}", value) for key, value in changed.items()),
             ("--seed", seed),
             ("--output", f"distilled-ipc{sample.ipc}"),

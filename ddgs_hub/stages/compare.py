@@ -13,7 +13,7 @@ from ddgs_hub.baselines import herding, k_center, random_selection
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.hub_client import Pinned, split_revision
+from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import Progress, stage
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
@@ -86,11 +86,12 @@ def make_evaluation(recipe: Recipe, run: RunFolder) -> Made:
     """Evaluates the distilled set of a run and what it is compared with, see `METHODS`."""
     ipc = recipe.sample.ipc
     labels = read_rows(run.original, names=["label"])["label"]
-    pool_index = np.asarray(read_rows(run.pool, names=["pool_index"])["pool_index"])
+    indices = (read_rows(folder, names=["pool_index"])["pool_index"] for folder in (run.base_pool, run.pool))
+    plain_index, pool_index = map(np.asarray, indices)
     methods = {
         "Random (real images)": read_selected(run.original, random_selection(labels, ipc, recipe.seed)),
-        "DiT": read_rows(run.base_pool),
-        # What Minimax Diffusion would have generated for this IPC: the first images of each class.
+        # What each would have generated for this IPC: the first images of each class.
+        "DiT": read_selected(run.base_pool, np.flatnonzero(plain_index < ipc)),
         "Minimax": read_selected(run.pool, np.flatnonzero(pool_index < ipc)),
         OURS: read_rows(run.distilled),
     }
@@ -304,10 +305,9 @@ def _open_rows(
 
     Strangers name and order the classes of ImageNet's subsets in their own ways.
     """
-    if expanded(source).is_dir() or source.count("/") != 1:
+    if expanded(source).is_dir() or source.partition("@")[0].count("/") != 1:
         return load_rows(source, folder_split), None
-    name, revision = split_revision(source)
-    pinned = find_dataset(name, revision=revision)
+    pinned = find_dataset(source)
     if subset is None:
         return load_pinned(pinned, split), pinned
     return cached_rows(pinned.id, split, commit=pinned.commit, subset=subset), pinned
@@ -328,8 +328,7 @@ def read_results(evaluation: Path) -> "dict[str, Evaluation]":
     """
     from ddgs_hub.evaluation import Evaluation
 
-    path = evaluation / RESULTS
-    return read_json(path, dict[str, Evaluation], str(path))
+    return read_json(evaluation / RESULTS, dict[str, Evaluation], str(evaluation / RESULTS))
 
 
 def read_table(evaluation: Path) -> str:
@@ -345,7 +344,6 @@ def read_evaluation(evaluation: Path) -> "Evaluation":
     Raises:
         InputError: as `read_results`, or it says nothing of that set.
     """
-    results = read_results(evaluation)
-    if OURS not in results:
+    if (ours := read_results(evaluation).get(OURS)) is None:
         raise InputError(f"{evaluation / RESULTS} says nothing of {OURS}: remove {evaluation}, and run again")
-    return results[OURS]
+    return ours

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
-from ddgs_hub.core.hub_client import dataset_files, split_revision
+from ddgs_hub.core.hub_client import dataset_files
+from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, read_tables
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import refuse_existing
@@ -22,12 +23,13 @@ from ddgs_hub.hub.layout import (
     RUN_ORIGINAL,
     RUN_POOL,
     RUN_REPOSITORIES,
+    SAMPLING,
     config_files,
     config_pattern,
 )
 from ddgs_hub.recipe import SampleSettings, parse_section
 from ddgs_hub.stages.provenance import recipe_of
-from ddgs_hub.stages.run_folder import DISTILLED_FOLDER, SAMPLING, RunFolder
+from ddgs_hub.stages.run_folder import DISTILLED_FOLDER, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,20 +112,34 @@ def find_rows(where: str, ipc: int | None = None) -> FigureRows:
     found = int(np.bincount(checked_labels(distilled, where)).max())
     if ipc not in (None, found):
         raise InputError(f"{where} has {found} images a class, not {ipc}: leave out --ipc")
-    recipe = recipe_of(provenance)
-    sample = replace(recipe.sample if recipe else SampleSettings(), ipc=found)
-    seed = recipe.seed if recipe else 0
+    sample, seed = _sampled_by(provenance, where)
+    sample = replace(sample, ipc=found)
     return FigureRows(distilled=distilled, opened=opened, original=original, sample=sample, seed=seed)
 
 
-def figures_folder(where: str) -> Path:
-    """Where the figures of `find_rows(where)` belong: in the run, else in a folder here that is new or empty.
+def _sampled_by(provenance: Provenance, where: str) -> tuple[SampleSettings, int]:
+    """The settings and the seed by which published rows were sampled, as far as they are known."""
+    recipe, drawn = recipe_of(provenance), provenance.sampled or {}
+    seed = drawn.get("seed")
+    if not isinstance(seed, int) or seed < 0:
+        seed = recipe.seed if recipe else 0
+    if recipe:
+        return recipe.sample, seed
+    values = drawn.get("sample")
+    where = f"'sampled.sample' in {PROVENANCE} of {where}"
+    return parse_section(SampleSettings, values if isinstance(values, dict) else {}, where), seed
+
+
+def figures_folder(where: str, ipc: int | None = None) -> Path:
+    """Where the figures of `find_rows(where, ipc)` belong: in the run, else in a folder here that is new or empty.
 
     Raises:
         InputError: there are other files in that folder.
     """
     if _is_run(where):
-        return expanded(where) / FIGURES
+        figures = expanded(where) / FIGURES
+        apart = figures / f"ipc{ipc}"  # where the run's recipe has several IPCs
+        return apart if apart.is_dir() else figures
     source = expanded(where)
     name = source.resolve().name if source.is_dir() else split_revision(where)[0].split("/")[1]
     folder = Path(f"{FIGURES}-{name}")

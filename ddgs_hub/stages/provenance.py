@@ -76,10 +76,10 @@ def model_identity(name: str | Path, revision: str | None = None) -> str:
     """
     from ddgs_hub.diffusion import base_path  # imported here: it brings torch and diffusers
 
-    files = ModelFiles.of(base_path(str(name)))
+    files = ModelFiles.of(base_path(str(name)), revision)
     if not files.on_hub:
         return hash_weights(files.name)
-    return f"{files.name}@{cached_model_commit(files.name, LOADED, revision) or revision or ''}"
+    return f"{files.name}@{cached_model_commit(files.name, LOADED, files.revision) or files.revision or ''}"
 
 
 def scorer_identity(name: str | Path, revision: str | None = None) -> str:

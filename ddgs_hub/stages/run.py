@@ -42,23 +42,33 @@ from ddgs_hub.stages.usability import check_in
 TELL = partial(print, flush=True)
 
 
-def list_stages(recipe: Recipe, run: RunFolder) -> list[Stage]:
-    """The stages of a recipe, in order: Figure 1 of the paper, then the comparison and the repository."""
-    ipc, command = recipe.sample.ipc, run_command(recipe)
-    per_class = recipe.pool.size * ipc
-    stages = pool_stages(recipe, run, per_class=per_class, plain_per_class=ipc, command=command)
-    figures = partial(_draw, run)
-    return [
-        *stages,
-        Stage("sample", run.distilled, partial(_sample, recipe, run)),
-        Stage("evaluate", run.evaluation, partial(make_evaluation, recipe, run)),
-        Stage("figures", run.figures, figures),
-        Stage("hub folder", run.repository, partial(make_repository, recipe, run, command=command)),
-    ]
+def list_stages(recipe: Recipe, runs: Sequence[RunFolder]) -> list[Stage]:
+    """The stages of a recipe, in order: Figure 1 of the paper, then for each IPC the comparison and the repository.
+
+    Args:
+        recipe: what to make.
+        runs: the run folder as each set of the recipe sees it.
+    """
+    command, largest = run_command(recipe), recipe.sample.ipc
+    # One pool for all sets: that of the largest IPC.
+    per_class = recipe.pool.size * largest
+    stages = pool_stages(recipe, runs[-1], per_class=per_class, plain_per_class=largest, command=command)
+    sets = [(recipe.with_ipc(run.ipc), run) for run in runs]
+    stages += [_of_set("sample", run.distilled, run, partial(_sample, one, run)) for one, run in sets]
+    stages += [_of_set("evaluate", run.evaluation, run, partial(make_evaluation, one, run)) for one, run in sets]
+    stages += [_of_set("figures", run.figures, run, partial(_draw, run)) for _, run in sets]
+    publish = partial(make_repository, recipe, command=command)
+    return stages + [_of_set("hub folder", run.repository, run, partial(publish, run)) for run in runs]
+
+
+def _of_set(name: str, output: Path, run: RunFolder, work: Callable[[], Made]) -> Stage:
+    return Stage(f"{name} (IPC {run.ipc})" if run.one_of_several else name, output, work)
 
 
 def _sample(recipe: Recipe, run: RunFolder) -> Made:
-    return make_distilled(recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True)
+    return make_distilled(
+        recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True, repository=False
+    )
 
 
 def _draw(run: RunFolder) -> Made:
@@ -89,8 +99,8 @@ class Run:
         size_is_meant: bool = True,
     ) -> None:
         self.recipe, self.say, self.report_to, self.size_is_meant = recipe, say, report_to, size_is_meant
-        self.folders = RunFolder(Path(folder), recipe.sample.ipc, recipe.hub.repository(recipe.sample.ipc))
-        self.folder = self.folders.path
+        self.folder = Path(folder)
+        self.sets = RunFolder.of_sets(self.folder, recipe)
         self.main = is_main()
 
     def __call__(self) -> Made:
@@ -103,9 +113,11 @@ class Run:
             run_on_main(self._write_report)
         results = self._results()
         self._say(results)
-        folders, stages = self.folders, {name: asdict(stage) for name, stage in done.items()}
-        places = {"output": self.folder, "dit": folders.dit, "repository": folders.repository}
-        return Made(results, {**{name: str(path) for name, path in places.items()}, "stages": stages})
+        stages = {name: asdict(stage) for name, stage in done.items()}
+        places = {"output": self.folder, "dit": self.sets[-1].dit, "report": self.folder / REPORT}
+        repositories = [str(one.repository) for one in self.sets]
+        made = {"repository": repositories[0]} if len(repositories) == 1 else {"repositories": repositories}
+        return Made(results, {**{name: str(path) for name, path in places.items()}, **made, "stages": stages})
 
     def _begin(self) -> None:
         begun = bool(self._finished())
@@ -117,7 +129,7 @@ class Run:
         finished = self._finished()
         done: dict[str, Finished] = {}
         unbroken = True  # after a stage that runs again, all later ones run again, too
-        for stage in list_stages(self.recipe, self.folders):
+        for stage in list_stages(self.recipe, self.sets):
             if unbroken and stage.name in finished and stage.output.exists():
                 done[stage.name] = finished[stage.name]
                 self._say(_line(stage.name, done[stage.name], "done before"))
@@ -147,23 +159,22 @@ class Run:
 
     def _write_report(self) -> None:
         """Writes the page of the run, unless it is there and newer than what it shows."""
-        if not is_current([self.folders]):
-            make_report(self.recipe, [self.folders])
+        if not is_current(self.sets):
+            make_report(self.recipe, self.sets)
 
     def _results(self) -> str:
         """The results, and where they are."""
-        folders, finished = self.folders, self._finished()
-        lines = [f"\n{read_table(folders.evaluation)}\n", f"{costs_table(finished)}\n"]
+        finished = self._finished()
+        lines = [f"\n{read_table(one.evaluation)}" for one in self.sets]
+        lines.append(f"\n{costs_table(finished)}\n")
         check = check_in(finished[SCORED_POOL].values)
         if check and not check.usable:
             lines.append(f"{check.text}\n")
         pictures = (DIFFICULTY_FIGURE, SHEET, DISTRIBUTIONS_FIGURE)
-        lines += [
-            f"figures      {', '.join(str(folders.figures / name) for name in pictures)}",
-            f'model        DiTPipeline.from_pretrained("{folders.dit}")',
-            f'dataset      load_dataset("{folders.repository}", split="train")',
-            f"report       {folders.path / REPORT}",
-        ]
+        lines += [f"figures      {', '.join(str(one.figures / name) for name in pictures)}" for one in self.sets]
+        lines.append(f'model        DiTPipeline.from_pretrained("{self.sets[-1].dit}")')
+        lines += [f'dataset      load_dataset("{one.repository}", split="train")' for one in self.sets]
+        lines.append(f"report       {self.folder / REPORT}")
         return "\n".join(lines)
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 from ddgs_hub.core.files import put_in_place
 from ddgs_hub.hub.layout import FIGURES, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES
+from ddgs_hub.recipe import Recipe
 
 REPORT = "report.html"  # of a run: a page with its results
-RECIPE = "recipe.yaml"  # of a run: its recipe, every default written out
 FINISHED = "stages.json"  # of a run: which stages are done, what they made, and how long that took
 SELECTIONS = "selections.json"  # of a distilled set: thresholds and counts of each class
-SAMPLING = "sampling.json"  # of a distilled set: settings, seed, and the commits of what came from the Hub
 LOSSES = "losses.json"  # of a trained DiT: every loss at every step
 BASE_RECIPE = "recipe.json"  # of a base: how it was trained
 RESULTS = "results.json"  # of an evaluation: the accuracies of every method
@@ -58,11 +57,19 @@ class RunFolder:
         path: the run folder.
         ipc: images per class of its distilled set.
         repository_name: of that set; empty where it is not needed.
+        one_of_several: whether the run has sets of several IPCs: then each has its evaluation and its figures apart.
     """
 
     path: Path
     ipc: int
     repository_name: str = ""
+    one_of_several: bool = False
+
+    @classmethod
+    def of_sets(cls, path: Path, recipe: Recipe) -> "list[RunFolder]":
+        """The run folder as each distilled set of a recipe sees it, by ascending IPC."""
+        several = len(recipe.ipcs) > 1
+        return [cls(path, ipc, recipe.hub.repository(ipc), several) for ipc in recipe.ipcs]
 
     @property
     def original(self) -> Path:
@@ -102,17 +109,20 @@ class RunFolder:
     @property
     def evaluation(self) -> Path:
         """Accuracies of networks that were trained on it and on what it is compared with."""
-        return self.path / "evaluation"
+        return self._apart("evaluation")
 
     @property
     def figures(self) -> Path:
         """The paper's Figures 2, 3 and 4 of it."""
-        return self.path / FIGURES
+        return self._apart(FIGURES)
 
     @property
     def repository(self) -> Path:
         """The files of its repository on the Hub."""
         return self.path / RUN_REPOSITORIES / self.repository_name
+
+    def _apart(self, name: str) -> Path:
+        return self.path / name / f"ipc{self.ipc}" if self.one_of_several else self.path / name
 
 
 def write_json(path: Path, values: Any) -> None:

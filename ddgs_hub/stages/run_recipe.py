@@ -9,8 +9,8 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import put_in_place
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.text import one_line
+from ddgs_hub.hub.layout import RECIPE
 from ddgs_hub.recipe import changed_keys
-from ddgs_hub.stages.run_folder import RECIPE
 
 
 def bind_folder(folder: Path, made: dict[str, Any], *, begun: bool) -> None:

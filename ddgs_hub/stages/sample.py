@@ -4,7 +4,7 @@ The pool of a run, a local folder and a published pool are treated alike. The ro
 difficulties. Then the pool is read once, a few hundred images at a time, for the chosen images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,16 +13,18 @@ import pyarrow as pa
 from datasets import Dataset, Features, Value
 from datasets.fingerprint import generate_random_fingerprint
 
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub import OpenedPool, open_pool
+from ddgs_hub.hub.layout import SAMPLING
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
-from ddgs_hub.stages.provenance import recipe_of
-from ddgs_hub.stages.repository import write_sampled_repository
-from ddgs_hub.stages.run_folder import SAMPLING, SELECTIONS, write_json
+from ddgs_hub.stages.pool_origin import PoolOrigin, find_origin
+from ddgs_hub.stages.run_folder import SELECTIONS, write_json
+from ddgs_hub.stages.sampled_repository import Draw, write_sampled_repository
 from ddgs_hub.stages.usability import check_pool, with_check
 
 
@@ -34,11 +36,9 @@ def make_distilled(
     *,
     seed: int | None = None,
     mark_pool: bool = False,
+    repository: bool = True,
 ) -> Made:
-    """Samples a distilled dataset from a scored pool, see `open_pool`.
-
-    If the pool is published and its `provenance.json` holds its recipe, `output` gets a repository in its `hub/`, as a
-    run folder has, but without an evaluation; `publish` takes it.
+    """Samples one distilled dataset from a scored pool, see `open_pool`.
 
     Args:
         sample: the settings.
@@ -47,6 +47,8 @@ def make_distilled(
         output: where to write.
         seed: of the draw; None: the seed of the pool's recipe, or 0 if that is not known.
         mark_pool: whether the folder of the pool gains columns that say what was selected.
+        repository: whether `output` gets a repository in its `hub/`, as a run folder has, but without an evaluation;
+            `publish` takes it. The stage of a run leaves that to a later one.
 
     Returns:
         Number of images, mean difficulty, how each class was selected, sources, the folder to publish, and what is
@@ -56,31 +58,123 @@ def make_distilled(
         InputError: the pool or the original cannot be read, or `distill_columns` raises it.
     """
     opened = open_pool(pool, original)
-    recipe = recipe_of(opened.provenance)
-    if seed is None:
-        seed = recipe.seed if recipe else 0
+    origin = find_origin(opened, pool) if repository else None
+    seed = _seed(seed, origin)
     result = distill_columns(opened.columns, opened.original, sample, seed=seed)
+    with staged_folder(output) as folder:
+        made = _write_set(opened, origin, original, sample, seed, result, folder, output)
+    if mark_pool:
+        _mark_pool(opened, result)
+    return made
+
+
+def sample_sets(
+    samples: Sequence[SampleSettings],
+    pool: str | Path,
+    original: str | Path | None,
+    output: Path,
+    *,
+    seed: int | None = None,
+    generator: str | None = None,
+    license: str | None = None,
+    pretty_name: str | None = None,
+) -> Made:
+    """Samples distilled datasets of one or several IPCs from a scored pool, each with a repository to publish.
+
+    The only one is written into `output`; several into `ipc10`, `ipc20`, … in it, all or none. Each is drawn from the
+    whole pool, or with `pool_size` from the first images of each class: then the pools of the smaller ones are the
+    beginnings of those of the larger.
+
+    Args:
+        samples: the settings, alike but for the IPC.
+        pool: see `make_distilled`.
+        original: see `make_distilled`.
+        output: where to write.
+        seed: see `make_distilled`.
+        generator: what made the images of a pool that ddgs-hub did not generate, for the card.
+        license: of these images, as the Hub names it.
+        pretty_name: of these images, for people.
+
+    Returns:
+        Of one as `make_distilled`; of several `sets`, a list of these with `ipc`.
+
+    Raises:
+        InputError: as `make_distilled` and `find_origin`.
+    """
+    opened = open_pool(pool, original)
+    origin = find_origin(opened, pool, generator=generator, license=license, pretty_name=pretty_name)
+    seed, made = _seed(seed, origin), []
+    results = [distill_columns(opened.columns, opened.original, sample, seed=seed) for sample in samples]
+    with staged_folder(output) as folder:
+        for sample, result in zip(samples, results, strict=True):
+            name = f"ipc{sample.ipc}" if len(samples) > 1 else ""
+            (folder / name).mkdir(exist_ok=True)
+            made.append(_write_set(opened, origin, original, sample, seed, result, folder / name, output / name))
+    if len(samples) == 1:
+        return made[0]
+    sets = [{"ipc": sample.ipc, **one.values} for sample, one in zip(samples, made, strict=True)]
+    text = "\n".join(f"IPC {sample.ipc}: {one.text}" for sample, one in zip(samples, made, strict=True))
+    return Made(text, {"output": str(output), "sets": sets})
+
+
+def _seed(given: int | None, origin: PoolOrigin | None) -> int:
+    """The seed of the draw."""
+    if given is not None:
+        return given
+    return origin.recipe.seed if origin and origin.recipe else 0
+
+
+def _write_set(
+    opened: OpenedPool,
+    origin: PoolOrigin | None,
+    original: str | Path | None,
+    sample: SampleSettings,
+    seed: int,
+    result: Distillation,
+    folder: Path,
+    output: Path,
+) -> Made:
+    """Writes a distilled set into `folder`, which will be `output`; with an origin, its repository as well."""
     with Progress("sample", len(result.indices), unit="row") as progress:
         rows = _with_images(opened, result)
         progress.update(len(rows))
-    with staged_folder(output) as folder:
-        write_rows(rows, folder)
-        write_json(folder / SELECTIONS, result.classes)
-        write_json(folder / SAMPLING, {**opened.sources, "sample": asdict(sample), "seed": seed})
-        repository = write_sampled_repository(recipe, sample, opened, rows, result.classes, folder, seed)
-    if mark_pool:
-        _mark_pool(opened, result)
+    write_rows(rows, folder)
+    write_json(folder / SELECTIONS, result.classes)
+    values = {**opened.sources, "sample": asdict(sample), "seed": seed}
+    if origin:  # for `publish --with-pool`; this file stays here
+        local = {} if opened.pool_source else {"pool": opened.folder}
+        if original is not None and opened.original_source is None:
+            local["original"] = expanded(original)
+        values["folders"] = {name: str(path.resolve()) for name, path in local.items()}
+    write_json(folder / SAMPLING, values)
     lines, to_publish = [_in_words(rows, result)], None
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
-    if repository:
+    if origin:
+        draw = Draw(
+            opened=opened,
+            origin=origin,
+            original=original,
+            sample=sample,
+            seed=seed,
+            rows=rows,
+            classes=result.classes,
+        )
+        repository = write_sampled_repository(draw, folder)
         to_publish = str(output / repository.relative_to(folder))
         lines.append(f"to publish: {to_publish}, with its card")
-    values = {"output": str(output), "images": len(rows), "mean_difficulty": _mean_difficulty(rows)}
-    values |= {"classes": result.classes, "sources": opened.sources, "seed": seed, "repository": to_publish}
-    made = Made("\n".join(lines), values)
+    made = {
+        "output": str(output),
+        "images": len(rows),
+        "mean_difficulty": _mean_difficulty(rows),
+        "classes": result.classes,
+        "sources": opened.sources,
+        "seed": seed,
+        "repository": to_publish,
+    }
+    of_set = Made("\n".join(lines), made)
     # A run has judged its pool when it was scored, with its images.
-    return made if mark_pool else with_check(made, check_pool(opened.columns, opened.original, sample.ipc))
+    return with_check(of_set, check_pool(opened.columns, opened.original, sample.ipc)) if origin else of_set
 
 
 def _mark_pool(opened: OpenedPool, result: Distillation) -> None:

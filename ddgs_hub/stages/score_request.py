@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.original import Spool
 from ddgs_hub.recipe import ScoreSettings
 
@@ -14,8 +15,8 @@ class ScoreRequest:
     """What is to be scored, and by what.
 
     Attributes:
-        source: a Hub dataset id, a local folder, or `digits`.
-        scorer: a Hub id or a folder; see `Scorer.from_pretrained`.
+        source: a Hub dataset id or `owner/name@revision`, a local folder, or `digits`.
+        scorer: a Hub id or `owner/name@revision`, or a folder; see `Scorer.from_pretrained`.
         scorer_revision: of a scorer on the Hub.
         split: of the source.
         subset: a name of `subsets.SUBSETS`: its classes alone.
@@ -34,6 +35,13 @@ class ScoreRequest:
     revision: str | None = None
     with_images: bool | None = None
     batch_size: int = ScoreSettings().batch_size
+
+    def __post_init__(self) -> None:
+        # `owner/name@revision` and the revision apart are one request.
+        for name, revision in (("source", "revision"), ("scorer", "scorer_revision")):
+            named = named_revision(getattr(self, name), getattr(self, revision))
+            for field, value in zip((name, revision), named, strict=True):
+                object.__setattr__(self, field, value)
 
     @property
     def key(self) -> str:

@@ -196,7 +196,7 @@ def test_classes_of_a_subset_are_put_in_its_order(hub: HubServer, place: Path) -
 def test_mistakes_are_said_before_a_network_is_trained(
     hub: HubServer, place: Path, arguments: list[str], message: str
 ) -> None:
-    done = evaluate(hub, place, *arguments, "--output", "out", sets=["acme/real"])
+    done = evaluate(hub, place, *arguments, "--quiet", "--output", "out", sets=["acme/real"])
     assert done.returncode == 2
     *progress, last = done.stderr.splitlines()
     assert message in last

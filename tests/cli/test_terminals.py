@@ -81,7 +81,9 @@ class TestEncoding:
         assert re.search(r"^  --weight .* [?\ufffd]+ of Eq\. 9\.", call(encoding, "sample", "--help")[1], re.MULTILINE)
 
     def test_of_what_a_command_says(self, call: Call, encoding: str, tmp_path: Path) -> None:
-        code, out, err = call(encoding, "prepare", "--recipe", "digits", "--output", str(tmp_path / "digits"))
+        code, out, err = call(
+            encoding, "--quiet", "prepare", "--recipe", "digits", "--output", str(tmp_path / "digits")
+        )
         assert (code, err) == (0, "")
         assert out == f"1,437 training and 360 validation images of 10 classes{os.linesep}"
 

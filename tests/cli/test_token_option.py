@@ -47,7 +47,13 @@ READERS = {
 }
 # What reads nothing from the Hub, or only what was published by this package.
 OTHERS = ("run none.yaml", "pretrain --original none --recipe tiny.yaml --output none", "publish none --repo acme/none")
-OTHERS += ("versions acme/none", "diff acme/none v1.0.0 v1.1.0", "reproduce none.yaml", "figures acme/none@v1.0.0")
+OTHERS += (
+    "versions acme/none",
+    "diff acme/none v1.0.0 v1.1.0",
+    "reproduce none.yaml",
+    "figures acme/none@v1.0.0",
+    "init acme/none --output no.yaml",
+)
 OTHERS += ("explore acme/none@v1.0.0",)
 
 

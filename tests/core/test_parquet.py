@@ -142,3 +142,11 @@ def test_lists_of_numbers_are_written(tmp_path: Path) -> None:
     rows = Dataset.from_dict({"mean": [[0.5, 1.0], [2.0, 3.0]]}).with_format("arrow")[:]
     write_parquet([rows], rows.schema, tmp_path / "file")
     assert pq.read_table(tmp_path / "file").equals(rows)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_an_error_and_no_abort(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (parquet.GROUP_BYTES, 1):  # at the end, and at the first row group
+        monkeypatch.setattr(parquet, "GROUP_BYTES", size)
+        with pytest.raises(OSError, match="No space left"):
+            write_parquet([table(50)], SCHEMA, Path("/dev/full"))

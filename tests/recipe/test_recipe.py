@@ -123,7 +123,7 @@ class TestReadingAndWriting:
 
     def test_every_default_is_written(self) -> None:
         written = recipe_to_dict(parse_recipe(MINIMAL))
-        assert set(written) == {field.name for field in dataclasses.fields(Recipe)}
+        assert set(written) == {field.name for field in dataclasses.fields(Recipe)} - {"several"}
         assert written["evaluate"]["lr_decay"] == 0.2
 
     def test_a_recipe_of_before_the_sections_of_matching_is_read_with_the_published_ones(self) -> None:
@@ -323,3 +323,41 @@ class TestErrors:
         path.write_bytes(content)
         with pytest.raises(InputError, match=message):
             load_recipe(path)
+
+
+class TestRepositoriesAndIpcs:
+    @pytest.mark.parametrize(
+        ("key", "revision"),
+        [("data.original", "data.revision"), ("model.base", "model.revision"), ("score.scorer", "score.revision")],
+    )
+    def test_a_repository_may_be_named_with_its_revision(self, key: str, revision: str) -> None:
+        section, name = key.split(".")
+        together = parse_recipe(nested(key, "acme/it@v1.0.0"))
+        apart = nested(key, "acme/it")
+        apart[section]["revision"] = "v1.0.0"
+        assert recipe_to_dict(together) == recipe_to_dict(parse_recipe(apart))
+        assert getattr(getattr(together, section), name) == "acme/it"
+        apart[section] |= {name: "acme/it@v2.0.0"}
+        with pytest.raises(InputError, match=r"names a revision, and 'v1.0.0' is given as well"):
+            parse_recipe(apart)
+        assert revision in changed_keys(recipe_to_dict(together), recipe_to_dict(parse_recipe(nested(key, "acme/it"))))
+
+    def test_ipc_may_be_a_list(self) -> None:
+        recipe = parse_recipe(nested("sample.ipc", [50, 10, 20]))
+        assert (recipe.ipcs, recipe.sample.ipc) == ((10, 20, 50), 50)
+        assert recipe_to_dict(recipe)["sample"]["ipc"] == [10, 20, 50]
+        assert parse_recipe(recipe_to_dict(recipe)) == recipe
+        one = recipe.with_ipc(20)
+        assert (one.ipcs, recipe_to_dict(one)["sample"]["ipc"]) == ((20,), 20)
+        assert one == parse_recipe(nested("sample.ipc", [20])) == parse_recipe(nested("sample.ipc", 20))
+        assert dataclasses.replace(recipe, sample=SampleSettings(ipc=5)).ipcs == (5,)
+
+    @pytest.mark.parametrize("ipc", [[], [10, 10], [0], [True], ["10"], [10, None]])
+    def test_lists_that_are_none(self, ipc: object) -> None:
+        with pytest.raises(InputError, match=r"sample.ipc: give numbers from 1 on, each once, as"):
+            parse_recipe(nested("sample.ipc", ipc))
+
+    def test_each_set_of_several_needs_a_repository(self) -> None:
+        values = {**nested("sample.ipc", [1, 2]), "hub": {"dataset": "tiny", "pretty_name": "Tiny"}}
+        with pytest.raises(InputError, match=r"hub.dataset needs \{ipc\} in it"):
+            parse_recipe(values)

@@ -4,6 +4,7 @@ The bad one is in row 3 of eight. Each way is gone in this process: `score`, `ba
 `finetune`, `evaluate`, `ddgs_hub.load` with and without workers, and a builder; some of them by the command line too.
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_workers_of_a_trainer_say_it_in_the_same_sentence(tmp_path: Path) -> Non
 
 def test_rows_keep_their_numbers_where_they_are_chosen_and_shuffled(tmp_path: Path) -> None:
     loaded = ddgs_hub.load(write(tmp_path, table_of({"bytes": b"no image"})))
-    chosen = ddgs_hub.hub.loading.LoadedDataset(**{**vars(loaded), "rows": loaded.rows.select([7, BAD_ROW, 5, 0])})
+    chosen = dataclasses.replace(loaded, rows=loaded.rows.select([7, BAD_ROW, 5, 0]))
     for rows in (loaded.training_rows().shuffle(seed=1), loaded.validation_rows(loaded.rows).select([1, BAD_ROW])):
         with pytest.raises(InputError, match=f"the image of row {BAD_ROW} cannot be decoded"):
             rows[:]

@@ -185,7 +185,7 @@ class TestMountPoint:
 
     def test_is_an_output_of_a_command(self, mount: Mount, call: Call) -> None:
         target = mount("disk", *tmpfs("20m"))
-        code, _, err = call("prepare", "--recipe", "digits", "--output", target)
+        code, _, err = call("--quiet", "prepare", "--recipe", "digits", "--output", target)
         assert (code, err) == (0, "")
         assert len(read_rows(target, "validation")) == 360
         assert call("prepare", "--recipe", "digits", "--output", target)[0] == 2  # it is not empty any more
@@ -282,7 +282,7 @@ class TestFullDisk:
         assert points.restore() == 2
 
     def test_work_in_parts_goes_on_behind_those_that_are_whole(self, mount: Mount) -> None:
-        place = mount("disk", *tmpfs("1800k"))
+        place = mount("disk", *tmpfs("1200k"))
         parts = Parts(place / "pool", "fingerprint", 3)
         assert parts.todo() == [0, 1, 2]
         parts.write(0, TABLE)

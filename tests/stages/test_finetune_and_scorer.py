@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,10 @@ from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.diffusion import loaded_commit
 from ddgs_hub.hub import hash_weights
-from ddgs_hub.recipe import load_recipe
+from ddgs_hub.hub.folders.repository_files import write_recipe
+from ddgs_hub.recipe import load_recipe, values_of_run
 from ddgs_hub.stages import scorer as scorer_stage
-from ddgs_hub.stages.commands import command_line, run_command
+from ddgs_hub.stages.commands import command_line, run_command, training_command
 from ddgs_hub.stages.provenance import model_identity, scorer_identity
 
 TOKEN = "hf_" + "Alice0" * 6
@@ -193,7 +193,8 @@ def test_train_and_publish_a_scorer(hub, call, original, place):
     repository = "acme/digits-scorer"
     code, out, err = call("publish", "scorer", "--repo", repository)
     assert (code, out.splitlines()[0]) == (0, f"{repository} v1.0.0: the first version"), err
-    files = {"config.json", "model.safetensors", "folds.json", "README.md", "provenance.json", ".gitattributes"}
+    files = {"config.json", "model.safetensors", "folds.json", "README.md", "provenance.json", "recipe.yaml"}
+    files.add(".gitattributes")
     folds = {f"fold-{k}/{name}" for k in (0, 1) for name in ("config.json", "model.safetensors")}
     assert set(the_model(hub, repository).head.files) == files | folds
     card = HubModelCard(the_model(hub, repository).read("README.md").decode())
@@ -238,12 +239,26 @@ def test_a_command_line_tells_no_folders():
     assert line == f"ddgs-hub finetune --recipe mine.yaml --output out --seed 3 {changed}"
 
 
-def test_the_command_of_a_run_has_what_its_recipe_changes():
-    assert run_command(load_recipe("digits")) == "ddgs-hub run digits"
-    changed = load_recipe("digits", ["seed=2", "data.original=/home/somebody/data", "pool.guidance_channels=all"])
-    line = "ddgs-hub run digits --set data.original=data --set seed=2 --set pool.guidance_channels=all"
+def test_the_command_of_a_run_is_that_of_its_published_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(load_recipe("digits", ["seed=2"])) == "ddgs-hub run OWNER/NAME@VERSION"
+    # Who has them gives what is not on the Hub.
+    (tmp_path / "data").mkdir()
+    changed = load_recipe("digits", ["data.original=data", "score.scorer=/home/somebody/scorer"])
+    line = "ddgs-hub run OWNER/NAME@VERSION --original data --set score.scorer=scorer"
     assert run_command(changed) == line
-    assert run_command(replace(changed, name="mine")) == "ddgs-hub run mine.yaml"
+    write_recipe(tmp_path, {"recipe": values_of_run(changed), "versions": {"torch": "2.15.0"}})
+    published = load_recipe(tmp_path / "recipe.yaml")
+    assert (published.data.original, published.score.scorer) == ("./data", "./scorer")
+    assert str(tmp_path) not in (tmp_path / "recipe.yaml").read_text()
+
+
+def test_the_command_of_a_training_names_a_recipe_that_its_reader_has():
+    places = (Path("original"), Path("dit"))
+    line = training_command("finetune", "mine.yaml", *places, values=["finetune.epochs=2"], seed=3)
+    assert line == "ddgs-hub finetune --recipe OWNER/NAME@VERSION --original original --output dit --seed 3"
+    line = training_command("finetune", "digits", *places, values=["finetune.epochs=2"])
+    assert line == "ddgs-hub finetune --recipe digits --original original --output dit --set finetune.epochs=2"
 
 
 def test_what_tells_a_model_from_others(tmp_path, monkeypatch):

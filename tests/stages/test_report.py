@@ -26,6 +26,7 @@ from ddgs_hub.stages.sample import make_distilled
 from ddgs_hub.stages.usability import CHECK, Finding, PoolCheck
 
 HOSTILE = ['"><img src=x onerror=alert(1)>', "</script><script>alert(2)</script> \u202egnp"]
+WARNING = "the mean difficulty <b>is</b> 0.90"
 EXTERNAL = ("https://arxiv.org/abs/2507.03331", "https://pypi.org/project/ddgs-hub/")
 
 
@@ -34,6 +35,7 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self.path = path
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
         self.open: list[str] = []
@@ -168,25 +170,41 @@ def test_the_same_run_gives_the_same_page(finished, page):
     assert (run.path / "report.html").read_text(encoding="utf-8") == page.source
 
 
-def test_names_and_recipes_of_strangers_are_inert(tmp_path):
-    recipe, run = a_run(
-        tmp_path / "run", HOSTILE, drawn=False, pretty_name=HOSTILE[0], note=f"{HOSTILE[1]} {{{{ 7 * 7 }}}}"
-    )
-    text = "the mean difficulty <b>is</b> 0.90"
-    check = PoolCheck(0.9, 0.1, 0.2, 2, [Finding("mean difficulty", 0.9, 0.5, text, "train longer")])
-    stages = json.loads((run.path / "stages.json").read_text())
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of a run whose classes, recipe and warnings would act if they could."""
+    folder = tmp_path_factory.mktemp("hostile") / "run"
+    note = f"{HOSTILE[1]} {{{{ 7 * 7 }}}}"
+    recipe, run = a_run(folder, HOSTILE, drawn=False, pretty_name=HOSTILE[0], note=note)
+    check = PoolCheck(0.9, 0.1, 0.2, 2, [Finding("mean difficulty", 0.9, 0.5, WARNING, "train longer")])
+    stages = json.loads((folder / "stages.json").read_text())
     stages["score pool"]["values"] = {CHECK: check.to_dict()}
-    (run.path / "stages.json").write_text(json.dumps(stages))
+    (folder / "stages.json").write_text(json.dumps(stages))
     make_report(recipe, [run])
-    page = Page(run.path / "report.html")
-    assert not {tag for tag, _ in page.elements} & {"script", "b onerror"}
-    assert all("onerror" not in attributes for _, attributes in page.elements)
-    assert HOSTILE[0] in page.text
-    assert "</script><script>alert(2)</script> \N{REPLACEMENT CHARACTER}gnp" in page.text
-    assert "\u202e" not in page.source
-    assert "{{ 7 * 7 }}" in page.text
-    assert page.text.count("this pool is not usable as it is") == 1
-    assert f"{text}. What to change: train longer." in page.text
+    return Page(folder / "report.html")
+
+
+def test_names_and_recipes_of_strangers_are_inert(hostile):
+    assert "script" not in {tag for tag, _ in hostile.elements}
+    assert all("onerror" not in attributes for _, attributes in hostile.elements)
+    assert HOSTILE[0] in hostile.text
+    assert "</script><script>alert(2)</script> \N{REPLACEMENT CHARACTER}gnp" in hostile.text
+    assert "\u202e" not in hostile.source
+    assert "{{ 7 * 7 }}" in hostile.text
+    assert hostile.text.count("this pool is not usable as it is") == 1
+    assert f"{WARNING}. What to change: train longer." in hostile.text
+
+
+def test_they_are_inert_in_a_browser(browser, hostile):
+    said = []
+    with browser.new_context(viewport={"width": 360, "height": 740}) as context:
+        tab = context.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("dialog", lambda dialog: said.append(dialog.message))
+        tab.goto(hostile.path.as_uri())
+        assert tab.get_by_role("heading", name=HOSTILE[0], exact=True).is_visible()
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert said == []
 
 
 def test_an_image_that_cannot_be_decoded_is_said_to_be_so(copied):
@@ -255,5 +273,9 @@ def test_a_browser_shows_the_page_alone(browser, finished, page, width, scheme):
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
         assert background == ("rgb(15, 19, 24)" if scheme == "dark" else "rgb(255, 255, 255)")
+        tab.emulate_media(media="print")
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert not tab.get_by_role("navigation").is_visible()
+        tab.emulate_media(media="screen")
         tab.get_by_role("link", name="How it was made").click()
         assert tab.url == f"{address}#made"

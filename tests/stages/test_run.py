@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish
-from ddgs_hub.recipe import load_recipe
+from ddgs_hub.recipe import load_recipe, parse_recipe, recipe_to_dict
 from ddgs_hub.stages.costs import costs_table
 from ddgs_hub.stages.run import Run
 from ddgs_hub.stages.run_folder import Finished
@@ -95,6 +96,7 @@ def test_run_prints_a_line_a_stage_then_the_table_and_how_to_load(unbroken):
     assert out.splitlines()[-1] == f"report       {folder}/report.html"
     page = (folder / "report.html").read_text()
     assert "<h1>Digits, distilled to 3 images a class</h1>" in page
+    assert "Warning: this pool is not usable as it is" in page
     assert 100_000 < len(page) < 2_000_000
     for name in ("difficulty", "sheet", "distributions"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
@@ -218,6 +220,80 @@ def test_killed_in_four_stages_it_ends_with_the_rows_of_an_unbroken_run(recipe, 
     results = [json.loads((root / "evaluation/results.json").read_text()) for root in (folder, unbroken[0])]
     assert results[0] == results[1]
     assert not [path for path in folder.iterdir() if path.name.startswith(".") and path.name != ".lock"]
+
+
+def test_a_run_folders_own_recipe_is_a_recipe(unbroken):
+    folder, _ = unbroken
+    done = run(command(folder / "recipe.yaml", folder), env=environment(), timeout=300)
+    assert [line for line in done.stdout.splitlines() if "done before" in line][-1].startswith("hub folder"), done
+    assert load_recipe(folder / "recipe.yaml") == load_recipe(folder / "hub/digits-ddgs-ipc3/recipe.yaml")
+    plain = recipe_to_dict(load_recipe(folder / "recipe.yaml"))
+    assert parse_recipe({**plain, "sample": {**plain["sample"], "ipc": [3]}}).ipcs == (3,)
+
+
+@pytest.fixture(scope="module")
+def several(unbroken, tmp_path_factory):
+    """A run of the same pool with sets of two IPCs, and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "several"
+    shutil.copytree(unbroken[0], folder)
+    stages = json.loads((folder / "stages.json").read_text())
+    of_pool = {name: made for name, made in stages.items() if name in STAGES[:7]}
+    (folder / "stages.json").write_text(json.dumps(of_pool))
+    for name in ("distilled-ipc3", "evaluation", "figures", "hub"):
+        shutil.rmtree(folder / name)
+    values = yaml.safe_load((folder / "recipe.yaml").read_text())
+    values["recipe"]["sample"]["ipc"] = [2, 3]
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(values))
+    return folder, finish(folder / "recipe.yaml", folder)
+
+
+def test_a_list_of_ipcs_gives_a_set_an_evaluation_and_a_repository_for_each(several):
+    folder, out = several
+    made = [line[:22].strip() for line in out.splitlines() if "(IPC " in line[:22]]
+    assert made == [f"{name} (IPC {ipc})" for name in ("sample", "evaluate", "figures", "hub folder") for ipc in (2, 3)]
+    for ipc in (2, 3):
+        assert len(read_rows(folder / f"distilled-ipc{ipc}")) == 10 * ipc
+        assert f"IPC {ipc}, training images {10 * ipc}," in out
+        results = json.loads((folder / f"evaluation/ipc{ipc}/results.json").read_text())
+        assert {result["ipc"] for result in results.values()} == {ipc}
+        assert (folder / f"figures/ipc{ipc}/sheet.png").is_file()
+        card = (folder / f"hub/digits-ddgs-ipc{ipc}/README.md").read_text()
+        assert "| Pool | 6 images a class |" in card
+        assert "ddgs-hub run OWNER/NAME@VERSION\n" in card
+        recipe = load_recipe(folder / f"hub/digits-ddgs-ipc{ipc}/recipe.yaml")
+        assert (recipe.ipcs, recipe.sample.ipc, recipe.with_ipc(ipc).ipcs) == ((2, 3), 3, (ipc,))
+    assert (
+        hash_pool(folder / "pool")
+        == json.loads((folder / "hub/digits-ddgs-ipc2/provenance.json").read_text())["content"]["pool"]
+    )
+
+
+def test_what_a_run_publishes_makes_the_run_again(several, unbroken, hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    folder, _ = several
+    hub.add_user("alice", "hf_alice")
+    api = HfApi(endpoint=hub.url, token="hf_alice")
+    with pytest.raises(InputError, match=r"has not one folder to publish .*: give the one that is meant, or --ipc"):
+        publish(folder, "alice/digits", api=api)
+    made = publish(folder, "alice/digits", ipc=2, api=api)
+    assert "ddgs-hub run alice/digits@v1.0.0\n" in made.card
+    assert made.card.count("@v1.0.0") == 1
+    publish(folder / "scorer", "alice/scorer", api=api)
+    for spec in ("alice/digits@v1.0.0", "alice/digits"):
+        done = hub.run(["-m", "ddgs_hub", "run", spec, "--output", str(folder)], token="hf_alice", timeout=300)
+        assert [line for line in done.stdout.splitlines() if "done before" in line][-1].startswith("hub folder"), done
+    # That of a model is the recipe of the run that trained it.
+    done = hub.run(["-m", "ddgs_hub", "run", "alice/scorer@v1.0.0", "--output", str(unbroken[0])], token="hf_alice")
+    assert "hub folder" in done.stdout, done
+    # One IPC more, by a pool of the run.
+    more = ["--pool", str(folder / "pool"), "--original", str(folder / "original"), "--ipc", "1"]
+    done = hub.run(["-m", "ddgs_hub", "sample", *more, "--output", str(tmp_path / "more")], token="hf_alice")
+    assert done.returncode == 0, done.stderr
+    card = publish(tmp_path / "more", "alice/digits-ipc1", pool=True, api=api).card
+    command = re.sub(r" \\\n +", " ", card)
+    assert "ddgs-hub run alice/digits-ipc1@v1.0.0 --output run && ddgs-hub sample --pool run/pool --original" in command
+    assert "| Pool | 6 images a class |" in card
+    assert load_recipe(tmp_path / "more/hub/digits-ddgs-ipc1/recipe.yaml").ipcs == (2, 3)
 
 
 def test_folder_of_another_recipe_is_refused(recipe, unbroken):

@@ -14,8 +14,8 @@ from ddgs_hub.core.hub_client.cache import (
 )
 from ddgs_hub.core.hub_client.clients import make_client, page_of, used_token
 from ddgs_hub.core.hub_client.patience import patiently, persist
-from ddgs_hub.core.hub_client.pinned import Pinned, is_repo_id, require_id, split_revision
-from ddgs_hub.core.hub_client.pinning import pin_dataset, why_no_model
+from ddgs_hub.core.hub_client.pinned import Pinned, is_repo_id, require_id
+from ddgs_hub.core.hub_client.pinning import pin_dataset, pin_repository, why_no_model
 from ddgs_hub.core.hub_client.refusals import may_not_write, reading
 
 __all__ = [
@@ -33,9 +33,9 @@ __all__ = [
     "patiently",
     "persist",
     "pin_dataset",
+    "pin_repository",
     "reading",
     "require_id",
-    "split_revision",
     "used_token",
     "why_no_model",
 ]

@@ -39,15 +39,3 @@ def require_id(name: str, repo_type: str) -> None:
     if not is_repo_id(name):
         expected = f"neither a folder nor the id of a Hub {repo_type}, such as name/{repo_type}"
         raise InputError(f"'{name}' is {expected}")
-
-
-def split_revision(spec: str) -> tuple[str, str | None]:
-    """The id and the revision of `owner/name@revision`; without an `@` the revision is None, the newest commit.
-
-    Raises:
-        InputError: it is not of that form.
-    """
-    name, at, revision = spec.partition("@")
-    if name.count("/") != 1 or name[0] in "/.~" or bool(at) != bool(revision):
-        raise InputError(f"'{spec}' is neither a folder nor OWNER/NAME or OWNER/NAME@REVISION of a Hub dataset")
-    return name, revision or None

@@ -20,7 +20,7 @@ def pin_dataset(source: str, revision: str | None = None) -> Pinned:
         InputError: there is no such dataset or revision, it is private or gated, or the token is wrong.
         ConnectionLostError: the Hub cannot be reached.
     """
-    return _pin(source, revision, "dataset")
+    return pin_repository(source, revision, "dataset")
 
 
 def why_no_model(name: str, revision: str | None, error: Exception) -> str:
@@ -32,7 +32,7 @@ def why_no_model(name: str, revision: str | None, error: Exception) -> str:
         try:
             require_id(name, "model")
             if not constants.HF_HUB_OFFLINE:
-                _pin(name, revision, "model")
+                pin_repository(name, revision, "model")
             elif isinstance(error, LocalEntryNotFoundError):
                 raise not_cached(name, revision, "model")
         except InputError as refused:
@@ -40,7 +40,8 @@ def why_no_model(name: str, revision: str | None, error: Exception) -> str:
     return " ".join(str(error).strip().split("\n")[0].split())
 
 
-def _pin(source: str, revision: str | None, repo_type: str) -> Pinned:
+def pin_repository(source: str, revision: str | None, repo_type: str) -> Pinned:
+    """`pin_dataset` of a repository of any type, "dataset" or "model"."""
     api = make_client(odd_token=f"the token of the Hub has characters that no token has: {LOG_IN}")
     require_id(source, repo_type)
     repo_id = source

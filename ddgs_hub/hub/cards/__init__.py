@@ -11,6 +11,7 @@ from ddgs_hub.hub.cards.merging import merge_cards
 from ddgs_hub.hub.cards.pool import ConfigFiles, pool_section, render_pool_section, with_pool, with_pool_section
 from ddgs_hub.hub.cards.rendering import HAND_WRITTEN, render_card, with_repository
 from ddgs_hub.hub.cards.results import EvaluatedOn, add_results, model_index, read_card
+from ddgs_hub.hub.cards.sampled import SampledCard
 from ddgs_hub.hub.cards.scored import ScoredCard
 from ddgs_hub.hub.cards.scorer import ScorerCard
 
@@ -24,6 +25,7 @@ __all__ = [
     "DistilledCard",
     "EvaluatedOn",
     "PublishedPool",
+    "SampledCard",
     "ScoredCard",
     "ScorerCard",
     "add_results",

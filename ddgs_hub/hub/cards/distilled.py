@@ -44,16 +44,16 @@ class ClassSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedPool:
-    """The pool of another published set, from which these rows were selected.
+    """The pool from which these rows were selected, where it was not generated for them alone.
 
     Attributes:
-        repo_id: of that set.
-        commit: at which its pool was read.
+        repo_id: of the set that it was published with; None: it is that of a run.
+        commit: at which it was read.
         per_class: how many of its images of a class were candidates.
     """
 
-    repo_id: str
-    commit: str
+    repo_id: str | None = None
+    commit: str | None = None
     per_class: int
 
 
@@ -74,6 +74,8 @@ class DistilledCard(RecipeCard):
         reported: which accuracy that table puts first.
         results: the accuracies of networks that were trained on these images, see `model_index`.
         published_pool: the source of the pool; None: it was generated for these rows, `recipe.pool.size` × IPC.
+        matched_with: the scored original whose difficulties were followed, where it is not the recipe's.
+        matched_commit: of that, where it is on the Hub.
     """
 
     template = "distilled_dataset.md.jinja"
@@ -87,6 +89,8 @@ class DistilledCard(RecipeCard):
     reported: Literal["best", "last"] = "best"
     results: Sequence[Mapping[str, Any]] = ()
     published_pool: PublishedPool | None = None
+    matched_with: str | None = None
+    matched_commit: str | None = None
 
     @property
     def repository(self) -> str:

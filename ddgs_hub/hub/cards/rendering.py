@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ddgs_hub.core import markdown
 from ddgs_hub.core.front_matter import join_card
 from ddgs_hub.hub.cards.card import OWNER, Card
-from ddgs_hub.hub.layout import public_name
+from ddgs_hub.hub.layout import PUBLISHED_RECIPE, public_name
 from ddgs_hub.original import BUILT_IN
 
 # A wheel has the templates inside the package, a source checkout beside it.
@@ -56,6 +56,7 @@ def with_repository(card: str, repo_id: str, version: str = "") -> str:
     Without a version, its examples load the newest one.
     """
     pin = f', revision="{version}"' if version else ""
+    card = card.replace(PUBLISHED_RECIPE, f"{repo_id}@{version}" if version else repo_id)
     named = re.sub(rf"\b{OWNER}/[\w.-]+", repo_id, card).replace(OWNER_NOTE, "")
     return named.replace(f', revision="{VERSION}"', pin)
 

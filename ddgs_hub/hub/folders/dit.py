@@ -12,7 +12,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, CLASSES_FILE, PIPELINE_INDEX
 from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Index, Name, read_json
 from ddgs_hub.hub.cards import DiTCard, render_card
-from ddgs_hub.hub.folders.repository_files import write_provenance, write_text
+from ddgs_hub.hub.folders.repository_files import write_provenance, write_recipe, write_text
 from ddgs_hub.hub.layout import CARD, PROVENANCE
 from ddgs_hub.hub.provenance import Provenance, parse_provenance
 from ddgs_hub.recipe import parse_recipe
@@ -33,7 +33,7 @@ class ClassIds:
 
 
 def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
-    """Writes `provenance.json` into the folder of a fine-tuned DiT, and the card that follows from it.
+    """Writes provenance and recipe into the folder of a fine-tuned DiT, and the card that follows from them.
 
     Args:
         folder: with the pipeline, the adapter, and `classes.json`.
@@ -45,6 +45,7 @@ def write_dit(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     """
     folder = Path(folder)
     write_provenance(folder, provenance)
+    write_recipe(folder, provenance)
     write_dit_card(folder, dit_card(parse_provenance(provenance, str(folder)), read_class_ids(folder)))
 
 

@@ -73,7 +73,12 @@ def hash_pool(folder: str | Path) -> str:
     Raises:
         InputError: the folder has no rows, or they cannot be read.
     """
-    return hash_tables(read_tables(folder)[1], POOL_COLUMNS)
+    return hash_pool_rows(read_tables(folder)[1])
+
+
+def hash_pool_rows(tables: Iterable[pa.Table]) -> str:
+    """`hash_pool` of rows, in parts."""
+    return hash_tables(tables, POOL_COLUMNS)
 
 
 def hash_scored(folder: str | Path) -> str:

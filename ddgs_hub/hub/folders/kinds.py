@@ -20,7 +20,7 @@ from ddgs_hub.core.file_names import (
 from ddgs_hub.core.rows import DATA
 from ddgs_hub.core.text import quoted
 from ddgs_hub.hub.folders.hashes import hash_distilled, hash_scored, hash_weights
-from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, figure_path, parquet_pattern
+from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, RECIPE, SCORED_NAME, figure_path, parquet_pattern
 from ddgs_hub.hub.provenance import Provenance
 
 
@@ -83,7 +83,7 @@ DISTILLED = Kind(
     called="distilled set",
     repo_type="dataset",
     made_of={"pool": "pool", "dit": "DiT", "scorer": "scorer"},
-    files=(ROWS, PICTURES, *map(parquet_pattern, POOL_CONFIGS)),
+    files=(RECIPE, ROWS, PICTURES, *map(parquet_pattern, POOL_CONFIGS)),
     columns={
         DATA: GENERATED,
         POOL: (*GENERATED, "selected"),
@@ -94,7 +94,7 @@ DISTILLED = Kind(
     other_rows="new rows from the same pool",
 )
 SCORED = Kind(
-    name="scored",
+    name=SCORED_NAME,
     called="scored original",
     repo_type="dataset",
     made_of={"source": "source", "scorer": "scorer"},
@@ -110,7 +110,7 @@ DIT = Kind(
     repo_type="model",
     made_of={"weights": "DiT"},
     files=(
-        *(PIPELINE_INDEX, CLASSES_FILE, ADAPTER_FILE, "scheduler/*.json"),
+        *(RECIPE, PIPELINE_INDEX, CLASSES_FILE, ADAPTER_FILE, "scheduler/*.json"),
         *(f"{part}/*.{suffix}" for part in (TRANSFORMER, VAE) for suffix in ("json", "safetensors")),
     ),
     columns={},
@@ -122,7 +122,7 @@ SCORER = Kind(
     called="scorer",
     repo_type="model",
     made_of={"weights": "scorer"},
-    files=(FOLDS_FILE, *OF_A_CLASSIFIER, *(f"{ANY_FOLD}/{name}" for name in OF_A_CLASSIFIER)),
+    files=(RECIPE, FOLDS_FILE, *OF_A_CLASSIFIER, *(f"{ANY_FOLD}/{name}" for name in OF_A_CLASSIFIER)),
     columns={},
     identity="weights",
     identify=hash_weights,

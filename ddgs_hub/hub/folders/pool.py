@@ -2,16 +2,23 @@
 
 import os
 import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from datasets import Features
+import pyarrow as pa
+from datasets import DatasetInfo, Features
+from pydantic import Field
+from pydantic.dataclasses import dataclass as schema
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hashing import sha256_of
-from ddgs_hub.core.rows import parquet_path, read_tables, row_files, write_tables
+from ddgs_hub.core.rows import DATA, ROWS_PER_GROUP, parquet_path, read_tables, row_files, write_split, write_tables
+from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
-from ddgs_hub.hub.folders.hashes import hash_pool
+from ddgs_hub.hub.folders.hashes import hash_pool, hash_pool_rows
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.folders.repository_files import measure_files, write_text
 from ddgs_hub.hub.layout import (
@@ -24,62 +31,156 @@ from ddgs_hub.hub.layout import (
     RUN_ORIGINAL,
     RUN_POOL,
     RUN_REPOSITORIES,
+    SAMPLING,
     config_files,
     config_pattern,
 )
-from ddgs_hub.hub.provenance import read_provenance
+from ddgs_hub.hub.pools import OpenedPool, open_pool
+from ddgs_hub.hub.provenance import Commit, HubId, read_provenance
+
+
+@schema(frozen=True, config=FOREIGN)
+class _AtCommit:
+    """A dataset on the Hub."""
+
+    id: HubId
+    commit: Commit
+
+
+@schema(frozen=True, kw_only=True, config=FOREIGN)
+class Sampling:
+    """What is read of the `sampling.json` beside a distilled set.
+
+    Attributes:
+        pool: on the Hub; None: it is local.
+        original: on the Hub.
+        folders: `pool` and `original` → where they are on this machine.
+    """
+
+    pool: _AtCommit | None = None
+    original: _AtCommit | None = None
+    folders: Annotated[dict[str, str], Field(max_length=10)] = field(default_factory=dict)
+
+    def place(self, name: Literal["pool", "original"]) -> str | None:
+        """Where one of them is, as `open_pool` takes it; None: the original was published with the pool."""
+        source = getattr(self, name)
+        if name == "original" and source == self.pool:
+            source = None
+        return f"{source.id}@{source.commit}" if source else self.folders.get(name)
 
 
 def add_pool(repository: Path, output: Path | None = None) -> Path:
-    """Writes the folder of a distilled set with the pool of its run, whole or not at all.
+    """Writes the folder of a distilled set with the pool of its run, or that it was sampled from, whole or not at all.
 
     Two configurations are added to `default`, which `load_dataset` reads from the folder as from the Hub: `pool`, the
-    Parquet files of the run's pool, byte for byte (hard links if possible), and `original`, the difficulties of the
-    scored original without its images. The card names both. A pool that is already there is replaced.
+    Parquet files of the pool, byte for byte (hard links if possible; one that ddgs-hub did not generate is brought into
+    the columns of a pool), and `original`, the difficulties of the scored original without its images. The card names
+    both. A pool that is already there is replaced.
 
     Args:
-        repository: a folder in the `hub/` of a run folder.
+        repository: a folder in the `hub/` of a run folder, or of a folder that `sample` wrote.
         output: where to write; None: `repository` is replaced.
 
     Returns:
         `output`, or `repository`.
 
     Raises:
-        InputError: the run has no scored pool or original, or its pool is not the one that the rows were selected from.
+        InputError: there is no scored pool or original, or the pool is not the one that the rows were selected from.
     """
     output = output or repository
-    run = _run_of(repository)
+    found = _pool_of(repository)
     with staged_folder(output) as partial:
         shutil.copytree(repository, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*POOL_CONFIGS))
-        (partial / POOL).mkdir()
-        for path in sorted((run / RUN_POOL).glob(config_pattern(DEFAULT))):
-            _link(path, partial / POOL / path.name)
-        _write_scores(run / RUN_ORIGINAL, partial)
+        found.write(partial / POOL)
+        _write_scores(*found.original, partial)
         _write_card(partial, f"{OWNER}/{repository.resolve().name}")
     return output
 
 
-def _run_of(repository: Path) -> Path:
-    """The run folder whose pool the rows of a distilled set were selected from; see `add_pool` for the errors."""
-    run = repository.resolve().parents[1]
+@dataclass(frozen=True)
+class _Pool:
+    """A pool on this machine, and the scores that were followed when it was sampled.
+
+    Attributes:
+        opened: the pool; None: it is that of a run.
+        run: that run.
+    """
+
+    opened: OpenedPool | None
+    run: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """The Parquet files of the pool."""
+        if self.opened is None:
+            return sorted((self.run / RUN_POOL).glob(config_pattern(DEFAULT)))
+        return self.opened.files or row_files(self.opened.folder)
+
+    @property
+    def hash(self) -> str:
+        """See `hash_pool`."""
+        return hash_pool_rows(self.opened.tables()[1]) if self.opened else hash_pool(self.run / RUN_POOL)
+
+    @property
+    def original(self) -> tuple[pa.Schema, Iterable[pa.Table]]:
+        """The rows of the scored original."""
+        if self.opened is None:
+            return read_tables(self.run / RUN_ORIGINAL)
+        rows = self.opened.original
+        return rows.features.arrow_schema, rows.with_format("arrow").iter(ROWS_PER_GROUP)
+
+    def write(self, folder: Path) -> None:
+        """Writes the pool: its own files, or in the columns of a pool the rows of one that has others."""
+        folder.mkdir()
+        if self.opened is None or not self.opened.foreign:
+            for path in self.files:
+                _link(path, folder / path.name)
+            return
+        schema, tables = self.opened.tables()
+        write_split(tables, Features.from_arrow_schema(schema), folder)
+        for path in row_files(folder):
+            path.rename(folder / path.name)
+        (folder / DATA).rmdir()
+
+
+def _pool_of(repository: Path) -> _Pool:
+    """The pool that the rows of a distilled set were selected from; see `add_pool` for the errors."""
+    around = repository.resolve().parents[1]
     provenance = read_provenance(repository / PROVENANCE, str(repository))
     kind = kind_of(provenance, f"{repository / PROVENANCE}")
     if kind != DISTILLED:
         raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
     if not provenance.content or not provenance.content.pool:
         raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
-    if repository.resolve().parent.name != RUN_REPOSITORIES or not (run / RUN_POOL).is_dir():
+    in_hub = repository.resolve().parent.name == RUN_REPOSITORIES
+    if in_hub and (around / RUN_POOL).is_dir():
+        for name in (RUN_POOL, RUN_ORIGINAL):
+            _require_scores(around / name)
+        pool, where = _Pool(None, around), str(around / RUN_POOL)
+    elif in_hub and (around / SAMPLING).is_file():
+        opened, where = _sampled_from(around / SAMPLING)
+        pool = _Pool(opened, around)
+    else:
         raise InputError(
             f"{repository} is in no run folder with a {RUN_POOL}/: publish it from its run, or without --with-pool"
         )
-    for name in (RUN_POOL, RUN_ORIGINAL):
-        _require_scores(run / name)
-    if hash_pool(run / RUN_POOL) != provenance.content.pool:
+    if pool.hash != provenance.content.pool:
         raise InputError(
-            f"{run / RUN_POOL} is not the pool that the rows of {repository} were selected from: finish the run first, "
+            f"{where} is not the pool that the rows of {repository} were selected from: finish the run first, "
             "or publish without --with-pool"
         )
-    return run
+    return pool
+
+
+def _sampled_from(path: Path) -> tuple[OpenedPool, str]:
+    """The pool that `sample` has noted, and where it is."""
+    noted = read_json(path, Sampling, str(path))
+    pool, original = noted.place("pool"), noted.place("original")
+    if pool is None:
+        raise InputError(f"{path} does not say where its pool is: sample again, or publish without --with-pool")
+    if noted.pool is None and not Path(pool).is_dir():
+        raise InputError(f"the pool {pool} is no longer there: sample again, or publish without --with-pool")
+    return open_pool(pool, original), pool
 
 
 def _require_scores(folder: Path) -> None:
@@ -95,9 +196,8 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_scores(original: Path, folder: Path) -> None:
+def _write_scores(schema: pa.Schema, tables: Iterable[pa.Table], folder: Path) -> None:
     """Writes the columns of the scored original that sampling needs; its images stay with their owner."""
-    schema, tables = read_tables(original)
     features = Features.from_arrow_schema(schema)
     scores = Features({name: features[name] for name in DISTILLED.columns[ORIGINAL] if name in features})
     write_tables(tables, scores, folder / ORIGINAL / parquet_path(folder).name)
@@ -106,9 +206,20 @@ def _write_scores(original: Path, folder: Path) -> None:
 def _write_card(folder: Path, repo_id: str) -> None:
     paths = {name: config_files(folder, name) for name in POOL_CONFIGS}
     files = {name: ConfigFiles(measure_files(part), sha256_of(part)) for name, part in paths.items()}
-    pool, rows = files[POOL].info, measure_files(row_files(folder))
-    classes = pool.features["label"].num_classes
-    per_class, ipc = (info.splits["train"].num_examples // classes for info in (pool, rows))
-    section = render_pool_section(repo_id, per_class=per_class, ipc=min(2 * ipc, per_class))
+    per_class = _per_class(files[POOL].info)
+    section = render_pool_section(repo_id, per_class=per_class, ipc=min(2 * ipc_of(folder), per_class))
     card = (folder / CARD).read_text(encoding="utf-8")
     write_text(folder / CARD, with_pool(card, files, section))
+
+
+def ipc_of(repository: Path) -> int:
+    """Images per class of the distilled set in the folder of a repository; 0 where it has no rows of such."""
+    files = row_files(repository)
+    return _per_class(measure_files(files)) if files else 0
+
+
+def _per_class(info: DatasetInfo) -> int:
+    """Rows per class, on average."""
+    assert info.splits is not None
+    assert info.features is not None
+    return int(info.splits["train"].num_examples // info.features["label"].num_classes)

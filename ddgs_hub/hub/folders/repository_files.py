@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import yaml
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 
-from ddgs_hub.hub.layout import PROVENANCE, figure_path, public_values
+from ddgs_hub.core.files import expanded
+from ddgs_hub.hub.layout import PROVENANCE, RECIPE, RECIPE_NAMES, figure_path, is_local, public_values
 
 
 def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
@@ -20,6 +22,26 @@ def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
     """
     text = json.dumps(public_values(provenance), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(folder / PROVENANCE, text)
+
+
+def write_recipe(folder: Path, made: Mapping[str, Any]) -> None:
+    """Writes `recipe.yaml` into the folder of a repository; `run OWNER/NAME` reads it.
+
+    Images or a model in a folder or file of this machine are named by its last part, behind `./`, so that nobody takes
+    it for an id of the Hub.
+
+    Args:
+        folder: of the repository.
+        made: `recipe`, as values, and `versions`; other keys are left out.
+    """
+    recipe = public_values(made["recipe"])
+    for key in RECIPE_NAMES:
+        section, name = key.split(".")
+        value = made["recipe"].get(section, {}).get(name)
+        if is_local(value):
+            recipe[section][name] = f"./{expanded(value).resolve().name}"
+    values = {"recipe": recipe, "versions": dict(made.get("versions", {}))}
+    write_text(folder / RECIPE, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def write_text(path: Path, text: str) -> None:

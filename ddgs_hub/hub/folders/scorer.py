@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from ddgs_hub.core.file_names import CONFIG_FILE, FOLDS_FILE, WEIGHTS_FILE, fold_folder
 from ddgs_hub.core.schema import FOREIGN, MOST_CLASSES, Name, read_json
 from ddgs_hub.hub.cards import ScorerCard, render_card
-from ddgs_hub.hub.folders.repository_files import write_provenance, write_text
+from ddgs_hub.hub.folders.repository_files import write_provenance, write_recipe, write_text
 from ddgs_hub.hub.layout import CARD
 from ddgs_hub.recipe import parse_recipe
 
@@ -36,7 +36,7 @@ class LabelNames:
 
 
 def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
-    """Writes `provenance.json` and the card into the folder of a cross-fitted scorer, and a model for timm at its top.
+    """Writes provenance, recipe and card into the folder of a cross-fitted scorer, and a model for timm at its top.
 
     Args:
         folder: with `folds.json` and the folds.
@@ -50,6 +50,7 @@ def write_scorer(folder: str | Path, provenance: Mapping[str, Any]) -> None:
     for name in AT_THE_TOP:
         shutil.copyfile(folder / fold_folder(0) / name, folder / name)
     write_provenance(folder, provenance)
+    write_recipe(folder, provenance)
     recipe = parse_recipe(provenance["recipe"])
     card = ScorerCard(
         recipe=recipe,

@@ -11,10 +11,11 @@ from huggingface_hub import HfApi
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.histogram import BINS
 from ddgs_hub.core.hub_client import make_client, persist
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.hub.provenance import Content, Provenance
 from ddgs_hub.hub.publishing.publication import Result
-from ddgs_hub.hub.publishing.remote import Snapshot, Version, find_remote
+from ddgs_hub.hub.publishing.remote import Snapshot, find_remote, find_version
 from ddgs_hub.hub.publishing.row_lists import NUMBER, RowList, changed_difficulties, common_key
 from ddgs_hub.recipe import changed_keys
 
@@ -90,28 +91,32 @@ class ModelDiff(Result):
 
 
 def diff_versions(
-    repo_id: str, a: str, b: str, *, token: str | None = None, api: HfApi | None = None
+    repo_id: str, a: str, b: str | None = None, *, token: str | None = None, api: HfApi | None = None
 ) -> VersionDiff | ModelDiff:
     """Rows, difficulties and recipe keys in which version `b` of a dataset differs from version `a`.
 
     For a model: recipe keys, and whether the weights differ.
 
     Args:
-        repo_id: `owner/name`.
+        repo_id: `owner/name`, or `owner/name@v1.0.0`: then that is `a`, and the one version that is given is `b`.
         a: a version, as `v1.0.0`.
         b: another one.
         token: instead of that of the environment or the login.
         api: a client to use instead of a new one.
 
     Raises:
-        InputError: there is no such repository or version, the Hub refuses, or it does not answer.
+        InputError: there are not two versions to compare, no such repository or version, the Hub refuses, or it does
+            not answer.
     """
+    repo_id, named = named_revision(repo_id)
+    if named and b is None:
+        a, b = named, a
+    elif named or b is None:
+        raise InputError(f"diff of {repo_id} compares two versions: give OWNER/NAME A B, or OWNER/NAME@A B")
     remote = find_remote(make_client(api, token), repo_id)
     tags = persist(repo_id, remote.versions, repo_type=remote.repo_type)
     for name in (a, b):
-        if Version.parse(name) not in tags:
-            listed = ", ".join(map(str, tags)) or "none"
-            raise InputError(f"{repo_id} has no version '{name}': its versions are {listed}")
+        find_version(tags, name, repo_id)
     first, second = (persist(repo_id, partial(remote.snapshot_of, name), repo_type=remote.repo_type) for name in (a, b))
     recipe = changed_keys(_settings(first.provenance), _settings(second.provenance))
     if remote.repo_type == "model":
@@ -137,17 +142,24 @@ def _weights(snapshot: Snapshot) -> str:
 
 
 def _settings(provenance: Provenance) -> Any:
-    """What made a version: the recipe, or the source and the scorer of a scored original.
+    """What made a version: the recipe, or what is known of a pool without one, or source and scorer of scored images.
 
     `sampled.seed` is the seed of the draw. A set that was sampled from a published pool has its own.
     """
     recipe = provenance.recipe
+    if recipe is None and provenance.sampled is not None:
+        described = asdict(provenance.described) if provenance.described else {}
+        return {"described": described, "scorer": provenance.scorer or {}, "sampled": _without_versions(provenance)}
     if recipe is None:
         source = asdict(provenance.source) if provenance.source else None
         settings = {"source": source, "scorer": provenance.scorer}
         return {key: value for key, value in settings.items() if value is not None} or None
     drawn = provenance.sampled or recipe
     return {**recipe, "sampled": {"seed": drawn.get("seed")}} if "sample" in recipe else recipe
+
+
+def _without_versions(provenance: Provenance) -> dict[str, Any]:
+    return {key: value for key, value in (provenance.sampled or {}).items() if key != "versions"}
 
 
 def _row_lines(sign: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -17,12 +17,13 @@ from datasets import ClassLabel, Features, Image, Value
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hashing import file_blocks
+from ddgs_hub.core.parquet import PAGE_BY_PAGE
 from ddgs_hub.core.rows import ROWS_PER_GROUP
 from ddgs_hub.core.text import one_line, quoted
 from ddgs_hub.hub.folders.kinds import Kind
 
 LOOKS_LIKE_A_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
-TEXTS = (".json", ".md")
+TEXTS = (".json", ".md", ".yaml")
 NO_FILE_NAME = r"[/\\:]|^\.{1,2}$"  # a `path` beside the bytes of an image that has a folder, an address or a drive
 FEATURES = {"image": Image, "label": ClassLabel}  # all other columns are plain values
 
@@ -67,7 +68,7 @@ def check_rows(path: Path, columns: Iterable[str], secret: bytes = b"") -> None:
         secret: the token.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **PAGE_BY_PAGE) as file:
             _check_columns(file.schema_arrow, columns, path)
             _check_buffers([file.schema_arrow.serialize()], secret, path)
             row = 0

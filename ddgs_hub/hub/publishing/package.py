@@ -13,7 +13,7 @@ from ddgs_hub.core.schema import Json, read_bytes, read_json
 from ddgs_hub.hub.cards import merge_cards, pool_section, render_card, with_pool_section, with_repository
 from ddgs_hub.hub.folders.dit import dit_card, read_class_ids
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, Kind, kind_of
-from ddgs_hub.hub.layout import CARD, POOL_CONFIGS, PROVENANCE, PUBLISHED, is_pool_file
+from ddgs_hub.hub.layout import CARD, POOL_CONFIGS, PROVENANCE, PUBLISHED, RECIPE, is_pool_file
 from ddgs_hub.hub.provenance import Content, Provenance, parse_provenance
 from ddgs_hub.hub.publishing.gate import Hashes, check_files
 from ddgs_hub.hub.publishing.remote import Snapshot, Version
@@ -76,7 +76,7 @@ class Package:
         if adapter:
             if kind != DIT or not {ADAPTER_FILE, CLASSES_FILE} <= files.keys():
                 raise InputError(f"--adapter: {folder} holds no DiT with {ADAPTER_FILE} and {CLASSES_FILE} beside it")
-            files = {name: files[name] for name in (ADAPTER_FILE, CLASSES_FILE)}
+            files = {name: files[name] for name in (RECIPE, ADAPTER_FILE, CLASSES_FILE) if name in files}
             card = render_card(replace(dit_card(provenance, read_class_ids(folder)), pipeline=False, adapter=True))
         return cls(kind, repo_id, card, values, provenance, files, {name: hashes[name] for name in files})
 

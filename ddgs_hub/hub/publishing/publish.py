@@ -9,8 +9,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hub_client import make_client, page_of, persist, used_token
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.staging import is_writable, locked_folder, refuse_unwritable
-from ddgs_hub.hub.folders.pool import add_pool
+from ddgs_hub.hub.folders.pool import add_pool, ipc_of
 from ddgs_hub.hub.layout import CARD, PROVENANCE, RUN_REPOSITORIES
 from ddgs_hub.hub.publishing.access import check_name, check_privacy, require_token
 from ddgs_hub.hub.publishing.collections import check_collection, put_into_collection
@@ -24,6 +25,7 @@ def publish(
     repo_id: str,
     *,
     pool: bool = False,
+    ipc: int | None = None,
     version: str | None = None,
     private: bool = False,
     adapter: bool = False,
@@ -46,8 +48,9 @@ def publish(
     Args:
         folder: a run folder, whose distilled set is meant, or the folder of a distilled set, a scored original, a DiT
             or a scorer.
-        repo_id: `owner/name`; the repository is made if it does not exist.
-        pool: of a run, put its pool into the folder first, see `add_pool`.
+        repo_id: `owner/name`; the repository is made if it does not exist. `owner/name@v2.0.0` gives the version, too.
+        pool: put the pool of the run, or that was sampled from, into the folder first, see `add_pool`.
+        ipc: which set of a run, or of a folder that `sample` wrote, where it has several.
         version: instead of the one that follows; it must be above all that exist.
         private: a new repository is made private; one that exists must be.
         adapter: of a DiT the adapter alone, without the pipeline: it needs its base, and is small.
@@ -61,12 +64,9 @@ def publish(
         InputError: the folder cannot be published, another command works there, the Hub refuses or does not answer, or
             `version` cannot be given.
     """
-    check_name(repo_id)
-    wanted = Version.parse(version)
-    if version is not None and wanted is None:
-        raise InputError(f"'{version}' is no version: give one such as v1.2.0")
+    repo_id, wanted = _target(repo_id, version)
     api = make_client(api, token)
-    repository = find_folder(Path(folder), repo_id)
+    repository = find_folder(Path(folder), repo_id, ipc)
     # A folder that is not writable needs no lock: no other command can write there either.
     with locked_folder(repository) if repository.is_dir() and is_writable(repository) else nullcontext():
         package = _read_package(repository, repo_id, pool=pool, adapter=adapter, dry_run=dry_run, token=used_token(api))
@@ -80,22 +80,43 @@ def publish(
     return put_into_collection(api, made, repo_type, collection, private=private)
 
 
-def find_folder(folder: Path, repo_id: str) -> Path:
-    """The folder to publish: `folder` itself, or the one in the `hub/` of a run folder.
+def _target(repo_id: str, version: str | None) -> tuple[str, Version | None]:
+    """The repository and the version that are asked for, in either way."""
+    repo_id, version = named_revision(repo_id, version)
+    check_name(repo_id)
+    wanted = Version.parse(version)
+    if version is not None and wanted is None:
+        raise InputError(f"'{version}' is no version: give one such as v1.2.0")
+    return repo_id, wanted
+
+
+def find_folder(folder: Path, repo_id: str, ipc: int | None = None) -> Path:
+    """The folder to publish: `folder` itself, or one in the `hub/` of a run folder or of what `sample` wrote.
+
+    Args:
+        folder: what was given.
+        repo_id: where it is to go: of several, that of this name is meant.
+        ipc: of several, that with so many images per class is meant.
 
     Raises:
-        InputError: there is none, or there are several and none has the name of the repository.
+        InputError: there is none, or there are several and nothing says which.
     """
-    if (folder / CARD).is_file() or not (folder / RUN_REPOSITORIES).is_dir():
+    if (folder / CARD).is_file():
+        if ipc is not None:
+            raise InputError(f"{folder} is one set, not several: leave out --ipc")
         return folder
-    folders = {path.name: path for path in sorted((folder / RUN_REPOSITORIES).iterdir()) if path.is_dir()}
-    name = repo_id.split("/")[-1]
-    if name in folders:
-        return folders[name]
-    if len(folders) != 1:
-        listed = ", ".join(str(path) for path in folders.values()) or "none"
-        raise InputError(f"{folder} has not one folder to publish ({listed}): give the one that is meant")
-    return next(iter(folders.values()))
+    patterns = (f"{RUN_REPOSITORIES}/*", f"ipc*/{RUN_REPOSITORIES}/*")  # the latter of `sample --ipc 10,20`
+    sets = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_dir())
+    if not sets and ipc is None and not (folder / RUN_REPOSITORIES).is_dir():
+        return folder
+    of_ipc = [path for path in sets if ipc is None or ipc_of(path) == ipc]
+    named = [path for path in of_ipc if path.name == repo_id.split("/")[-1]]
+    if named or len(of_ipc) == 1:
+        return (named or of_ipc)[0]
+    listed = ", ".join(str(path) for path in sets) or "none"
+    if ipc is None:
+        raise InputError(f"{folder} has not one folder to publish ({listed}): give the one that is meant, or --ipc")
+    raise InputError(f"{folder} has not one folder to publish with --ipc {ipc} ({listed}): give the one that is meant")
 
 
 def _read_package(

@@ -153,6 +153,18 @@ class Remote:
         return head.commit
 
 
+def find_version(tags: Mapping[Version, str], name: str, repo_id: str) -> Version:
+    """The version of a repository that has this name.
+
+    Raises:
+        InputError: there is none; the message lists those that there are.
+    """
+    version = Version.parse(name)
+    if version is None or version not in tags:
+        raise InputError(f"{repo_id} has no version '{name}': its versions are {', '.join(map(str, tags)) or 'none'}")
+    return version
+
+
 def find_remote(api: HfApi, repo_id: str) -> Remote:
     """The dataset of a name, or else the model.
 

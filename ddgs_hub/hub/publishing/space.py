@@ -14,7 +14,9 @@ from ddgs_hub.core.extras import extra_version
 from ddgs_hub.core.front_matter import read_front_matter
 from ddgs_hub.core.hub_client import make_client, page_of, persist
 from ddgs_hub.core.markdown import prose
-from ddgs_hub.hub.layout import CARD, POOL, config_files
+from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
+from ddgs_hub.hub.layout import CARD, POOL, PROVENANCE, config_files
+from ddgs_hub.hub.provenance import read_provenance
 from ddgs_hub.hub.publishing.access import check_name, check_privacy, require_token
 from ddgs_hub.hub.publishing.publication import Publication, SpacePage
 from ddgs_hub.hub.publishing.publish import find_folder
@@ -55,11 +57,16 @@ def check_space(
         api: a client to use instead of a new one.
 
     Raises:
-        InputError: the pool is neither to be published, nor in the folder, nor in the repository; or the Hub refuses.
+        InputError: it is no distilled set; the pool is neither to be published, nor in the folder, nor in the
+            repository; or the Hub refuses.
     """
     check_name(repo_id)
     extra_version("gradio", "explore")
-    if pool or config_files(find_folder(Path(folder), repo_id), POOL):
+    repository = find_folder(Path(folder), repo_id)
+    kind = kind_of(read_provenance(repository / PROVENANCE, str(repository)), str(repository))
+    if kind != DISTILLED:
+        raise InputError(f"{folder} holds a {kind.called}, and only a distilled set has a page: leave --space away")
+    if pool or config_files(repository, POOL):
         return
     remote = Remote(make_client(api, token), repo_id)
     head = persist(repo_id, lambda: (remote.snapshot(),))[0]

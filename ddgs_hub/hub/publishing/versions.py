@@ -9,8 +9,9 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from ddgs_hub.core.hub_client import make_client, persist
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.hub.provenance import Content
-from ddgs_hub.hub.publishing.remote import Remote, Version, find_remote
+from ddgs_hub.hub.publishing.remote import Remote, Version, find_remote, find_version
 
 MOST_VERSIONS = 100  # that are listed: each takes three requests
 
@@ -46,17 +47,19 @@ def list_versions(repo_id: str, *, token: str | None = None, api: HfApi | None =
     """The newest versions of a dataset or else a model on the Hub, oldest first; empty where it has none.
 
     Args:
-        repo_id: `owner/name`.
+        repo_id: `owner/name`; of `owner/name@v1.0.0` that version alone.
         token: instead of that of the environment or the login.
         api: a client to use instead of a new one.
 
     Raises:
-        InputError: there is no such repository, the Hub refuses, or it does not answer.
+        InputError: there is no such repository or version, the Hub refuses, or it does not answer.
     """
+    repo_id, only = named_revision(repo_id)
     remote = find_remote(make_client(api, token), repo_id)
 
     def read() -> list[PublishedVersion]:
-        versions = list(remote.versions())
+        tags = remote.versions()
+        versions = [find_version(tags, only, repo_id)] if only else list(tags)
         if len(versions) > MOST_VERSIONS:
             message = "%s has %d versions, of which the newest %d are listed"
             LOG.warning(message, repo_id, len(versions), MOST_VERSIONS)

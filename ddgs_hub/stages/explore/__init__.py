@@ -2,7 +2,8 @@
 
 `opened` finds the pool, its original and where the controls begin; `sampled` samples a class and says why each image
 was taken or left; `images` reads the few that are shown; `drawing` and `words` turn these into HTML of ours; `saving`
-keeps what was chosen. Only `page` imports gradio, which is an optional extra. No image but those shown is in memory.
+keeps what was chosen. `app` serves the page, `guard` says to whom. Only these and `page` need gradio, which is an
+optional extra. No image but those shown is in memory.
 """
 
 from typing import TYPE_CHECKING

@@ -1,23 +1,22 @@
 """Serves the page: on this machine, to this machine alone; or as a Space, where nothing can be saved or published."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.extras import extra_version
 from ddgs_hub.stages.explore.opened import Opened, open_explored
 
-HERE = ("127.0.0.1", "localhost")
 # gradio reads them: it would tell its makers of each start, and keep in the browser what was done.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
 
 
 @contextmanager
 def serving(source: str, original: str | None = None, *, port: int | None = None) -> Iterator[str]:
-    """In the block, the page of a pool is served on the loopback address; yields where: `http://127.0.0.1:7860`.
+    """In the block, the page of a pool is served on the loopback address; yields its address, with a key.
 
     Args:
         source: a run folder, a dataset that was published with its pool, or the folder of a scored pool; see
@@ -33,14 +32,17 @@ def serving(source: str, original: str | None = None, *, port: int | None = None
     blocks = _make(open_explored(source, original), read_only=_is_space())
     from starlette.middleware import Middleware
 
-    guard = Middleware(_OnlyHere)
+    from ddgs_hub.stages.explore.guard import HERE, KEY, Guard
+
+    key = secrets.token_urlsafe(16)
+    guard = Middleware(Guard, key=key)
     try:
         blocks.launch(server_name=HERE[0], server_port=port, app_kwargs={"middleware": [guard]}, **_options())
     except OSError as error:
         taken = f"port {port} is taken" if port else "no port from 7860 on is free"
         raise InputError(f"{taken}: give another --port") from error
     try:
-        yield f"http://{HERE[0]}:{blocks.server_port}"
+        yield f"http://{HERE[0]}:{blocks.server_port}/?{KEY}={key}"
     finally:
         blocks.close(verbose=False)
 
@@ -86,24 +88,3 @@ def _options() -> dict[str, Any]:
 def _is_space() -> bool:
     """Whether this machine is a Space, whose visitors must not write with its token."""
     return "SPACE_ID" in os.environ
-
-
-class _OnlyHere:
-    """Refuses what a page of another address asks for in the user's browser, under whatever name of this machine."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        from starlette.datastructures import Headers
-        from starlette.responses import PlainTextResponse
-
-        if scope["type"] in ("http", "websocket"):
-            headers = Headers(scope=scope)
-            asked = [urlsplit(f"//{headers.get('host', '')}").hostname]
-            if "origin" in headers:
-                asked.append(urlsplit(headers["origin"]).hostname)
-            if not set(asked) <= set(HERE):
-                await PlainTextResponse(f"this page is served to {HERE[0]} alone\n", 403)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
-from ddgs_hub.core.hub_client import split_revision
+from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.hub import PROVENANCE, OpenedPool, Provenance, open_pool, read_provenance
-from ddgs_hub.hub.layout import POOL, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES, config_files
+from ddgs_hub.hub.layout import POOL, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES, SAMPLING, config_files
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import Scores, read_scores
 from ddgs_hub.stages.figure_rows import has_images, sampled_with, scored_original
 from ddgs_hub.stages.provenance import recipe_of
-from ddgs_hub.stages.run_folder import DISTILLED_FOLDER, SAMPLING
+from ddgs_hub.stages.run_folder import DISTILLED_FOLDER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from ddgs_hub.core.schema import read_json
 from ddgs_hub.core.staging import locked_folder, refuse_existing
 from ddgs_hub.core.text import quoted
 from ddgs_hub.hub import check_push, publish
+from ddgs_hub.hub.layout import SAMPLING
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.stages.explore.opened import Opened
-from ddgs_hub.stages.run_folder import SAMPLING
 from ddgs_hub.stages.sample import make_distilled
 
 

@@ -15,6 +15,7 @@ from ddgs_hub.core.histogram import difficulty_histogram
 from ddgs_hub.core.rows import checked_labels, read_rows
 from ddgs_hub.core.schema import read_bytes, read_json
 from ddgs_hub.hub import ClassSelection, OpenedPool, open_pool
+from ddgs_hub.hub.layout import RECIPE
 from ddgs_hub.recipe import Recipe, SampleSettings
 from ddgs_hub.sampling import log_transform
 from ddgs_hub.sampling.datasets import Scores, read_scores
@@ -22,7 +23,7 @@ from ddgs_hub.stages.compare import read_results
 from ddgs_hub.stages.figure_rows import has_images, sampled_with, scored_original
 from ddgs_hub.stages.pool_stages import SCORED_POOL
 from ddgs_hub.stages.repository import read_selections
-from ddgs_hub.stages.run_folder import FINISHED, RECIPE, Finished, RunFolder
+from ddgs_hub.stages.run_folder import FINISHED, Finished, RunFolder
 from ddgs_hub.stages.usability import PoolCheck, check_in
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ from ddgs_hub.core.files import put_in_place
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.markdown import literal
 from ddgs_hub.core.text import one_line, printable
+from ddgs_hub.hub.layout import RECIPE, SAMPLING
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import METHODS
 from ddgs_hub.stages.report.facts import RunFacts, read_facts
 from ddgs_hub.stages.report.pictures import class_pictures, figures_of, histograms, shown_classes
-from ddgs_hub.stages.run_folder import FINISHED, RECIPE, REPORT, RESULTS, SAMPLING, SELECTIONS, RunFolder
+from ddgs_hub.stages.run_folder import FINISHED, REPORT, RESULTS, SELECTIONS, RunFolder
 
 HERE = Path(__file__).parent
 # Nothing but what is inside of the page, and no script at all; the one style is named by its hash.

@@ -191,7 +191,7 @@ def _own_codec(draft: Draft, plan: Plan, device: Device) -> None:
     side = plan.size // factor
     draft.put("codec.training.block_out_channels", channels, f"{plan.size} px → latents of {side} × {side}")
     draft.put("codec.training.latent_channels", latent)
-    draft.put("codec.training.steps", 8_000 if device.is_gpu else 400)
+    draft.put("codec.training.steps", 8_000 if device.is_gpu else 1_200)
     draft.put("codec.training.batch_size", 32 if device.is_gpu else 16)
     draft.put("codec.training.learning_rate", 1e-3 if device.is_gpu else 2e-3)
     draft.put("codec.training.kl_weight", 1e-4)
@@ -217,8 +217,8 @@ def _model(draft: Draft, plan: Plan, device: Device) -> None:
     draft.put(key + "depth", depth)
     draft.put(key + "num_heads", heads)
     draft.put(key + "patch_size", 2 if plan.pretrained else _patch(plan.size), "latent pixels")
-    passes = 85
-    least, most = (20_000, 100_000) if device.is_gpu else (2_000, 8_000)
+    passes = 210
+    least, most = (20_000, 100_000) if device.is_gpu else (5_000, 15_000)
     steps = min(max(round(plan.images * passes / batch, -2), least), most)
     draft.put(key + "steps", int(steps), f"{steps * batch / plan.images:.0f} passes; more make a better pool")
     draft.put(key + "batch_size", batch)

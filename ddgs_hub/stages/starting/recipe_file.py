@@ -6,9 +6,9 @@ from typing import Any
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded, put_in_place
-from ddgs_hub.core.hub_client import split_revision
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import in_words
+from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.original import Look, look_at
 from ddgs_hub.recipe import Recipe

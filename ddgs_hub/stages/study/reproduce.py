@@ -12,12 +12,12 @@ from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_f
 from ddgs_hub.core.progress import in_words
 from ddgs_hub.core.staging import refuse_unwritable
 from ddgs_hub.core.text import printable
+from ddgs_hub.hub.layout import RECIPE
 from ddgs_hub.recipe import Recipe, recipe_to_dict
 from ddgs_hub.recipe.study import Cell, Study, select_cells
 from ddgs_hub.stages.commands import study_command
 from ddgs_hub.stages.fitting import refuse_unfit
 from ddgs_hub.stages.provenance import made_with
-from ddgs_hub.stages.run_folder import RECIPE
 from ddgs_hub.stages.run_recipe import bind_folder, refuse_other_recipe
 from ddgs_hub.stages.study.cells import Cells
 from ddgs_hub.stages.study.effort import Effort

@@ -211,7 +211,8 @@ class Sets:
                 recipe.sample, ipc=ipc, distribution=self.distribution(cell), pool_size=self.pool_size(cell)
             )
             pool, original = folders.scored_pool, folders.scored_original
-            return _on_main(lambda: make_distilled(settings, pool, original, output, seed=recipe.seed))
+            make = partial(make_distilled, settings, pool, original, output, seed=recipe.seed, repository=False)
+            return _on_main(make)
         return _on_main(
             lambda: make_baseline(
                 method,

@@ -73,6 +73,12 @@ def test_a_set_without_its_pool_has_no_page(hub, api, pooled):
     check_space(pooled, REPO, pool=False, api=api)
 
 
+def test_only_a_distilled_set_has_a_page(api, tmp_path):
+    (tmp_path / "provenance.json").write_text(json.dumps({"kind": "dit", "content": {}}))
+    with pytest.raises(InputError, match="holds a DiT, and only a distilled set has a page: leave --space away"):
+        check_space(tmp_path, REPO, pool=False, api=api)
+
+
 def test_a_space_of_somebody_else_is_left_alone(hub, api, pooled):
     hub.add_repository("space", REPO, {"index.html": b"hello"})
     made = publish(pooled, REPO, pool=True, api=api)

@@ -28,7 +28,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(run):
-    """Where the page is; begun before the browser, whose event loop is that of this thread."""
+    """Where the page is, with its key; begun before the browser, whose event loop is that of this thread."""
     with serving(str(run)) as found:
         yield found
 
@@ -46,8 +46,12 @@ def page(address, browser, request):
     opened.wait_for_selector("#gallery img")
     yield opened
     context.close()
-    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+    assert [url for url in asked if not url.startswith((place_of(address), "data:", "blob:"))] == []
     assert broken == []
+
+
+def place_of(address):
+    return address.split("/?")[0]
 
 
 class Watched(io.StringIO):
@@ -66,11 +70,12 @@ def test_the_command_says_where_the_page_is_until_it_is_interrupted(run, free_po
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 130
-    assert printed.getvalue() == f"http://127.0.0.1:{free_port} shows {run}; Ctrl-C ends it\n"
+    said = rf"http://127\.0\.0\.1:{free_port}/\?key=[\w-]{{22}} shows {re.escape(str(run))}; Ctrl-C ends it\n"
+    assert re.fullmatch(said, printed.getvalue())
 
 
 def test_a_port_that_is_taken_and_a_missing_library_are_said(run, address, monkeypatch):
-    port = int(address.rsplit(":", 1)[1])
+    port = int(place_of(address).rsplit(":", 1)[1])
     with pytest.raises(InputError, match=f"port {port} is taken: give another --port"), serving(str(run), port=port):
         pass
 
@@ -88,15 +93,21 @@ def test_a_port_that_is_taken_and_a_missing_library_are_said(run, address, monke
     [
         ({}, 200),
         ({"Origin": "http://localhost:7860"}, 200),
+        ({"Cookie": ""}, 401),
+        ({"Cookie": "ddgs-hub-{port}=guessed"}, 401),
         ({"Host": "evil.example:7860"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
     ],
     ids=str,
 )
-def test_pages_of_other_addresses_are_not_answered(address, headers, status):
+def test_only_who_has_the_key_is_answered_and_no_page_of_another_address(address, headers, status):
+    place, key = place_of(address), address.split("key=")[1]
+    port = place.rsplit(":", 1)[1]
+    sent = {"Cookie": f"ddgs-hub-{port}={key}", **headers}
+    sent["Cookie"] = sent["Cookie"].replace("{port}", port)
     try:
-        with urlopen(Request(f"{address}/config", headers=headers)) as answer:
+        with urlopen(Request(f"{place}/config", headers=sent)) as answer:
             found = answer.status
     except HTTPError as error:
         found = error.code
@@ -148,7 +159,8 @@ def wait_for_text(page, name, text):
 
 def test_settings_resample_at_once(page):
     assert number_of(page, "images") == "20"
-    set_number(page, "ipc", 4)
+    for _ in range(6):  # of many in a row the last one counts
+        page.locator("#ipc input[type=range]").press("ArrowLeft")
     wait_for_text(page, "gallery", "8 selected, from easy to hard")
     assert number_of(page, "images") == "8"
     assert "--ipc 4 " in page.locator("#line textarea").input_value()
