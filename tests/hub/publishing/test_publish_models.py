@@ -20,7 +20,8 @@ from ddgs_hub.hub import diff_versions, list_versions, publish, versions_table
 REPO = "acme/tiny-ddgs-dit"
 OPERATIONS = operations("/api/models", "/acme")
 FILES = {
-    *(".gitattributes", "README.md", "provenance.json", "model_index.json", "adapter.safetensors", "classes.json"),
+    *(".gitattributes", "README.md", "provenance.json", "recipe.yaml", "model_index.json", "adapter.safetensors"),
+    "classes.json",
     *("scheduler/scheduler_config.json", "transformer/config.json", "vae/config.json"),
     *("transformer/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"),
 }
@@ -55,7 +56,10 @@ def test_versions_of_a_dit(hub, api, dits, tmp_path):
     assert [(item["type"], item["id"]) for item in collection["items"]] == [("model", REPO)]
     changed = save_dit(tmp_path / "dit", 1, note="A term.")
     made = publish(changed, REPO, api=api)
-    assert (made.version, made.changes) == ("v1.0.1", "the same weights; changed: README.md, provenance.json")
+    assert (made.version, made.changes) == (
+        "v1.0.1",
+        "the same weights; changed: README.md, provenance.json, recipe.yaml",
+    )
     made = publish(dits[1], REPO, api=api)
     assert (made.version, made.changes) == ("v2.0.0", "another DiT")
     assert_whole(hub, "v1.0.0", "v1.0.1", "v2.0.0", repository=the_model(hub))
@@ -81,7 +85,7 @@ def test_versions_of_a_dit(hub, api, dits, tmp_path):
 
 def test_an_adapter_alone(hub, api, dits):
     plan = publish(dits[0], REPO, adapter=True, dry_run=True, api=api)
-    assert plan.added == ["README.md", "adapter.safetensors", "classes.json", "provenance.json"]
+    assert plan.added == ["README.md", "adapter.safetensors", "classes.json", "provenance.json", "recipe.yaml"]
     assert publish(dits[0], REPO, adapter=True, api=api).version == "v1.0.0"
     assert set(the_model(hub).head.files) == {".gitattributes", *plan.added}
     assert publish(dits[0], REPO, adapter=True, api=api).action == "unchanged"
