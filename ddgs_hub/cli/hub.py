@@ -1,8 +1,9 @@
 """The commands that publish on the Hub, and show what was published."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,9 @@ from ddgs_hub.cli.options import DryRunOption, JsonOption, PrivateOption, TokenO
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
+
+if TYPE_CHECKING:
+    from ddgs_hub.hub import Publication
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Dataset or model, OWNER/NAME[@VERSION].")]
 
@@ -51,13 +55,8 @@ def publish(
 
     Example: ddgs-hub publish runs/imagewoof --repo org/imagewoof-ddgs-ipc10 --private
     """
-    from ddgs_hub.hub import check_space, publish_space
     from ddgs_hub.hub import publish as publish_folder
 
-    if space and create_pr:
-        raise InputError("a proposal has no version that a page could show: leave --space or --create-pr away")
-    if space:
-        run_on_main(lambda: check_space(folder, repo, pool=pool))
     work = partial(
         publish_folder,
         folder,
@@ -71,12 +70,26 @@ def publish(
         dry_run=dry_run,
         collection=collection,
     )
-    made = run_on_main(work)
-    result = Made(made.text, made.to_dict())
-    if space:
-        page = run_on_main(lambda: publish_space(made, private=private))
-        result = result.and_also(page.text, space=page.to_dict())
-    show(result, as_json)
+    if space and create_pr:
+        raise InputError("a proposal has no version that a page could show: leave --space or --create-pr away")
+    steps = partial(_with_space, work, folder, repo, pool, ipc, private) if space else lambda: _said(work())
+    show(run_on_main(steps), as_json)
+
+
+def _said(made: "Publication") -> Made:
+    return Made(made.text, made.to_dict())
+
+
+def _with_space(
+    work: "Callable[[], Publication]", folder: Path, repo: str, pool: bool, ipc: int | None, private: bool
+) -> Made:
+    """Publishes a dataset, and its page; whether there can be one is asked before."""
+    from ddgs_hub.hub import check_space, publish_space
+
+    check_space(folder, repo, pool=pool, ipc=ipc)
+    made = work()
+    page = publish_space(made, private=private)
+    return _said(made).and_also(page.text, space=page.to_dict())
 
 
 def versions(

@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from ddgs_hub.cli.options import (
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.recipe import recipe_names
+from ddgs_hub.recipe import Protocol, recipe_names
 
 
 def evaluate(
@@ -80,15 +81,17 @@ def evaluate(
     from ddgs_hub.stages import evaluate_sources
 
     recipe = read_recipe(protocol, values, seed)
-    width = recipe.evaluate.width if any(value.startswith("evaluate.width=") for value in values or []) else None
-    names = dict.fromkeys(network or [recipe.evaluate.network])
-    protocols = [recipe.evaluate.with_network(name, width) for name in names]
+    protocols = _protocols(recipe.evaluate, network, values)
     lock = locked_for_launch(output) if output else nullcontext()
+    work = partial(evaluate_sources, recipe, protocols, data, validation or (), output=output, cards=card)
     with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
-        result = run_on_main(
-            lambda: evaluate_sources(recipe, protocols, data, validation or (), output=output, cards=card)
-        )
-    show(result, as_json)
+        show(run_on_main(work), as_json)
+
+
+def _protocols(protocol: Protocol, networks: list[str] | None, values: list[str] | None) -> list[Protocol]:
+    """The protocol with each network once; a width that `--set` gives is that of all."""
+    width = protocol.width if any(value.startswith("evaluate.width=") for value in values or []) else None
+    return [protocol.with_network(name, width) for name in dict.fromkeys(networks or [protocol.network])]
 
 
 def figures(

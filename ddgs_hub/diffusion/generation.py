@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -83,29 +83,27 @@ def generate_pool(
     settings = [asdict(classes), per_class, seed, num_steps, guidance_scale, guidance_channels, batch_size]
     settings += [str(dit.transformer_blocks[0].attn1.to_q.weight.dtype), list(features)]
     parts = Parts(Path(output), fingerprint(dit, codec.decoder, settings), len(batches))
-    sample = partial(
-        sample_latents,
-        dit,
-        num_steps=num_steps,
-        guidance_scale=guidance_scale,
-        guidance_channels=guidance_channels,
-        denoiser=compiled(denoise),
-    )
-    todo, count, world = parts.todo(), len(classes.names) * per_class, get_state().num_processes
-    done = max(count - world * sum(len(batches[k]) for k in todo), 0)
-    with (
-        Progress("generate", count, unit="image", done=done, processes=world) as progress,
-        Writers(parts.write) as writers,
-    ):
+    how: dict[str, Any] = {"num_steps": num_steps, "guidance_scale": guidance_scale}
+    how |= {"guidance_channels": guidance_channels, "denoiser": compiled(denoise)}
+    todo, count = parts.todo(), len(classes.names) * per_class
+    with _progress([len(batches[k]) for k in todo], count) as progress, Writers(parts.write) as writers:
         for k in todo:
             seeds = [image_seed(seed, label, index) for label, index in batches[k]]
-            images = codec.decode(sample([classes.dit_ids[label] for label, _ in batches[k]], seeds))
+            images = codec.decode(
+                sample_latents(dit, [classes.dit_ids[label] for label, _ in batches[k]], seeds, **how)
+            )
             writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score_images))
             if k == todo[0]:
                 track_images(f"{progress.title}/images", images)
             progress.update(len(images))
     parts.finish(features)
     return count
+
+
+def _progress(sizes: list[int], count: int) -> Progress:
+    """Counts the images of a pool in a launch, in which this process makes batches of these sizes."""
+    world = get_state().num_processes
+    return Progress("generate", count, unit="image", done=max(count - world * sum(sizes), 0), processes=world)
 
 
 def _batches(num_classes: int, per_class: int, size: int) -> list[list[tuple[int, int]]]:

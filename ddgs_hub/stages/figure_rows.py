@@ -112,12 +112,12 @@ def find_rows(where: str, ipc: int | None = None) -> FigureRows:
     found = int(np.bincount(checked_labels(distilled, where)).max())
     if ipc not in (None, found):
         raise InputError(f"{where} has {found} images a class, not {ipc}: leave out --ipc")
-    sample, seed = _sampled_by(provenance, where)
+    sample, seed = sampled_by(provenance, where)
     sample = replace(sample, ipc=found)
     return FigureRows(distilled=distilled, opened=opened, original=original, sample=sample, seed=seed)
 
 
-def _sampled_by(provenance: Provenance, where: str) -> tuple[SampleSettings, int]:
+def sampled_by(provenance: Provenance, where: str) -> tuple[SampleSettings, int]:
     """The settings and the seed by which published rows were sampled, as far as they are known."""
     recipe, drawn = recipe_of(provenance), provenance.sampled or {}
     seed = drawn.get("seed")

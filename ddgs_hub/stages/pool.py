@@ -42,15 +42,7 @@ def make_pool(
     """
     import torch
 
-    from ddgs_hub.diffusion import (
-        cast_frozen,
-        find_dit,
-        fold_difffit,
-        generate_pool,
-        load_codec,
-        load_dit,
-        null_class,
-    )
+    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_codec, load_dit, null_class
 
     dit, revision = named_revision(str(dit), revision)
     accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
@@ -74,17 +66,10 @@ def make_pool(
         batch_size=pool.batch_size,
         score_images=_batch_scorer(scorer, classes) if scorer else None,
     )
-    return Made(
-        f"{count:,} images, {per_class} a class, {pool.num_steps} steps, guidance {pool.guidance_scale:g}",
-        {
-            "output": str(output),
-            "images": count,
-            "per_class": per_class,
-            "num_steps": pool.num_steps,
-            "guidance_scale": pool.guidance_scale,
-            "seed": recipe.seed,
-        },
-    )
+    values = {"output": str(output), "images": count, "per_class": per_class, "seed": recipe.seed}
+    values |= {"num_steps": pool.num_steps, "guidance_scale": pool.guidance_scale}
+    how = f"{pool.num_steps} steps, guidance {pool.guidance_scale:g}"
+    return Made(f"{count:,} images, {per_class} a class, {how}", values)
 
 
 def _batch_scorer(scorer: str, classes: "PoolClasses") -> "BatchScorer":

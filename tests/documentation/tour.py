@@ -24,12 +24,12 @@ from markdown_blocks import ROOT, SHELLS, Block, blocks
 TOKEN = "hf_" + "Ada0" * 8
 # What the commands that take a recipe are given in addition: few steps, and an evaluation that says nothing.
 QUICK = [
-    *("finetune.epochs=0.2", "pool.num_steps=6", "score.training.epochs=3", "score.training.folds=2"),
+    *("finetune.epochs=0.2", "pool.size=3", "pool.num_steps=3", "score.training.epochs=2"),
     *("evaluate.epochs=2", "evaluate.evaluations=1", "evaluate.repeats=1", "evaluate.width=8"),
-    *("dm.steps=3", "idc.outer_iterations=1", "idc.early=0", "idc.inner_loop=2"),
+    *("score.training.folds=2", "dm.steps=3", "idc.outer_iterations=1", "idc.early=0", "idc.inner_loop=2"),
 ]
 FROM_SCRATCH = [
-    *("codec.training.steps=20", "codec.training.batch_size=16"),
+    *("codec.training.steps=20", "codec.training.batch_size=16", "sample.ipc=3"),
     *("model.pretraining.steps=20", "model.pretraining.batch_size=16"),
 ]
 SETTABLE = ("run", "train-scorer", "pretrain", "finetune", "generate", "evaluate")

@@ -45,7 +45,13 @@ distribution, weight or seed would select. The page only shows: the command line
 
 
 def check_space(
-    folder: str | Path, repo_id: str, *, pool: bool, token: str | None = None, api: HfApi | None = None
+    folder: str | Path,
+    repo_id: str,
+    *,
+    pool: bool,
+    ipc: int | None = None,
+    token: str | None = None,
+    api: HfApi | None = None,
 ) -> None:
     """Refuses a page without a pool to show, before anything is published.
 
@@ -53,6 +59,7 @@ def check_space(
         folder: what is to be published, as `publish` takes it.
         repo_id: where.
         pool: whether the pool goes with it.
+        ipc: which set of the folder, as `publish` takes it.
         token: instead of that of the environment or the login.
         api: a client to use instead of a new one.
 
@@ -62,7 +69,7 @@ def check_space(
     """
     check_name(repo_id)
     extra_version("gradio", "explore")
-    repository = find_folder(Path(folder), repo_id)
+    repository = find_folder(Path(folder), repo_id, ipc)
     kind = kind_of(read_provenance(repository / PROVENANCE, str(repository)), str(repository))
     if kind != DISTILLED:
         raise InputError(f"{folder} holds a {kind.called}, and only a distilled set has a page: leave --space away")

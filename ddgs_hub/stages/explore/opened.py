@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.revisions import split_revision
-from ddgs_hub.hub import PROVENANCE, OpenedPool, Provenance, open_pool, read_provenance
+from ddgs_hub.hub import OpenedPool, open_pool
 from ddgs_hub.hub.layout import POOL, RUN_ORIGINAL, RUN_POOL, RUN_REPOSITORIES, SAMPLING, config_files
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import Scores, read_scores
-from ddgs_hub.stages.figure_rows import has_images, sampled_with, scored_original
-from ddgs_hub.stages.provenance import recipe_of
+from ddgs_hub.stages.figure_rows import has_images, sampled_by, sampled_with, scored_original
 from ddgs_hub.stages.run_folder import DISTILLED_FOLDER
 
 
@@ -122,12 +121,8 @@ def _scores(rows: OpenedPool) -> Scores:
 
 def _settings(folder: Path, run: Path | None, rows: OpenedPool) -> tuple[SampleSettings, int]:
     """What the set at hand was sampled with: the smallest one of a run, or that which was published."""
-    provenance = rows.provenance
     if run is not None:
         sets = [path for path in run.glob(f"{DISTILLED_FOLDER}*") if (path / SAMPLING).is_file()]
         if sets:
             return sampled_with(min(sets, key=lambda path: (len(path.name), path.name)))
-    elif provenance == Provenance() and (folder / PROVENANCE).is_file():
-        provenance = read_provenance(folder / PROVENANCE, str(folder))
-    recipe = recipe_of(provenance)
-    return (recipe.sample, recipe.seed) if recipe else (SampleSettings(), 0)
+    return sampled_by(rows.provenance, str(folder))
