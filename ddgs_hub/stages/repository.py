@@ -38,10 +38,10 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> Made:
     rows = read_rows(run.distilled)
     made, sample = made_with(recipe), recipe.sample
     content = {**describe_rows(rows), "pool": hash_pool(run.pool), **made_of(recipe, run)}
-    of_several = None
-    if run.one_of_several:  # the pool was generated for the largest of their IPCs
+    candidates = None
+    if run.one_of_several or sample.pool_size:  # the pool is that of the largest IPC, or a part of it is taken
         per_class = sample.pool_size * run.ipc if sample.pool_size else recipe.pool.size * sample.ipc
-        of_several = PublishedPool(per_class=per_class)
+        candidates = PublishedPool(per_class=per_class)
     card = DistilledCard(
         recipe=recipe.with_ipc(run.ipc),
         source_datasets=original_ids(recipe),
@@ -50,7 +50,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> Made:
         results=model_index([(read_evaluation(run.evaluation), _evaluated_on(recipe))]),
         command=command,
         versions=made["versions"],
-        published_pool=of_several,
+        published_pool=candidates,
     )
     figures = {path.stem: path for path in sorted(run.figures.glob("*.png"))}
     provenance = {**made, CONTENT: content}
