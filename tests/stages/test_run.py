@@ -264,11 +264,10 @@ def test_a_list_of_ipcs_gives_a_set_an_evaluation_and_a_repository_for_each(seve
         assert "| Pool | 6 images a class |" in card
         assert "ddgs-hub run OWNER/NAME@VERSION\n" in card
         recipe = load_recipe(folder / f"hub/digits-ddgs-ipc{ipc}/recipe.yaml")
-        assert (recipe.ipcs, recipe.sample.ipc, recipe.with_ipc(ipc).ipcs) == ((2, 3), 3, (ipc,))
-    assert (
-        hash_pool(folder / "pool")
-        == json.loads((folder / "hub/digits-ddgs-ipc2/provenance.json").read_text())["content"]["pool"]
-    )
+        assert (recipe.ipcs, recipe.sample.ipc) == ((2, 3), 3)
+        told = json.loads((folder / f"hub/digits-ddgs-ipc{ipc}/provenance.json").read_text())
+        assert parse_recipe(told["recipe"]) == recipe.with_ipc(ipc)  # what made this set
+        assert told["content"]["pool"] == hash_pool(folder / "pool")
     # The sets share the pool: marks in it would be those of one of them.
     assert not {*MARKS} & {*read_rows(folder / "pool").column_names}
 
