@@ -6,6 +6,7 @@ from typing import Any
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded, put_in_place
+from ddgs_hub.core.machine import GIB, in_gib
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import in_words
 from ddgs_hub.core.revisions import split_revision
@@ -13,7 +14,7 @@ from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.original import Look, look_at
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.starting.choosing import choose, recipe_path
-from ddgs_hub.stages.starting.device import GIB, Device, busy, find_device
+from ddgs_hub.stages.starting.device import Device, busy, find_device
 from ddgs_hub.stages.starting.draft import Draft
 from ddgs_hub.stages.starting.timing import Counts, estimate
 
@@ -120,7 +121,7 @@ def _seen(look: Look, counts: Counts) -> list[str]:
     at_least = "" if look.whole else "at least "
     listed = [f"{one_line(name, 40)} {at_least}{count:,}" for name, count in zip(look.names, look.counts, strict=True)]
     more = [f"… {len(listed) - LISTED:,} more"] if len(listed) > LISTED else []
-    opened, size = len(look.sides), f"{look.size / GIB:.2f} GiB on the Hub, " if look.pinned and look.size else ""
+    opened, size = len(look.sides), f"{in_gib(look.size)} on the Hub, " if look.pinned and look.size else ""
     validation = (
         f"validation split '{one_line(look.validation_split, MOST_OF_A_NAME)}'"
         if look.validation_split
