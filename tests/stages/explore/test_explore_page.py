@@ -92,12 +92,15 @@ def test_a_port_that_is_taken_and_a_missing_library_are_said(run, address, monke
     ("headers", "status"),
     [
         ({}, 200),
-        ({"Origin": "http://localhost:7860"}, 200),
+        ({"Origin": "http://127.0.0.1:{port}"}, 200),
+        ({"Host": "localhost:9000", "Origin": "http://localhost:9000"}, 200),  # forwarded by ssh
         ({"Cookie": ""}, 401),
         ({"Cookie": "ddgs-hub-{port}=guessed"}, 401),
         ({"Host": "evil.example:7860"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),  # of somebody else on this machine
+        ({"Host": "["}, 403),
     ],
     ids=str,
 )
@@ -105,7 +108,7 @@ def test_only_who_has_the_key_is_answered_and_no_page_of_another_address(address
     place, key = place_of(address), address.split("key=")[1]
     port = place.rsplit(":", 1)[1]
     sent = {"Cookie": f"ddgs-hub-{port}={key}", **headers}
-    sent["Cookie"] = sent["Cookie"].replace("{port}", port)
+    sent = {name: value.replace("{port}", port) for name, value in sent.items()}
     try:
         with urlopen(Request(f"{place}/config", headers=sent)) as answer:
             found = answer.status
