@@ -14,6 +14,7 @@ NOTEBOOK = ROOT / "examples/ddgs_demo.ipynb"
 TOY = (
     *("sample.ipc=5", "finetune.epochs=0.1", "pool.num_steps=3", "pool.size=2", "score.training.epochs=2"),
     *("score.training.folds=2", "evaluate.epochs=2", "evaluate.evaluations=1", "evaluate.repeats=1"),
+    "evaluate.width=8",
 )
 NOBODY = "http://127.0.0.1:9"  # the port of `discard`: nothing listens there
 

@@ -249,7 +249,7 @@ def several(unbroken, tmp_path_factory):
 
 def test_a_list_of_ipcs_gives_a_set_an_evaluation_and_a_repository_for_each(several):
     folder, out = several
-    made = [line[:22].strip() for line in out.splitlines() if "(IPC " in line[:22]]
+    made = [line[:22].strip() for line in out.splitlines() if "(IPC " in line[:22] and line[0] != "|"]
     assert made == [f"{name} (IPC {ipc})" for name in ("sample", "evaluate", "figures", "hub folder") for ipc in (2, 3)]
     for ipc in (2, 3):
         assert len(read_rows(folder / f"distilled-ipc{ipc}")) == 10 * ipc
