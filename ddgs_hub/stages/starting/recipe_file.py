@@ -1,5 +1,6 @@
 """Writes a recipe that fits a source and this machine; says what it saw and chose, and how long a run takes."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def write_recipe(
         *remarks,
         times,
     ]
-    text = draft.to_yaml([*heading, f"To carry it out: ddgs-hub run {path}"])
+    text = draft.to_yaml([*heading, f"To carry it out: {_run_line(path)}"])
     _put(path, text)
     values = {
         "output": str(path),
@@ -109,7 +110,7 @@ def _put(path: Path, text: str) -> None:
 
 def _counts(look: Look, recipe: Recipe) -> Counts:
     """How many images train and validate; the size of a source's own validation split is not known, and small."""
-    images = int(look.counts.sum()) if look.whole else look.rows or int(look.counts.sum())
+    images = look.total
     share = recipe.data.validation_share
     if share is None:
         return Counts(images, look.validation_rows or images // 5, len(look.names))
@@ -127,10 +128,15 @@ def _seen(look: Look, counts: Counts) -> list[str]:
         if look.validation_split
         else f"no validation split: {counts.validation:,} of the images validate"
     )
+    if look.whole:
+        images = (
+            f"{look.total:,} images; smallest class {one_line(look.names[smallest], 40)} ({look.counts[smallest]:,}), "
+            f"largest {one_line(look.names[largest], 40)} ({look.counts[largest]:,})"
+        )
+    else:
+        images = f"about {look.total:,} images, by {int(look.counts.sum()):,} labels that were read"
     return [
-        f"{one_line(look.source, 200)}: {len(look.names)} classes, {at_least}{int(look.counts.sum()):,} images; "
-        f"smallest class {one_line(look.names[smallest], 40)} ({look.counts[smallest]:,}), largest "
-        f"{one_line(look.names[largest], 40)} ({look.counts[largest]:,})",
+        f"{one_line(look.source, 200)}: {len(look.names)} classes, {images}",
         f"classes: {', '.join([*listed[:LISTED], *more])}",
         f"{size}{opened:,} images opened: shorter side {look.median_side} px (median), {int(look.sides.min())} to "
         f"{int(look.sides.max())} px; {look.copies:,} copies of others, {len(look.unreadable):,} unreadable",
@@ -145,7 +151,7 @@ def _remarks(look: Look, device: Device, recipe: Recipe, counts: Counts) -> list
     if look.copies:
         remarks.append(f"{look.copies:,} images have the same bytes as another: remove them, they count twice")
     ratio = look.counts.max() / max(look.counts.min(), 1)
-    if ratio > 4:
+    if look.whole and ratio > 4:
         remarks.append(
             f"the largest class has {ratio:.0f} times the images of the smallest: its images are learnt better"
         )
@@ -184,7 +190,11 @@ def _times(seconds: dict[str, float]) -> str:
 
 
 def _next(path: Path) -> str:
-    return f"written: {path}; read it, and then: ddgs-hub run {path}"
+    return f"written: {path}; read it, and then: {_run_line(path)}"
+
+
+def _run_line(path: Path) -> str:
+    return shlex.join(["ddgs-hub", "run", str(path)])
 
 
 def _look_values(look: Look, counts: Counts) -> dict[str, Any]:

@@ -187,6 +187,20 @@ def test_settings_resample_at_once(page):
     wait_for_text(page, "refused", "class 'plain' has 30 images in the pool, fewer than 20 × IPC 4")
 
 
+def test_a_number_that_is_missing_or_out_of_range_is_said_on_the_page(page, capfd):
+    for name, value, sentence in (
+        ("ipc", "", "a number is missing beside a slider: give one"),
+        ("ipc", 999, "fewer than IPC 999"),
+        ("ipc", 0, "ipc: input should be greater than or equal to 1, got 0"),
+        ("weight", 2, "weight: input should be less than or equal to 1, got 2"),
+    ):
+        set_number(page, name, value)
+        wait_for_text(page, "refused", sentence)
+        set_number(page, name, 1)
+        wait_for(page, "!document.querySelector('#refused p')")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_long_gallery_is_turned_over(page):
     page.locator("#kind label", has_text="pool").click()
     wait_for_text(page, "gallery", "1 – 48 of 60 pool")
