@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.files import expanded, put_in_place
+from ddgs_hub.core.files import put_in_place
 from ddgs_hub.core.machine import GIB, in_gib
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import in_words
-from ddgs_hub.core.revisions import split_revision
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.original import Look, look_at
 from ddgs_hub.recipe import Recipe
@@ -59,7 +59,7 @@ def write_recipe(
         ConnectionLostError: the Hub no longer answers.
     """
     path = recipe_path(output)
-    name, revision = _split(source)
+    name, revision = named_revision(source)
     look = look_at(name, subset=subset, config=config, revision=revision)
     device = find_device()
     draft = choose(look, device, subset=subset, config=config)
@@ -72,7 +72,7 @@ def write_recipe(
     heading = [
         "Written by `ddgs-hub init`: change what you like. What it saw:",
         *seen,
-        f"on {device.text}",
+        f"this machine: {device.text}",
         *remarks,
         times,
     ]
@@ -89,14 +89,7 @@ def write_recipe(
         "remarks": remarks,
     }
     chosen = ["", *_chosen(draft), "", *remarks, *_table(seconds), "", _next(path)]
-    return Made("\n".join([*seen, f"on {device.text}", *chosen]), values)
-
-
-def _split(source: str) -> tuple[str, str | None]:
-    """The source and its revision; a folder may have an `@` in its name."""
-    if "@" in source and not expanded(source).is_dir():
-        return split_revision(source)
-    return source, None
+    return Made("\n".join([*seen, f"this machine: {device.text}", *chosen]), values)
 
 
 def _put(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Features, Image
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.progress import stage
 from ddgs_hub.original import Look
 from ddgs_hub.recipe import Recipe, ScorerTraining
 from ddgs_hub.stages.pool_stages import BASE, BASE_POOL, DIT, ORIGINAL, POOL, SCORED_ORIGINAL, SCORED_POOL, SCORER
@@ -65,7 +66,7 @@ def estimate(recipe: Recipe, look: Look, counts: Counts) -> dict[str, float]:
         InputError: an image cannot be decoded.
     """
     pool, ipc = recipe.pool.size * recipe.sample.ipc * counts.classes, recipe.sample.ipc * counts.classes
-    with TemporaryDirectory(prefix="ddgs-hub-") as folder:
+    with TemporaryDirectory(prefix="ddgs-hub-") as folder, stage("estimate the time"):
         timed = _Timed(recipe, look, Path(folder))
         seconds = {ORIGINAL: READ * (counts.train + counts.validation)}
         if recipe.score.scorer is None:

@@ -96,6 +96,12 @@ def test_one_class_is_refused(tmp_path):
     assert not (tmp_path / "one.yaml").exists()
 
 
+def test_file_in_the_place_of_a_folder_is_said_to_be_one(tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"photos.zip is a file: give the folder that it is in, unpacked"):
+        write_recipe(str(tmp_path / "photos.zip"), tmp_path / "photos.yaml")
+
+
 def test_class_with_too_few_images_is_refused(tmp_path):
     folder = draw_photos(tmp_path / "few", images=12)
     for path in sorted((folder / "purple").iterdir())[3:]:
