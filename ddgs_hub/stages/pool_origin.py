@@ -9,7 +9,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.front_matter import read_mapping
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.hub import Described, OpenedPool, hash_pool_rows
-from ddgs_hub.hub.layout import RECIPE, RUN_POOL, public_name
+from ddgs_hub.hub.layout import RECIPE, RUN_POOL
 from ddgs_hub.recipe import Recipe, parse_recipe, recipe_in
 from ddgs_hub.stages.provenance import model_identity, recipe_of, scorer_identity
 from ddgs_hub.stages.run_folder import RunFolder
@@ -64,13 +64,14 @@ def find_origin(
     if "pool" not in kept:
         kept["pool"] = hash_pool_rows(opened.tables()[1])
     known = provenance.described
-    name = public_name(str(pool).partition("@")[0].rstrip("/")).split("/")[-1]
+    source = opened.pool_source
+    name = source.id.split("/")[-1] if source else opened.folder.resolve().name
     described = Described(
         pretty_name=pretty_name or (known.pretty_name if known else name),
         license=license or (known.license if known else "other"),
         generator=generator or (known.generator if known else None),
     )
-    run = None if opened.pool_source or opened.foreign else _run_of(opened.folder)
+    run = None if source or opened.foreign else _run_of(opened.folder)
     if recipe := recipe_of(provenance) if {"dit", "scorer"} <= kept.keys() else None:
         origin = PoolOrigin(recipe=recipe, versions=provenance.versions, content=kept, described=described)
     elif run:
