@@ -156,8 +156,8 @@ def read_recipe(name: str, values: list[str] | None, seed: int | None = None, or
 
 def tracking_of(report_to: list[str] | None, output: Path, recipe: Recipe) -> AbstractContextManager[None]:
     """Has trackers follow what a command writes; they write into `tracking/` beside it."""
-    place = output.resolve()
-    return tracked(report_to or (), place.parent / FOLDER, place.name, recipe_to_dict(recipe))
+    written = output.resolve()
+    return tracked(report_to or (), written.parent / FOLDER, written.name, recipe_to_dict(recipe))
 
 
 def size_is_meant(name: str, values: list[str] | None) -> bool:

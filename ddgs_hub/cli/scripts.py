@@ -9,6 +9,7 @@ import typer
 from ddgs_hub.cli.options import HELP_NAMES, IpcOption, RevisionOption, SeedOption, TokenOption, new_folder
 from ddgs_hub.cli.program import run_commands
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.staging import locked_for_launch, staged_folder
 from ddgs_hub.recipe import SampleSettings
 
@@ -77,10 +78,10 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
     ) -> None:
         from ddgs_hub.stages import DistilledBuilder
 
-        name, _, revision = pool.partition("@")
+        name, revision = split_revision(pool)
         config = {
             "pool": name,
-            "revision": revision or None,
+            "revision": revision,
             "sample": SampleSettings(ipc=ipc, **sampling),
             "seed": seed if draw is None else draw,
         }

@@ -34,6 +34,7 @@ def train_scorer(
     seed: SeedOption = None,
     values: SetOption = None,
     report_to: ReportToOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a cross-fitted classifier to score difficulty with.

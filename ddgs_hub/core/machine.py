@@ -10,6 +10,7 @@ from typing import Any
 
 from ddgs_hub.core.errors import causes
 
+GIB = 2**30
 AGAIN = "free some space, and start the same command again: it goes on where it was"
 ADVICE = {
     errno.ENOSPC: AGAIN,
@@ -39,8 +40,18 @@ def peak_memory() -> int | None:
         import resource
     except ImportError:
         return None
+    if sys.platform == "linux":  # where `getrusage` begins with the peak of the process that started this one
+        with suppress(OSError):
+            for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+                if line.startswith("VmHWM:"):
+                    return 1024 * int(line.split()[1])  # of kB
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def in_gib(size: int) -> str:
+    """A size in bytes, for people."""
+    return f"{size / GIB:.2f} GiB"
 
 
 class Measured:

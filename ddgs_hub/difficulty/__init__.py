@@ -8,7 +8,7 @@ from ddgs_hub.difficulty.batch_scorer import BatchScorer
 from ddgs_hub.difficulty.features import extract_features
 from ddgs_hub.difficulty.known_classes import read_scorer_classes
 from ddgs_hub.difficulty.scorer import Scorer, pin_scorer, scorer_repository
-from ddgs_hub.difficulty.scorer_classes import class_wnids
+from ddgs_hub.difficulty.scorer_classes import ScorerClasses, class_wnids
 from ddgs_hub.difficulty.scorer_training import TrainedScorer, new_model, num_steps, train_scorer
 from ddgs_hub.difficulty.scoring import Scoring, score, with_difficulty
 from ddgs_hub.difficulty.stream import score_tables
@@ -16,6 +16,7 @@ from ddgs_hub.difficulty.stream import score_tables
 __all__ = [
     "BatchScorer",
     "Scorer",
+    "ScorerClasses",
     "Scoring",
     "TrainedScorer",
     "class_wnids",

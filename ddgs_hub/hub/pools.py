@@ -106,6 +106,8 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
         scores, original_source = _open_original(str(original))
     elif beside:
         scores, original_source = _read_columns(folder, beside), pool_source
+    elif pool_source is None and not any(folder.rglob("*.parquet")):
+        raise InputError(f"{pool} holds no scored pool: give a folder that `ddgs-hub score` wrote, or one of a run")
     else:
         lacks = "was published without the difficulties of its" if pool_source else "is a pool without its scored"
         what = "scored images whose difficulties the distilled ones are to follow"

@@ -41,7 +41,8 @@ class Look:
         names: of the classes, in label order.
         counts: training images of each class, `(K,)`; of those that were read, where `whole` is false.
         whole: whether all labels were read.
-        rows: of the training split; None where the source does not say.
+        total: training images of these classes; where not all labels were read, by the share that they had of the rows
+            that were, or what was counted where the source does not say how many rows it has.
         validation_split: its name; None where the source has none.
         validation_rows: of it; None where the source does not say.
         wnids: of each class; None where the source has none, or not for every class.
@@ -57,7 +58,7 @@ class Look:
     names: list[str]
     counts: NDArray[np.int64]
     whole: bool
-    rows: int | None
+    total: int
     validation_split: str | None
     validation_rows: int | None
     wnids: list[str] | None
@@ -66,6 +67,11 @@ class Look:
     unreadable: list[str]
     size: int | None
     images: list[tuple[int, bytes]]
+
+    @property
+    def smallest(self) -> int:
+        """Images of the smallest class; of one on average, where not all labels were read: rows may lie by class."""
+        return int(self.counts.min()) if self.whole else self.total // len(self.names)
 
     @property
     def median_side(self) -> int:
@@ -155,7 +161,7 @@ def look_at(source: str, *, subset: str | None = None, config: str | None = None
         names=names,
         counts=counts,
         whole=whole,
-        rows=rows.expected if rows.expected is not None else (read if whole else None),
+        total=int(counts.sum()) if whole or not rows.expected else round(rows.expected * counts.sum() / max(read, 1)),
         validation_split=validation.name if validation else None,
         validation_rows=validation.rows if validation else None,
         wnids=wnids if all(wnids) else None,

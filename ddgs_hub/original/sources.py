@@ -167,6 +167,8 @@ def refuse_revision(source: str, revision: str | None) -> None:
 
 def _refuse_path(source: str) -> None:
     """Refuses a name that can only be that of a folder, which does not exist, and names that no repository has."""
+    if source and expanded(source).is_file():
+        raise InputError(f"{source} is a file: give the folder that it is in, unpacked if it is an archive")
     if not source or source.startswith((".", "/", "~")):
         raise InputError(f"{source or 'nothing'} is not a folder: give a Hub dataset id, a folder, or '{BUILT_IN}'")
     require_id(source, "dataset")

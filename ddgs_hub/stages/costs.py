@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
+from ddgs_hub.core.machine import in_gib
 from ddgs_hub.stages.run_folder import Finished
-
-GIB = 2**30
 
 
 def costs_table(finished: Mapping[str, Finished]) -> str:
@@ -28,14 +27,12 @@ def costs_table(finished: Mapping[str, Finished]) -> str:
     rule = "-" * 11 + ":"
     lines = [_row("stage", "time", "peak memory", "GPU memory", on_gpu), _row("-" * 22, rule, rule, rule, on_gpu)]
     for name, stage in [*finished.items(), ("all", whole)]:
-        memory, gpu_memory = _gigabytes(stage.peak_memory), _gigabytes(stage.peak_gpu_memory)
+        memory, gpu_memory = (
+            "" if size is None else in_gib(size) for size in (stage.peak_memory, stage.peak_gpu_memory)
+        )
         lines.append(_row(name, f"{stage.seconds:,.1f} s", memory, gpu_memory, on_gpu))
     return "\n".join(lines)
 
 
 def _row(name: str, seconds: str, memory: str, gpu_memory: str, on_gpu: bool) -> str:
     return f"| {name:<22} | {seconds:>12} | {memory:>12} |" + (f" {gpu_memory:>12} |" if on_gpu else "")
-
-
-def _gigabytes(number: int | None) -> str:
-    return "" if number is None else f"{number / GIB:.2f} GB"

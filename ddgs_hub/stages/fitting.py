@@ -5,6 +5,8 @@ other classes, a size at which nothing of the images is left, a scorer that does
 sentence that names the way out.
 """
 
+import shlex
+
 from datasets import ClassLabel
 
 from ddgs_hub.core.errors import InputError
@@ -56,7 +58,11 @@ def _refuse_size(recipe: Recipe, rows: SourceRows) -> None:
 
 
 def _way_out(recipe: Recipe) -> str:
-    return f"`ddgs-hub init {recipe.data.original} --output recipe.yaml` writes a recipe that fits them"
+    data = recipe.data
+    source = f"{data.original}@{data.revision}" if data.revision else data.original
+    config = ["--config", data.config] if data.config else []
+    line = shlex.join(["ddgs-hub", "init", source, *config, "--output", "recipe.yaml"])
+    return f"`{line}` writes a recipe that fits them"
 
 
 def _classes(recipe: Recipe, rows: SourceRows) -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import ConnectionLostError, InputError
 from ddgs_hub.core.histogram import difficulty_histogram
-from ddgs_hub.core.machine import is_full, peak_memory
+from ddgs_hub.core.machine import in_gib, is_full, peak_memory
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.progress import Progress
@@ -80,12 +80,12 @@ def score_source(request: ScoreRequest, output: Path) -> Made:
         **_values(output, scored.difficulty),
         "scorer": request.scorer,
         "images_per_second": len(scored.difficulty) / scored.seconds,
-        "peak_memory_gb": memory and memory / 2**30,
+        "peak_memory": memory,
     }
     lines = [describe_difficulty(scored.difficulty), f"images in ten bins, easy to hard: {values['histogram']}"]
     if withheld and request.with_images is None:
         lines.append(f"written without images: {withheld}; --images keeps them")
-    at_peak = f", {values['peak_memory_gb']:.1f} GB at peak" if memory else ""
+    at_peak = f", {in_gib(memory)} at peak" if memory else ""
     lines.append(f"{values['images_per_second']:.0f} images/s{at_peak}")
     return Made("\n".join(lines), values)
 

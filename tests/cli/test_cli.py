@@ -104,7 +104,7 @@ def test_score_as_text(call: Call, tmp_path: Path, scorer: Path) -> None:
     write_rows(make_rows(4), tmp_path / "rows")
     lines = call("score rows --scorer scorer --output out").splitlines()
     assert re.fullmatch(r"4 images, mean difficulty 0\.\d{3}, \d+ % above 0\.1", lines[0])
-    assert re.fullmatch(r"\d+ images/s, \d+\.\d GB at peak", lines[-1])
+    assert re.fullmatch(r"\d+ images/s, \d+\.\d\d GiB at peak", lines[-1])
 
 
 def test_baseline_at_random(call: Call, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ NEAR = {
 }
 LISTS = {("--ipc", "sample")}  # which takes several, as 10,20,50
 # What has no --token reads no repository.
-WITHOUT_TOKEN = {"demo", "recipes", "train-scorer"}
+WITHOUT_TOKEN = {"demo", "recipes"}
 
 
 @pytest.mark.parametrize("flag", sorted(TABLE))

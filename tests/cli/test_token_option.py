@@ -54,7 +54,7 @@ OTHERS += (
     "figures acme/none@v1.0.0",
     "init acme/none --output no.yaml",
 )
-OTHERS += ("explore acme/none@v1.0.0",)
+OTHERS += ("explore acme/none@v1.0.0", "train-scorer --recipe acme/none@v1.0.0 --original original --output none")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+import subprocess
 import sys
 
 import pytest
@@ -25,10 +27,17 @@ class TestPeakMemory:
     def test_in_bytes(self) -> None:
         assert 10**8 < (peak_memory() or 0) < 10**11  # this process has loaded PyTorch
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the two apart")
+    def test_of_this_process_and_not_of_the_one_that_started_it(self) -> None:
+        held = b"\1" * 2**28
+        code = "from ddgs_hub.core.machine import peak_memory; print(peak_memory())"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert 0 < int(done.stdout) < len(held)
+
     def test_macos_counts_in_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        here = peak_memory()
+        counted = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         monkeypatch.setattr(sys, "platform", "darwin")
-        assert (peak_memory() or 0) * 1024 == pytest.approx(here, rel=0.1)
+        assert peak_memory() == pytest.approx(counted, rel=0.1)
 
     def test_where_the_system_does_not_say_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows

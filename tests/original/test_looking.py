@@ -18,7 +18,7 @@ for argument in sys.argv[1:]:
     try:
         look = look_at(**json.loads(argument))
         results.append({
-            "names": look.names, "counts": look.counts.tolist(), "whole": look.whole, "rows": look.rows,
+            "names": look.names, "counts": look.counts.tolist(), "whole": look.whole, "total": look.total,
             "validation": look.validation_split, "validation_rows": look.validation_rows, "wnids": look.wnids,
             "commit": look.pinned and look.pinned.commit, "size": look.size, "sides": look.sides.tolist(),
             "opened": len(look.sides),
@@ -62,7 +62,7 @@ def test_dataset_on_the_hub_at_its_commit(hub):
         {"source": "acme/pets", "subset": "imagewoof"},
         {"source": "acme/none"},
     )
-    assert (found["names"], found["counts"], found["whole"], found["rows"]) == (["cat", "dog"], [4, 2], True, 6)
+    assert (found["names"], found["counts"], found["whole"], found["total"]) == (["cat", "dog"], [4, 2], True, 6)
     assert (found["validation"], found["validation_rows"]) == ("val", 2)
     assert found["commit"] == repository.find("main")
     assert found["sides"] == [20, 21, 22, 23, 24, 25]

@@ -1,6 +1,7 @@
 """Recipes that do not fit the images they are carried out on are refused, with the way out; those that fit are not."""
 
 import json
+import shlex
 
 import pytest
 from image_folders import draw_photos
@@ -15,7 +16,7 @@ WAY_OUT = "`ddgs-hub init {} --output recipe.yaml` writes a recipe that fits the
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    return str(draw_photos(tmp_path_factory.mktemp("own") / "photos", images=3, validation=1, size=96))
+    return str(draw_photos(tmp_path_factory.mktemp("own") / "my photos", images=3, validation=1, size=96))
 
 
 def recipe_on(name: str, source: str, *values: str):
@@ -32,7 +33,7 @@ def test_base_of_other_classes_is_refused_before_anything_is_written(photos, tmp
         Run(recipe_on("digits", photos), tmp_path / "run", size_is_meant=False)()
     assert "makes images of 10 classes (0, 1, 2, …) at 16 px, and" in str(refused.value)
     assert "has 5 classes (crimson, goldenrod, purple, …)" in str(refused.value)
-    assert WAY_OUT.format(photos) in str(refused.value)
+    assert WAY_OUT.format(shlex.quote(photos)) in str(refused.value)
     assert not (tmp_path / "run").exists()
 
 
@@ -51,7 +52,7 @@ def test_size_of_a_recipe_of_the_package_is_compared_with_the_images(photos):
 def test_subset_whose_classes_are_not_there_is_refused(photos):
     with pytest.raises(InputError, match="cannot find ImageNette in the 5 classes") as refused:
         refuse_unfit(recipe_on("imagenette64", photos), size_is_meant=False)
-    assert WAY_OUT.format(photos) in str(refused.value)
+    assert WAY_OUT.format(shlex.quote(photos)) in str(refused.value)
 
 
 def test_subset_of_real_images_fits(shared_data):
@@ -63,4 +64,4 @@ def test_scorer_of_other_classes_is_refused(photos, timm_folder):
     refuse_unfit(recipe_on("digits", "digits", scorer), size_is_meant=False)
     with pytest.raises(InputError, match="class 'crimson' is none of the 10 classes of the scorer") as refused:
         refuse_unfit(recipe_on("digits", photos, "model.base=null", scorer), size_is_meant=True)
-    assert WAY_OUT.format(photos) in str(refused.value)
+    assert WAY_OUT.format(shlex.quote(photos)) in str(refused.value)

@@ -4,16 +4,20 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from datasets import ClassLabel, Dataset
 from evaluations import an_evaluation
 from published import RECIPE, export_with_pool
 
+from ddgs_hub.cli import main as cli
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, undecoded, write_rows
 from ddgs_hub.recipe import Recipe, SampleSettings, parse_recipe
@@ -120,18 +124,32 @@ def test_the_page_has_all_parts_of_a_run(page):
     ]
     for words in (
         "Ours 35.0 ± 0.0 34.0 ± 0.0",
-        "original 20 images 61.5 1.00 GB",
+        "original 20 images 61.5 1.00 GiB",
         "score pool 16 images 0.2",
-        "all 61.8 1.00 GB",
+        "all 61.8 1.00 GiB",
         "torch 2.",
         "pretty_name: Tiny",
-        "ddgs-hub run tiny.yaml",
+        "/tiny/recipe.yaml --output ",
         "CPU, ",
         "8 of 10 images, mean ",
     ):
         assert words in page.text, words
     assert "<strong>35.0 ± 0.0</strong>" in page.source
     assert "Warning" not in page.text
+
+
+def test_every_command_on_the_page_is_one_that_the_parser_takes(page):
+    group = typer.main.get_command(cli.app)
+    lines = re.findall(r"<code>(ddgs-hub [^<]+)</code>", page.source)
+    assert [line.split()[1] for line in lines] == ["publish", "publish", "run"]
+    for line in lines:
+        name, *arguments = shlex.split(unescape(line))[1:]
+        context = group.commands[name].make_context(name, arguments, resilient_parsing=True)
+        assert not context.args, line
+    publish = {option for parameter in group.commands["publish"].params for option in parameter.opts}
+    named = set(re.findall(r"<code>(--[\w-]+)</code>", page.source))
+    assert named
+    assert named <= publish
 
 
 def test_tables_have_headers_and_pictures_say_what_they_show(page):

@@ -142,8 +142,8 @@ def test_stages_of_before_they_said_what_they_cost_are_read(tmp_path):
     assert table[0] == ["stage", "time", "peak memory", "GPU memory"]
     assert table[2:] == [
         ["original", "1.5 s", "", ""],
-        ["finetune", "2,000.0 s", "1.50 GB", "1.00 GB"],
-        ["all", "2,001.5 s", "1.50 GB", "1.00 GB"],
+        ["finetune", "2,000.0 s", "1.50 GiB", "1.00 GiB"],
+        ["all", "2,001.5 s", "1.50 GiB", "1.00 GiB"],
     ]
 
 

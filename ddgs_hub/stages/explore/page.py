@@ -56,7 +56,7 @@ class Page:
                     where, line = self._saving(controls)
                     with gr.Row():
                         kind = gr.Radio(self.gallery.kinds, value=SELECTED, label="Images", elem_id="kind")
-                        number = gr.Slider(1, 2, value=1, step=1, label="Page", visible=False, elem_id="page")
+                        number = _slider(1, 2, value=1, step=1, label="Page", visible=False, elem_id="page")
                     tiles = gr.HTML(elem_id="gallery")
             settled = [blocks.load, *(control.input for control in controls)]
             facts = [refused, numbers, drawn, table, number, *where[:1]]
@@ -81,11 +81,11 @@ class Page:
         most = self.opened.most_ipc
         return [
             gr.Dropdown(choices, value=ALL, label="Class", elem_id="class"),
-            gr.Slider(1, max(most, 2), value=sample.ipc, step=1, label="IPC, images per class", elem_id="ipc"),
+            _slider(1, max(most, 2), value=sample.ipc, step=1, label="IPC, images per class", elem_id="ipc"),
             gr.Dropdown(list(DISTRIBUTIONS), value=sample.distribution, label="Distribution", elem_id="distribution"),
-            gr.Slider(0, 1, value=sample.weight, step=0.01, label="Weight λ of Eq. 9", elem_id="weight"),
+            _slider(0, 1, value=sample.weight, step=0.01, label="Weight λ of Eq. 9", elem_id="weight"),
             gr.Radio(list(DIVERGENCES), value=sample.divergence, label="Divergence of Eq. 9", elem_id="divergence"),
-            gr.Slider(
+            _slider(
                 0,
                 max(most, 1),
                 value=sample.pool_size or 0,
@@ -140,7 +140,7 @@ class Page:
         *settings, kind, number = values
         try:
             classes, sample, _ = self._sampled(settings)
-            page = self.gallery.page(kind, classes, sample, int(number))
+            page = self.gallery.page(kind, classes, sample, int(number or 1))
         except InputError as error:
             return [words.refusal(str(error)), gr.skip()]
         several = gr.Slider(maximum=max(page.pages, 2), value=page.number, visible=page.pages > 1)
@@ -179,6 +179,13 @@ class Page:
         return self.sampler.classes(labels, sample, seed), sample, seed
 
 
+def _slider(least: float, most: float, **options: Any) -> gr.Slider:
+    """A slider whose value the page judges, in words: gradio itself breaks on an empty field, or one out of range."""
+    slider = gr.Slider(least, most, **options)
+    slider.preprocess = lambda payload: payload  # type: ignore[method-assign]
+    return slider
+
+
 def _on(triggers: Sequence[Any], act: Callable[..., Any], inputs: Any, outputs: Any, **options: Any) -> Any:
     """Calls `act` when one of the triggers fires; of many in a row the last one counts."""
     quiet = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": HIDDEN}
@@ -194,6 +201,8 @@ def _settings(values: Sequence[Any]) -> tuple[SampleSettings, int]:
     _, ipc, distribution, weight, divergence, pool_size, seed = values[:7]
     if seed is None or seed < 0:
         raise InputError("the seed is no whole number of 0 or more: give one")
+    if None in (ipc, weight, pool_size):
+        raise InputError("a number is missing beside a slider: give one")
     wanted = {"ipc": int(ipc), "distribution": distribution, "weight": float(weight), "divergence": divergence}
     sample = parse_section(SampleSettings, {**wanted, "pool_size": int(pool_size) or None}, "the settings of the page")
     return sample, int(seed)

@@ -12,12 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ddgs_hub.core.files import put_in_place
+from ddgs_hub.core.machine import in_gib
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.markdown import literal
 from ddgs_hub.core.text import one_line, printable
 from ddgs_hub.hub.layout import RECIPE, SAMPLING
 from ddgs_hub.recipe import Recipe
-from ddgs_hub.stages.commands import run_command
 from ddgs_hub.stages.compare import METHODS
 from ddgs_hub.stages.report.facts import RunFacts, read_facts
 from ddgs_hub.stages.report.pictures import class_pictures, figures_of, histograms, shown_classes
@@ -92,7 +92,7 @@ def _render(facts: RunFacts) -> str:
         "figures": [figures_of(one.run.figures) for one in facts.sets],
         "histograms": [histograms(facts, one, every_class) for one in facts.sets],
         "methods": METHODS.replace("*", ""),
-        "again": run_command(facts.recipe),
+        "again": shlex.join(["ddgs-hub", "run", str(facts.folder / RECIPE), "--output", f"{facts.folder}-again"]),
         "made": _made(facts),
         "memories": {name: key for name, key in MEMORIES.items() if _is_known(facts, key)},
         "most_rows": MOST_ROWS,
@@ -122,7 +122,7 @@ def _environment() -> Environment:
         "literal": literal,
         "word": shlex.quote,
         "counts": lambda values, digits: " ".join(f"{value:{FIGURE_SPACE}>{digits}}" for value in values),
-        "gigabytes": lambda value: f"{value / 2**30:.2f} GB",
+        "gib": in_gib,
     }
     environment.filters |= filters
     return environment

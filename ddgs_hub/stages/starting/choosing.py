@@ -9,7 +9,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.text import quoted
 from ddgs_hub.original import SUBSETS, Look, get_subset, imagenet_names, is_built_in
-from ddgs_hub.stages.starting.device import LARGE_GPU, Device
+from ddgs_hub.stages.starting.device import LARGE_GPU, SMALLEST_GPU, Device
 from ddgs_hub.stages.starting.draft import Draft
 
 FEWEST_CLASSES = 2
@@ -18,6 +18,7 @@ IPC = 10  # the paper's smallest
 IMAGES_BEHIND_ONE = 5  # of the original: with fewer behind each distilled image there is little to distil
 BASE, ENCODER, DECODER = "facebook/DiT-XL-2-256", "stabilityai/sd-vae-ft-ema", "stabilityai/sd-vae-ft-mse"
 SCORER = "timm/resnet50.tv_in1k"
+NO_BASE = "no public DiT is known to have these classes"
 IMAGENET = 1_000  # classes of the base and of the public scorer
 PRETRAINED_SIZE = 256  # px, of the base and of Stable Diffusion's autoencoder
 CPU_SIZE, GPU_SIZE = 64, 128  # px, largest where all is trained from scratch
@@ -33,6 +34,7 @@ class Plan:
         images: for training, after what validates.
         smallest: of them, of the smallest class.
         imagenet: whether all classes are ImageNet-1k's, and are known by wnid.
+        known: whether a classifier of ImageNet-1k knows all classes, be it by their names.
         subset: the recipe's subset of ImageNet; None: all classes.
         pretrained: whether Stable Diffusion's autoencoder is used.
         share: of each class that validates; None: the source's own split does.
@@ -42,6 +44,7 @@ class Plan:
     images: int
     smallest: int
     imagenet: bool
+    known: bool
     subset: str | None
     pretrained: bool
     share: float | None
@@ -104,18 +107,18 @@ def _refuse_unusable(look: Look) -> None:
 
 
 def _plan(look: Look, device: Device, subset: str | None) -> Plan:
-    share = None if look.validation_split else 0.1 if look.counts.min() >= 1_000 else 0.2
+    share = None if look.validation_split else 0.1 if look.smallest >= 1_000 else 0.2
     kept = 1 - (share or 0)
-    images = int(look.counts.sum() if look.whole else look.rows or look.counts.sum())
     subset = subset or _whole_subset(look)
     wnids = get_subset(subset).wnids if subset else look.wnids
     imagenet = wnids is not None and set(wnids) <= set(imagenet_names(IMAGENET)[0])
     pretrained = device.is_gpu and look.median_side >= PRETRAINED_SIZE
     return Plan(
         size=PRETRAINED_SIZE if pretrained else _size(look.median_side, device),
-        images=int(images * kept),
-        smallest=int(look.counts.min() * kept),
+        images=int(look.total * kept),
+        smallest=int(look.smallest * kept),
         imagenet=imagenet,
+        known=imagenet or _is_known(look.names),
         subset=subset,
         pretrained=pretrained,
         share=share,
@@ -131,6 +134,17 @@ def _whole_subset(look: Look) -> str | None:
         if given in ({one.casefold() for one in subset.class_names}, set(subset.wnids)):
             return name
     return None
+
+
+def _is_known(names: list[str]) -> bool:
+    """Whether the public scorer finds each of these classes among its own, as it will when it scores them."""
+    from ddgs_hub.difficulty import ScorerClasses
+
+    try:
+        ScorerClasses(IMAGENET).indices(names)
+    except InputError:
+        return False
+    return True
 
 
 def widths(size: int, device: Device) -> list[int]:
@@ -183,7 +197,11 @@ def _pretrained_codec(draft: Draft, plan: Plan, device: Device) -> None:
 
 
 def _own_codec(draft: Draft, plan: Plan, device: Device) -> None:
-    few = "the images are smaller than 256 px" if device.is_gpu else "there is no GPU for Stable Diffusion's"
+    few = (
+        "the images are smaller than 256 px"
+        if device.is_gpu
+        else f"Stable Diffusion's needs a CUDA GPU of {SMALLEST_GPU} GiB"
+    )
     draft.put("codec.encoder", None, f"an autoencoder of one's own: {few}")
     draft.put("codec.decoder", None)
     channels = widths(plan.size, device)
@@ -204,7 +222,7 @@ def _model(draft: Draft, plan: Plan, device: Device) -> None:
         return
     why = "nothing pretrained: "
     if not plan.imagenet:
-        why += "no public DiT is known to have these classes"
+        why += f"{BASE} knows these classes by wnid, a column that is not there" if plan.known else NO_BASE
     elif not plan.pretrained:
         why += f"{BASE} makes images of {PRETRAINED_SIZE} px, and needs a GPU"
     else:
@@ -244,12 +262,13 @@ def _generation(draft: Draft, plan: Plan, device: Device) -> None:
 
 
 def _score(draft: Draft, plan: Plan, device: Device) -> None:
-    if plan.imagenet and plan.size >= PRETRAINED_SIZE:
-        draft.put("score.scorer", SCORER, "a public classifier that knows all of the classes")
+    if plan.known and plan.size >= PRETRAINED_SIZE:
+        how = "" if plan.imagenet else ", by their names: see whether it means the same by them"
+        draft.put("score.scorer", SCORER, f"a public classifier that knows all of the classes{how}")
         return
     reason = (
         f"public classifiers know these classes, but not at {plan.size} px"
-        if plan.imagenet
+        if plan.known
         else ("no public classifier is known to have these classes")
     )
     draft.put("score.scorer", None, f"trained on the images, each scored by a model that did not see it: {reason}")

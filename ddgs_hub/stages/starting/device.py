@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 
-GIB = 2**30
+from ddgs_hub.core.machine import GIB
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """Writes a recipe that fits a source and this machine; says what it saw and chose, and how long a run takes."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.files import expanded, put_in_place
+from ddgs_hub.core.files import put_in_place
+from ddgs_hub.core.machine import GIB, in_gib
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import in_words
-from ddgs_hub.core.revisions import split_revision
+from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.original import Look, look_at
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.starting.choosing import choose, recipe_path
-from ddgs_hub.stages.starting.device import GIB, Device, busy, find_device
+from ddgs_hub.stages.starting.device import Device, busy, find_device
 from ddgs_hub.stages.starting.draft import Draft
 from ddgs_hub.stages.starting.timing import Counts, estimate
 
@@ -57,7 +59,7 @@ def write_recipe(
         ConnectionLostError: the Hub no longer answers.
     """
     path = recipe_path(output)
-    name, revision = _split(source)
+    name, revision = named_revision(source)
     look = look_at(name, subset=subset, config=config, revision=revision)
     device = find_device()
     draft = choose(look, device, subset=subset, config=config)
@@ -70,11 +72,11 @@ def write_recipe(
     heading = [
         "Written by `ddgs-hub init`: change what you like. What it saw:",
         *seen,
-        f"on {device.text}",
+        f"this machine: {device.text}",
         *remarks,
         times,
     ]
-    text = draft.to_yaml([*heading, f"To carry it out: ddgs-hub run {path}"])
+    text = draft.to_yaml([*heading, f"To carry it out: {_run_line(path)}"])
     _put(path, text)
     values = {
         "output": str(path),
@@ -87,14 +89,7 @@ def write_recipe(
         "remarks": remarks,
     }
     chosen = ["", *_chosen(draft), "", *remarks, *_table(seconds), "", _next(path)]
-    return Made("\n".join([*seen, f"on {device.text}", *chosen]), values)
-
-
-def _split(source: str) -> tuple[str, str | None]:
-    """The source and its revision; a folder may have an `@` in its name."""
-    if "@" in source and not expanded(source).is_dir():
-        return split_revision(source)
-    return source, None
+    return Made("\n".join([*seen, f"this machine: {device.text}", *chosen]), values)
 
 
 def _put(path: Path, text: str) -> None:
@@ -108,7 +103,7 @@ def _put(path: Path, text: str) -> None:
 
 def _counts(look: Look, recipe: Recipe) -> Counts:
     """How many images train and validate; the size of a source's own validation split is not known, and small."""
-    images = int(look.counts.sum()) if look.whole else look.rows or int(look.counts.sum())
+    images = look.total
     share = recipe.data.validation_share
     if share is None:
         return Counts(images, look.validation_rows or images // 5, len(look.names))
@@ -120,16 +115,21 @@ def _seen(look: Look, counts: Counts) -> list[str]:
     at_least = "" if look.whole else "at least "
     listed = [f"{one_line(name, 40)} {at_least}{count:,}" for name, count in zip(look.names, look.counts, strict=True)]
     more = [f"… {len(listed) - LISTED:,} more"] if len(listed) > LISTED else []
-    opened, size = len(look.sides), f"{look.size / GIB:.2f} GiB on the Hub, " if look.pinned and look.size else ""
+    opened, size = len(look.sides), f"{in_gib(look.size)} on the Hub, " if look.pinned and look.size else ""
     validation = (
         f"validation split '{one_line(look.validation_split, MOST_OF_A_NAME)}'"
         if look.validation_split
         else f"no validation split: {counts.validation:,} of the images validate"
     )
+    if look.whole:
+        images = (
+            f"{look.total:,} images; smallest class {one_line(look.names[smallest], 40)} ({look.counts[smallest]:,}), "
+            f"largest {one_line(look.names[largest], 40)} ({look.counts[largest]:,})"
+        )
+    else:
+        images = f"about {look.total:,} images, by {int(look.counts.sum()):,} labels that were read"
     return [
-        f"{one_line(look.source, 200)}: {len(look.names)} classes, {at_least}{int(look.counts.sum()):,} images; "
-        f"smallest class {one_line(look.names[smallest], 40)} ({look.counts[smallest]:,}), largest "
-        f"{one_line(look.names[largest], 40)} ({look.counts[largest]:,})",
+        f"{one_line(look.source, 200)}: {len(look.names)} classes, {images}",
         f"classes: {', '.join([*listed[:LISTED], *more])}",
         f"{size}{opened:,} images opened: shorter side {look.median_side} px (median), {int(look.sides.min())} to "
         f"{int(look.sides.max())} px; {look.copies:,} copies of others, {len(look.unreadable):,} unreadable",
@@ -144,7 +144,7 @@ def _remarks(look: Look, device: Device, recipe: Recipe, counts: Counts) -> list
     if look.copies:
         remarks.append(f"{look.copies:,} images have the same bytes as another: remove them, they count twice")
     ratio = look.counts.max() / max(look.counts.min(), 1)
-    if ratio > 4:
+    if look.whole and ratio > 4:
         remarks.append(
             f"the largest class has {ratio:.0f} times the images of the smallest: its images are learnt better"
         )
@@ -183,7 +183,11 @@ def _times(seconds: dict[str, float]) -> str:
 
 
 def _next(path: Path) -> str:
-    return f"written: {path}; read it, and then: ddgs-hub run {path}"
+    return f"written: {path}; read it, and then: {_run_line(path)}"
+
+
+def _run_line(path: Path) -> str:
+    return shlex.join(["ddgs-hub", "run", str(path)])
 
 
 def _look_values(look: Look, counts: Counts) -> dict[str, Any]:

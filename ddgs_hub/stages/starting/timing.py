@@ -15,6 +15,7 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Features, Image
 
 from ddgs_hub.core.decoding import decode_image
+from ddgs_hub.core.progress import stage
 from ddgs_hub.original import Look
 from ddgs_hub.recipe import Recipe, ScorerTraining
 from ddgs_hub.stages.pool_stages import BASE, BASE_POOL, DIT, ORIGINAL, POOL, SCORED_ORIGINAL, SCORED_POOL, SCORER
@@ -25,6 +26,7 @@ METHODS = 4  # that a run evaluates: random, base, pool, distilled
 READ = 1e-3  # seconds an image of `prepare` and `sample`, which only copy bytes
 DRAWN = 8.0  # seconds of the figures and of what is counted for their ten cells
 ENCODED = 16  # images of a batch that is timed
+MOST_DISTILLED = 512  # images that an evaluation is timed with: those of a thousand classes take gigabytes
 XL = {"num_attention_heads": 16, "attention_head_dim": 72, "num_layers": 28, "in_channels": 4, "sample_size": 32}
 STABLE_DIFFUSION: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
@@ -64,7 +66,7 @@ def estimate(recipe: Recipe, look: Look, counts: Counts) -> dict[str, float]:
         InputError: an image cannot be decoded.
     """
     pool, ipc = recipe.pool.size * recipe.sample.ipc * counts.classes, recipe.sample.ipc * counts.classes
-    with TemporaryDirectory(prefix="ddgs-hub-") as folder:
+    with TemporaryDirectory(prefix="ddgs-hub-") as folder, stage("estimate the time"):
         timed = _Timed(recipe, look, Path(folder))
         seconds = {ORIGINAL: READ * (counts.train + counts.validation)}
         if recipe.score.scorer is None:
@@ -98,7 +100,8 @@ class _Timed:
         images = [{"bytes": image, "path": None} for _, image in look.images]
         features = Features(image=Image(), label=ClassLabel(names=["0", "1"]))
         training = recipe.score.training
-        least = max(3 * (training.batch_size if training else 0), 2 * ENCODED, recipe.sample.ipc * len(look.names))
+        distilled = min(recipe.sample.ipc * len(look.names), MOST_DISTILLED)
+        least = max(3 * (training.batch_size if training else 0), 2 * ENCODED, distilled)
         images = (images * (least // len(images) + 1))[: max(least, min(len(images), 256))]
         labels = [k % 2 for k in range(len(images))]
         self.rows = Dataset.from_dict({"image": images, "label": labels}, features=features)
@@ -269,7 +272,7 @@ class _Timed:
         from ddgs_hub.evaluation import load_examples, train_networks
 
         protocol, ipc = self.recipe.evaluate, self.recipe.sample.ipc
-        rows = self.rows.select(range(min(ipc * classes, len(self.rows))))
+        rows = self.rows.select(range(min(ipc * classes, MOST_DISTILLED)))
         few = self.rows.select(range(2 * ENCODED))
         examples = load_examples(rows, protocol, training=True, where="the training images")
         test_images = load_examples(few, protocol, training=False, where="the validation images")

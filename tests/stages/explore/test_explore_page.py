@@ -92,12 +92,15 @@ def test_a_port_that_is_taken_and_a_missing_library_are_said(run, address, monke
     ("headers", "status"),
     [
         ({}, 200),
-        ({"Origin": "http://localhost:7860"}, 200),
+        ({"Origin": "http://127.0.0.1:{port}"}, 200),
+        ({"Host": "localhost:9000", "Origin": "http://localhost:9000"}, 200),  # forwarded by ssh
         ({"Cookie": ""}, 401),
         ({"Cookie": "ddgs-hub-{port}=guessed"}, 401),
         ({"Host": "evil.example:7860"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),  # of somebody else on this machine
+        ({"Host": "["}, 403),
     ],
     ids=str,
 )
@@ -105,7 +108,7 @@ def test_only_who_has_the_key_is_answered_and_no_page_of_another_address(address
     place, key = place_of(address), address.split("key=")[1]
     port = place.rsplit(":", 1)[1]
     sent = {"Cookie": f"ddgs-hub-{port}={key}", **headers}
-    sent["Cookie"] = sent["Cookie"].replace("{port}", port)
+    sent = {name: value.replace("{port}", port) for name, value in sent.items()}
     try:
         with urlopen(Request(f"{place}/config", headers=sent)) as answer:
             found = answer.status
@@ -182,6 +185,20 @@ def test_settings_resample_at_once(page):
     wait_for_text(page, "gallery", "beyond the first 12")
     set_number(page, "pool-size", 20)
     wait_for_text(page, "refused", "class 'plain' has 30 images in the pool, fewer than 20 × IPC 4")
+
+
+def test_a_number_that_is_missing_or_out_of_range_is_said_on_the_page(page, capfd):
+    for name, value, sentence in (
+        ("ipc", "", "a number is missing beside a slider: give one"),
+        ("ipc", 999, "fewer than IPC 999"),
+        ("ipc", 0, "ipc: input should be greater than or equal to 1, got 0"),
+        ("weight", 2, "weight: input should be less than or equal to 1, got 2"),
+    ):
+        set_number(page, name, value)
+        wait_for_text(page, "refused", sentence)
+        set_number(page, name, 1)
+        wait_for(page, "!document.querySelector('#refused p')")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_long_gallery_is_turned_over(page):

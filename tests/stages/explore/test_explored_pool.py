@@ -79,6 +79,8 @@ def test_a_run_its_repository_and_a_pool_with_its_original_open_alike(run, opene
 def test_what_cannot_be_opened_is_said(run, tmp_path):
     with pytest.raises(InputError, match="is a pool without its scored original: give --original"):
         open_explored(str(run / "pool"))
+    with pytest.raises(InputError, match="holds no scored pool: give a folder that `ddgs-hub score` wrote"):
+        open_explored(str(tmp_path))
     shutil.copytree(run, tmp_path / "run")
     write_rows(read_rows(tmp_path / "run" / "original").remove_columns("difficulty"), tmp_path / "run" / "original")
     with pytest.raises(InputError, match="has no column 'difficulty': finish the run, or score it"):

@@ -1,5 +1,6 @@
 """`init`: what it sees in a folder or on the Hub, what it chooses on which device, and the file that it writes."""
 
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.original import SUBSETS, look_at
 from ddgs_hub.recipe import load_recipe
 from ddgs_hub.stages import write_recipe
-from ddgs_hub.stages.starting import timing
+from ddgs_hub.stages.starting import recipe_file, timing
 from ddgs_hub.stages.starting.choosing import choose, name_of
 from ddgs_hub.stages.starting.device import Device
 
@@ -36,9 +37,10 @@ def drawn(photos):
 @pytest.fixture(scope="module")
 def written(photos, tmp_path_factory):
     """The file of a recipe, and what is said of it; a step or two of each stage are timed."""
-    path = tmp_path_factory.mktemp("recipes") / "photos.yaml"
+    path = tmp_path_factory.mktemp("recipes") / "my photos.yaml"
     with one_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "ENOUGH", 0.01)
+        patch.setattr(timing, "MOST_DISTILLED", 4)  # of ten
         return path, write_recipe(str(photos), path)
 
 
@@ -60,7 +62,8 @@ def test_every_choice_stands_beside_its_reason(written):
 
 
 def test_summary_says_what_was_seen_and_how_long_it_takes(written, photos):
-    _, made = written
+    path, made = written
+    assert made.text.endswith(f"ddgs-hub run {shlex.quote(str(path))}")
     assert f"{photos}: 5 classes, 60 images; smallest class crimson (12)" in made.text
     assert made.values["look"]["median_side"] == 32
     assert made.values["look"]["validation_images"] == 20
@@ -73,7 +76,7 @@ def test_summary_says_what_was_seen_and_how_long_it_takes(written, photos):
 def test_file_that_is_there_is_left_alone(written, photos):
     path, _ = written
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"photos.yaml exists: choose another --output"):
+    with pytest.raises(InputError, match=r"my photos.yaml exists: choose another --output"):
         write_recipe(str(photos), path)
     assert path.read_bytes() == before
 
@@ -91,6 +94,12 @@ def test_one_class_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"one class, 'cats': .* give a folder with at least two"):
         write_recipe(str(tmp_path / "one"), tmp_path / "one.yaml")
     assert not (tmp_path / "one.yaml").exists()
+
+
+def test_file_in_the_place_of_a_folder_is_said_to_be_one(tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"photos.zip is a file: give the folder that it is in, unpacked"):
+        write_recipe(str(tmp_path / "photos.zip"), tmp_path / "photos.yaml")
 
 
 def test_class_with_too_few_images_is_refused(tmp_path):
@@ -122,6 +131,15 @@ def test_copies_are_counted(tmp_path):
     assert look_at(str(folder)).copies == 1
 
 
+def test_rows_that_lie_by_class_are_no_small_classes_where_only_the_first_were_read(drawn):
+    look = replace(drawn, whole=False, counts=np.array([2_000, 0, 0, 0, 0]), total=10_000, validation_split=None)
+    recipe = choose(look, CPU, subset=None, config=None).recipe()
+    assert (recipe.sample.ipc, recipe.data.validation_share) == (10, 0.1)
+    counts = recipe_file._counts(look, recipe)
+    assert "the largest class" not in " ".join(recipe_file._remarks(look, CPU, recipe, counts))
+    assert "about 10,000 images, by 2,000 labels that were read" in recipe_file._seen(look, counts)[0]
+
+
 def test_without_a_validation_split_a_share_validates(tmp_path):
     look = look_at(str(draw_photos(tmp_path / "photos", images=12)))
     assert look.validation_split is None
@@ -148,6 +166,17 @@ def test_imagenet_at_256_px_gets_pretrained_models_on_a_gpu_alone(drawn):
         small = choose(look, device, subset=None, config=None).recipe()
         assert (small.model.base, small.codec.encoder, small.score.scorer) == (None, None, None)
         assert small.data.image_size == size
+
+
+def test_classes_that_a_public_classifier_knows_by_name_are_scored_by_it(drawn):
+    look = replace(drawn, names=["tench", "golf ball", "n02102040", "church", "parachute"], sides=np.array([300]))
+    draft = choose(look, GPU, subset=None, config=None)
+    recipe = draft.recipe()
+    assert (recipe.model.base, recipe.score.scorer) == (None, "timm/resnet50.tv_in1k")
+    assert "knows these classes by wnid, a column that is not there" in draft.reasons["model.base"]
+    assert "by their names: see whether it means the same" in draft.reasons["score.scorer"]
+    unknown = replace(look, names=["crane", *look.names[1:]])  # a bird, and a machine
+    assert choose(unknown, GPU, subset=None, config=None).recipe().score.scorer is None
 
 
 def test_classes_of_ones_own_are_trained_from_scratch_on_a_gpu(drawn):
