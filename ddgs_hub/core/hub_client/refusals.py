@@ -115,7 +115,7 @@ def reading(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
+    except (InputError, UnicodeEncodeError):  # a path that the locale has no name for is no fault of the files
         raise
     except NO_ANSWER as error:
         raise why_not_read(error, where) from error
