@@ -159,10 +159,10 @@ def test_refusals(hub: HubServer, tmp_path: Path) -> None:
         ("acme/open", "hf_\u00e9", [], "the token of the Hub has characters that no token has"),
         ("acme/open", "", ["--revision", "v7"], "acme/open has no revision 'v7': those that it has are on"),
         ("acme/open", "", ["--split", "dev"], "cannot open split 'dev' of acme/open: it has train"),
-        ("a/b/c", "", [], "'a/b/c' is neither a folder nor the id of a Hub dataset"),
+        ("a/b/c", "", [], "there is no folder a/b/c"),
     ]
     # A scorer that does not exist: it is looked for when the source has been opened.
-    rest = ["--subset", "imagewoof", "--scorer", str(tmp_path / "no-scorer"), "--output", str(tmp_path / "out")]
+    rest = ["--subset", "imagewoof", "--scorer", "acme/no-scorer", "--output", str(tmp_path / "out")]
     commands = [[token, "score", source, *rest, *more] for source, token, more, _ in cases]
     done = hub.run(COMMANDS, *map(json.dumps, commands))
     assert done.returncode == 0, done.stderr
