@@ -115,7 +115,7 @@ def reading(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
+    except (InputError, UnicodeEncodeError):  # the latter is of a file's name, which the command line explains
         raise
     except NO_ANSWER as error:
         raise why_not_read(error, where) from error
