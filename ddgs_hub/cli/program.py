@@ -10,9 +10,10 @@ import typer
 from ddgs_hub.cli.verbosity import add_verbosity, saying
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.machine import why_not_written
-from ddgs_hub.core.processes import claim_report, join_processes, leave_processes, lost_a_process
+from ddgs_hub.core.processes import claim_report, is_main, join_processes, leave_processes, lost_a_process
 from ddgs_hub.core.text import one_line, quoted
 
+INTERRUPTED = 130
 UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click that typer brings along
 
 
@@ -35,9 +36,13 @@ def _run(commands: Any, program: str) -> NoReturn:
         arguments = sys.argv[1:] or ["--help"]
         code = commands.main(arguments, prog_name=program, standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C inside a command
+            raise KeyboardInterrupt
         sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        if is_main():
+            print(f"{program}: interrupted; start the same command again to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         if not _stdout_is_closed():
             raise

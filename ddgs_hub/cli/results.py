@@ -2,7 +2,7 @@
 
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -163,5 +163,6 @@ def explore(
     with serving(source, original, port=port) as address:
         show(Made(f"{address} shows {source}; Ctrl-C ends it", {"url": address, "source": source}), as_json)
         sys.stdout.flush()
-        while True:
-            time.sleep(3600)
+        with suppress(KeyboardInterrupt):  # the way it ends
+            while True:
+                time.sleep(3600)

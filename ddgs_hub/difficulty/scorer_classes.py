@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import class_names
+from ddgs_hub.core.text import one_line
 from ddgs_hub.original import imagenet_names, normalised_name, synonyms, wnids_by_order
 
+NAMED = 5  # classes that a message names
 PLACEHOLDER = re.compile(r"LABEL_\d+")  # transformers' names of classes without names
 
 
@@ -40,6 +42,7 @@ class ScorerClasses:
         elif len(names) != num_classes:
             raise InputError(f"the scorer has {num_classes} classes and {len(names)} names of classes: mend its config")
         descriptions = descriptions or {}
+        self._names = list(names)
         self.aliases = [synonyms(name) | synonyms(descriptions.get(name, name)) for name in names]
         if wnids := wnids_by_order(names):
             for names_of_class, wnid in zip(self.aliases, wnids, strict=True):
@@ -80,12 +83,19 @@ class ScorerClasses:
             if len(hits) != 1:
                 how = "fits several" if hits else "is none"
                 raise InputError(
-                    f"class '{name}' {how} of the {self.num_classes} classes of {scorer}: "
-                    "use a scorer that knows it, or train one with train-scorer"
+                    f"class '{name}' {how} of the {self.num_classes} classes of {scorer}{self._examples()}: "
+                    "call the class as the scorer does, use a scorer that knows it, or train one with train-scorer"
                 )
         indices = np.array([hits[0] for hits in candidates], dtype=np.int64)
         _refuse_shared(indices, names, scorer)
         return indices
+
+    def _examples(self) -> str:
+        """The first names, for a message; empty where none are known."""
+        if not self._names:
+            return ""
+        more = ", …" if self.num_classes > NAMED else ""
+        return f" ({', '.join(one_line(name, 40) for name in self._names[:NAMED])}{more})"
 
     def _by_name(self, name: str) -> list[int]:
         whole = self._by_alias.get(normalised_name(name), [])

@@ -97,9 +97,8 @@ def open_pool(pool: str | Path, original: str | Path | None = None) -> OpenedPoo
     folder, pool_source = expanded(pool), None
     if not folder.is_dir():
         folder, pool_source = _fetch_set(str(pool))
-    elif _holds_unscored_images(folder):
-        scoring = f"ddgs-hub score {pool} --scorer SCORER --output scored-pool"
-        raise InputError(f"{pool} holds images without difficulties: score them, `{scoring}`, and give that folder")
+    else:
+        _refuse_unscored_images(folder, str(pool), "scored-pool")
     provenance = read_provenance(folder / PROVENANCE, pool_source.id if pool_source else str(pool))
     beside = config_files(folder, ORIGINAL)
     if original is not None:
@@ -143,15 +142,16 @@ def _files_of(folder: Path, provenance: Provenance) -> list[Path] | None:
     return config_files(folder, POOL) or (row_files(folder, split) if split not in (None, "train") else None) or None
 
 
-def _holds_unscored_images(folder: Path) -> bool:
-    """Whether a folder is a source of images, and no folder of ours, whose rows have difficulties."""
+def _refuse_unscored_images(folder: Path, named: str, scored: str) -> None:
+    """Refuses a folder that is a source of images, and no folder of ours, whose rows have difficulties."""
     if config_files(folder, POOL) or any(folder.glob(parquet_pattern(DEFAULT))):
-        return False
+        return
     try:
         open_source(str(folder), "train")
     except InputError:
-        return False
-    return True
+        return
+    scoring = f"ddgs-hub score {named} --scorer SCORER --output {scored}"
+    raise InputError(f"{named} holds images without difficulties: score them, `{scoring}`, and give that folder")
 
 
 def _fetch_set(spec: str) -> tuple[Path, Pinned]:
@@ -175,6 +175,7 @@ def _fetch_set(spec: str) -> tuple[Path, Pinned]:
 def _open_original(spec: str) -> tuple[Dataset, Pinned | None]:
     folder = expanded(spec)
     if folder.is_dir():
+        _refuse_unscored_images(folder, spec, "scored-original")
         return _read_columns(folder, config_files(folder, ORIGINAL) or None), None
     name, revision = split_revision(spec)
     if constants.HF_HUB_OFFLINE:

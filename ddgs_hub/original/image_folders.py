@@ -180,7 +180,9 @@ def _find_split(folders: Sequence[str], split: str, tree: FileTree) -> str:
     if split == TRAIN and folders and not splits:
         return ""
     has = ", ".join(map(one_line, splits)) or ("images by class alone" if folders else "no folders")
-    advice = "" if splits or not folders else "; data.validation_share takes some of them for validation"
+    advice = "" if splits else "; data.validation_share takes some of them for validation"
+    if not folders:
+        advice = "; give the one in which each class has a folder of its own"
     raise NoSplitError(f"cannot open split {quoted(split)} of {tree.name}: it has {has}{advice}")
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,9 +72,18 @@ def yaml_path(name_or_path: str | Path, folder: Path, what: str) -> Path:
         return path
     path = folder / f"{name_or_path}.yaml"
     if not path.is_file():
+        _refuse_folder(Path(name_or_path))
         names = ", ".join(sorted(known.stem for known in folder.glob("*.yaml")))
         raise InputError(f"unknown {what} '{name_or_path}': choose one of {names}, or give a .yaml file")
     return path
+
+
+def _refuse_folder(path: Path) -> None:
+    if (path / "recipe.yaml").is_file():
+        raise InputError(f"{path} is a folder, and no recipe: give {path / 'recipe.yaml'}")
+    if path.is_dir():
+        line = shlex.join(["ddgs-hub", "init", str(path), "--output", "recipe.yaml"])
+        raise InputError(f"{path} is a folder, and no recipe: if it holds images, `{line}` writes one for them")
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
@@ -106,6 +116,8 @@ def parse_recipe(values: dict[str, Any], where: str = "recipe") -> Recipe:
         raise InputError(f"{where}: unknown key 'several'; give sample.ipc a list")
     sample = values.get("sample")
     listed = sample.get("ipc") if isinstance(sample, dict) else None
+    if isinstance(listed, str) and "," in listed:  # as `sample --ipc` takes it
+        raise InputError(f"{where}: sample.ipc: give several as a list, [{one_line(listed, 60)}]")
     if isinstance(sample, dict) and isinstance(listed, list):
         if not listed or any(type(ipc) is not int or ipc < 1 for ipc in listed) or len(set(listed)) < len(listed):
             one_of = f"{listed!r:.200}"

@@ -174,7 +174,9 @@ def _write_set(
     }
     of_set = Made("\n".join(lines), made)
     # A run has judged its pool when it was scored, with its images.
-    return with_check(of_set, check_pool(opened.columns, opened.original, sample.ipc)) if origin else of_set
+    if origin is None:
+        return of_set
+    return with_check(of_set, check_pool(opened.columns, opened.original, sample.ipc, ours=opened.foreign is None))
 
 
 def _mark_pool(opened: OpenedPool, result: Distillation) -> None:

@@ -130,11 +130,13 @@ def _write_of_recipe(draw: Draw, folder: Path, figures: Mapping[str, Path]) -> P
 def _write_of_others(draw: Draw, folder: Path, figures: Mapping[str, Path]) -> Path:
     """Of a pool that ddgs-hub did not generate, or of which nobody noted how."""
     origin, source, scorer = draw.origin, draw.opened.pool_source, draw.origin.scorer or {}
+    scored = {"id": origin.source.id, "commit": origin.source.commit} if origin.source else {}
     original, original_commit = draw.followed
     provenance = {
         KIND: DISTILLED.name,
         "described": asdict(origin.described),
         **({"scorer": origin.scorer} if origin.scorer else {}),
+        **({"source": scored} if scored else {}),
         "sampled": {**draw.sampled, "sample": asdict(draw.sample)},
         CONTENT: {**origin.content, **describe_rows(draw.rows)},
     }
@@ -146,6 +148,8 @@ def _write_of_others(draw: Draw, folder: Path, figures: Mapping[str, Path]) -> P
         classes=draw.selections,
         pool_id=source.id if source else None,
         pool_commit=source.commit if source else None,
+        source=scored.get("id"),
+        source_commit=scored.get("commit"),
         scorer=_text(scorer.get("id") or scorer.get("name")),
         scorer_commit=_text(scorer.get("commit")),
         original=original,

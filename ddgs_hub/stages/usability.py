@@ -30,6 +30,13 @@ NAMED = 3  # classes that a message names
 
 MORE_TRAINING = "train longer (model.pretraining.steps, finetune.epochs)"
 GUIDANCE = "more guidance (pool.guidance_scale) makes easier images"
+# What to change of a pool that ddgs-hub generated, and of another, which no value of a recipe made.
+TOO_HARD = {True: f"{MORE_TRAINING}; {GUIDANCE}", False: "take images that show their class more clearly"}
+HARDER = {True: "take less guidance (pool.guidance_scale)", False: "take harder images, too"}
+MORE = {
+    True: f"{MORE_TRAINING}, generate more (pool.size) or take a smaller sample.ipc; {GUIDANCE}",
+    False: "take more images, or a smaller --ipc",
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,9 @@ class PoolCheck:
         return {"usable": self.usable, **asdict(self)}
 
 
-def check_pool(pool: Dataset, original: Dataset, ipc: int, alike: float | None = None) -> PoolCheck:
+def check_pool(
+    pool: Dataset, original: Dataset, ipc: int, alike: float | None = None, *, ours: bool = True
+) -> PoolCheck:
     """Judges a pool by its difficulties and those of the original images.
 
     Args:
@@ -93,12 +102,13 @@ def check_pool(pool: Dataset, original: Dataset, ipc: int, alike: float | None =
         original: the same, with the same classes.
         ipc: images a class that are to be sampled.
         alike: see `likeness`; None: unknown.
+        ours: ddgs-hub generated the pool, so values of a recipe can mend it.
     """
     difficulty, of_original = _difficulties(pool), _difficulties(original)
     labels, names = np.asarray(pool["label"]), class_names(pool)
     findings = [
-        *_mean_findings(float(difficulty.mean()), float(of_original.mean()), len(names)),
-        *_few_findings(difficulty, labels, names, ipc),
+        *_mean_findings(float(difficulty.mean()), float(of_original.mean()), len(names), ours),
+        *_few_findings(difficulty, labels, names, ipc, _advice_for_few(of_original, ours)),
     ]
     if alike is not None and alike < ALIKE:
         text = f"most images of a class are alike: they differ {alike:.2f} times as much as original ones"
@@ -152,21 +162,30 @@ def _difficulties(rows: Dataset) -> NDArray[np.float64]:
     return np.asarray(rows["difficulty"], dtype=np.float64)
 
 
-def _mean_findings(mean: float, of_original: float, classes: int) -> list[Finding]:
+def _mean_findings(mean: float, of_original: float, classes: int, ours: bool) -> list[Finding]:
     guessing = 1 - 1 / classes
     highest, lowest = of_original + HALFWAY * max(guessing - of_original, 0), of_original - TOO_EASY
     means = f"the mean difficulty is {mean:.2f}, that of the original images {of_original:.2f}"
     if mean > highest:
         text = f"{means}: nearer to guessing ({guessing:.2f}), at most {highest:.2f} is usable"
-        return [Finding("mean difficulty", mean, highest, text, f"{MORE_TRAINING}; {GUIDANCE}")]
+        return [Finding("mean difficulty", mean, highest, text, TOO_HARD[ours])]
     if mean < lowest:
         text = f"{means}: at least {lowest:.2f} has hard images, too"
-        return [Finding("mean difficulty", mean, lowest, text, "take less guidance (pool.guidance_scale)")]
+        return [Finding("mean difficulty", mean, lowest, text, HARDER[ours])]
     return []
 
 
+def _advice_for_few(of_original: NDArray[np.float64], ours: bool) -> str:
+    """What to change where few images are recognised: the scorer, if it does not recognise the originals either."""
+    recognised = float((of_original < RECOGNISED).mean())
+    if recognised >= RECOGNISED:
+        return MORE[ours]
+    scorer = "train it longer (score.training.epochs), or take another (score.scorer)"
+    return f"the scorer recognises only {recognised:.0%} of the original images: {scorer}; then {MORE[ours]}"
+
+
 def _few_findings(
-    difficulty: NDArray[np.float64], labels: NDArray[np.int64], names: Sequence[str], ipc: int
+    difficulty: NDArray[np.float64], labels: NDArray[np.int64], names: Sequence[str], ipc: int, advice: str
 ) -> list[Finding]:
     counts = np.bincount(labels[difficulty < RECOGNISED], minlength=len(names))
     few = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k] < ipc]
@@ -178,7 +197,6 @@ def _few_findings(
         f"{len(few)} of {len(names)} classes have fewer than {ipc} images (the IPC) of difficulty under {RECOGNISED}: "
         f"{listed}{more}"
     )
-    advice = f"{MORE_TRAINING}, generate more (pool.size) or take a smaller sample.ipc; {GUIDANCE}"
     return [Finding("too few recognised", float(counts.min()), float(ipc), text, advice)]
 
 

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from clients import Client
 from hub_server import HubServer
 from test_bad_input import TINY, one_line, write
 
 from ddgs_hub.cli import main as cli
+from ddgs_hub.cli.program import run_commands
 
 Call = Callable[..., tuple[int, str, str]]
 ENCODINGS = ("cp1252", "latin-1", "ascii")
@@ -196,3 +198,18 @@ def test_an_accelerate_that_is_configured_as_it_cannot_work(
     told = rf"ddgs-hub: accelerate cannot work as it is configured \({reason}\): change that with `accelerate config`.*"
     assert re.fullmatch(told, one_line(done.stderr))
     assert not (place / "out").exists()
+
+
+def test_an_interrupted_command_says_so_and_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def work(source: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["ddgs-hub", "images"])
+    with pytest.raises(SystemExit) as ended:
+        run_commands(typer.main.get_command(app), "ddgs-hub")
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (130, "")
+    assert said.err.strip() == "ddgs-hub: interrupted; start the same command again to go on"

@@ -66,7 +66,7 @@ def test_too_few_classes_are_refused_with_both_numbers():
 
 
 def test_an_unknown_class_is_named():
-    with pytest.raises(InputError, match="class 'c' is none of the 3 classes of resnet"):
+    with pytest.raises(InputError, match=r"class 'c' is none of the 3 classes of resnet \(a, b, d\): call the class"):
         ScorerClasses(3, ["a", "b", "d"]).indices(["a", "c"], scorer="resnet")
     with pytest.raises(InputError, match="class 'a' is none of the 7 classes"):
         ScorerClasses(7).indices(["a"])  # a scorer without names fits nothing but ImageNet

@@ -118,7 +118,7 @@ class TestSplits:
             (["val/a/0.png"], "train", "it has val$"),
             (["training/a/0.png", "testing/a/0.png"], "train", "it has testing, training$"),
             (["a/0.png", "b/0.png"], "validation", "it has images by class alone; data.validation_share takes"),
-            (["0.png"], "train", "it has no folders$"),
+            (["0.png"], "train", "it has no folders; give the one in which each class has a folder of its own$"),
         ],
     )  # fmt: skip
     def test_those_that_are_there_are_named_where_one_is_missing(

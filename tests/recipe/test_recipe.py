@@ -297,6 +297,13 @@ class TestErrors:
         ):
             load_recipe("imagemeow")
 
+    def test_folder_instead_of_a_recipe(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"is a folder, and no recipe: .*`ddgs-hub init .* writes one for them"):
+            load_recipe(str(tmp_path))
+        (tmp_path / "recipe.yaml").touch()
+        with pytest.raises(InputError, match=r"is a folder, and no recipe: give .*recipe\.yaml"):
+            load_recipe(str(tmp_path))
+
     def test_no_such_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"cannot read recipe .*none\.yaml: No such file"):
             load_recipe(tmp_path / "none.yaml")
@@ -356,6 +363,10 @@ class TestRepositoriesAndIpcs:
     def test_lists_that_are_none(self, ipc: object) -> None:
         with pytest.raises(InputError, match=r"sample.ipc: give numbers from 1 on, each once, as"):
             parse_recipe(nested("sample.ipc", ipc))
+
+    def test_several_without_brackets_are_told_of_them(self) -> None:
+        with pytest.raises(InputError, match=r"sample.ipc: give several as a list, \[10,20\]"):
+            load_recipe("digits", ["sample.ipc=10,20"])
 
     def test_each_set_of_several_needs_a_repository(self) -> None:
         values = {**nested("sample.ipc", [1, 2]), "hub": {"dataset": "tiny", "pretty_name": "Tiny"}}

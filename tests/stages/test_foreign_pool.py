@@ -69,6 +69,7 @@ def test_pictures_of_another_generator_go_all_the_way(hub: HubServer, pictures: 
         "sample --pool pictures --original photos --output none",
         "score pictures --scorer scorer --output scored-pictures",
         "sample --pool scored-pictures --output none",
+        "sample --pool scored-pictures --original pictures --output none",
         "score photos --scorer scorer --output scored-photos",
         f"sample --pool scored-pictures --original scored-photos --ipc 1,2,4 --seed 3 {facts} --output sets --json",
         f"publish sets --repo {REPO} --with-pool",
@@ -85,27 +86,28 @@ def test_pictures_of_another_generator_go_all_the_way(hub: HubServer, pictures: 
         "publish named --repo acme/painted-ipc4 --with-pool",
     )
     codes = [code for code, _, _ in done]
-    assert codes == [2, 0, 2, 0, 0, 2, *[0] * 11], done
+    assert codes == [2, 0, 2, 2, 0, 0, 2, *[0] * 11], done
     assert "pictures holds images without difficulties: score them, `ddgs-hub score pictures --scorer" in done[0][2]
     assert "scored-pictures is a pool without its scored original: give --original" in done[2][2]
-    sets = json.loads(done[4][1])["sets"]
+    assert "pictures holds images without difficulties: score them, `ddgs-hub score pictures" in done[3][2]
+    sets = json.loads(done[5][1])["sets"]
     assert [(one["ipc"], one["images"]) for one in sets] == [(1, 3), (2, 6), (4, 12)]
-    assert "has not one folder to publish" in done[5][2]
-    assert "give the one that is meant, or --ipc" in done[5][2]
+    assert "has not one folder to publish" in done[6][2]
+    assert "give the one that is meant, or --ipc" in done[6][2]
     check_published(hub, pictures)
     # Loaded, it says that nobody knows a protocol, and takes the images' own size.
-    columns, size, version = json.loads(done[8][1])
+    columns, size, version = json.loads(done[9][1])
     assert (columns[0], size, version) == ("image", 12, "v1.0.0")
-    assert f"{REPO} names no protocol" in done[8][2]
+    assert f"{REPO} names no protocol" in done[9][2]
     # Sampled again from what was published, it gives the same rows.
     assert (pictures / "same/data" / SHARD).read_bytes() == (pictures / "sets/ipc2/data" / SHARD).read_bytes()
     assert max(read_rows(pictures / "other")["pool_index"]) < 6  # the first 2 × 3 of each class
-    assert done[11][1].startswith(f"{REPO} v1.1.0: new rows from the same pool")
-    assert [line.split()[0] for line in done[12][1].splitlines()] == ["version", "v1.1.0"]
-    assert "sampled.sample.ipc: 2 → 3" in done[13][1]
+    assert done[12][1].startswith(f"{REPO} v1.1.0: new rows from the same pool")
+    assert [line.split()[0] for line in done[13][1].splitlines()] == ["version", "v1.1.0"]
+    assert "sampled.sample.ipc: 2 → 3" in done[14][1]
     assert {path.suffix for path in (pictures / "figures").iterdir()} == {".png", ".svg"}
     # Another name for its generator is another generator.
-    assert "acme/painted-ipc4 v2.0.0: another DiT" in done[16][1]
+    assert "acme/painted-ipc4 v2.0.0: another DiT" in done[17][1]
 
 
 def check_published(hub: HubServer, pictures: Path) -> None:

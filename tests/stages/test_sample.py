@@ -23,6 +23,7 @@ from published import (
 from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.front_matter import read_front_matter
 from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.hub import add_pool, describe_rows, open_pool, publish
@@ -225,6 +226,20 @@ def test_a_pool_goes_up_without_the_marks_of_another_set(pooled, tmp_path):
     assert sum(with_marks["selected"]) == 4  # those of the run's own set
     assert fingerprint(rows) == fingerprint(with_marks.remove_columns(list(MARKS)))
     assert "selected" not in (folder / "README.md").read_text().split("\n---\n")[0]
+
+
+def test_a_card_names_the_dataset_whose_images_were_scored(pooled, tmp_path):
+    commit, pool = "c0ffee12" * 5, tmp_path / "scored"
+    write_rows(make_rows(*range(16)), pool)
+    told = {"kind": "scored", "source": {"id": "acme/pictures", "commit": commit, "split": "train"}, "content": {}}
+    (pool / "provenance.json").write_text(json.dumps(told))
+    for name in ("first", "again"):  # from the scored images, then from the pool that goes up with the first set
+        made = make_distilled(SampleSettings(ipc=2), pool, pooled / "original", tmp_path / name)
+        pool = add_pool(Path(made.values["repository"]))
+        card = (pool / "README.md").read_text()
+        assert "| Images | those of `acme/pictures` at commit `c0ffee12`, whose terms apply |" in card
+        assert read_front_matter(card, "it")["source_datasets"] == ["acme/pictures"]
+        assert json.loads((pool / "provenance.json").read_text())["source"] == {"id": "acme/pictures", "commit": commit}
 
 
 def test_a_pool_is_called_as_its_folder_wherever_one_stands(pooled, monkeypatch):

@@ -53,6 +53,19 @@ def test_class_with_fewer_recognised_images_than_ipc_is_named():
     assert "pool.size" in finding.advice
 
 
+def test_scorer_that_does_not_know_the_originals_is_what_to_change_first():
+    unknown = scored([0.6, 0.7, 0.6, 0.7])
+    [finding] = check_pool(unknown, unknown, 2).findings
+    assert finding.advice.startswith("the scorer recognises only 0% of the original images: train it longer (score.")
+
+
+def test_pool_of_another_generator_is_not_told_of_a_recipe():
+    for pool, original in (([0.9] * 4, ORIGINAL), ([0.0] * 4, scored([0.3, 0.4] * 2)), ([0.1, 0.9] * 2, ORIGINAL)):
+        findings = check_pool(scored(pool), original, 2, ours=False).findings
+        assert findings
+        assert not any("pool." in finding.advice or "pretraining" in finding.advice for finding in findings)
+
+
 def test_images_that_are_alike_are_said_to_be(tmp_path):
     random = np.random.default_rng(0)
     varied = random.integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)

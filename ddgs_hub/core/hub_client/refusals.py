@@ -115,7 +115,7 @@ def reading(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, UnicodeEncodeError):  # the latter is of a file's name, which the command line explains
+    except (InputError, UnicodeEncodeError):  # a path that the locale has no name for is no fault of the files
         raise
     except NO_ANSWER as error:
         raise why_not_read(error, where) from error
