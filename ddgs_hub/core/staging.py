@@ -47,7 +47,9 @@ def refuse_existing(folder: str | Path) -> None:
 
     Raises:
         InputError: it is not empty; or as `refuse_unwritable`.
+        UnicodeEncodeError: its name is none in the encoding of the locale: Arrow could write there, but not read.
     """
+    str(folder).encode()
     refuse_unwritable(folder)
     path = Path(folder)
     if hidden_sibling(path, "whole").exists():

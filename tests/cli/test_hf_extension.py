@@ -82,7 +82,7 @@ def test_the_help_names_the_command_as_it_was_called(hf: Hf) -> None:
     ("arguments", "message"),
     [
         (["sample", "--pool", "nowhere", "--original", "nowhere", "--output", "out"], "hf ddgs: .*nowhere"),
-        (["sample", "--ipc", "none"], "hf ddgs: Invalid value for '--ipc': "),
+        (["sample", "--weight", "none"], "hf ddgs: Invalid value for '--weight': "),
         (["smaple"], "hf ddgs: No such command 'smaple'"),
     ],
 )
