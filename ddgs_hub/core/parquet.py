@@ -109,6 +109,7 @@ def _write(tables: Iterable[pa.Table], schema: pa.Schema, sink: "_Sink | io.Byte
         for group in _row_groups(tables):
             writer.write_table(group, row_group_size=len(group))
             count += len(group)
+            del group  # before the next one is gathered
             if isinstance(sink, _Sink):
                 sink.check()
         writer.add_key_value_metadata({"content_defined_chunking": json.dumps(CHUNKING)})  # as datasets notes it

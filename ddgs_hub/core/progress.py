@@ -27,7 +27,7 @@ T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 EVERY = 30.0  # seconds between two lines of one piece of work, at least
 ON_BAR = 2.0  # seconds after which the losses beside a bar are read again
-MOMENT = 1.0  # seconds: shorter pieces have no last line, but for the longest of a stage that would have none
+MOMENT = 1.0  # seconds: shorter pieces have no last line, but for a stage's own, or else its longest
 DELAY = 2.0  # seconds after which a bar appears
 AVERAGED = 100  # steps, the last ones: the losses that are shown are their means
 AS_LAST = ("accuracy", "learning_rate")  # these are shown as they were last
@@ -215,7 +215,8 @@ class Progress:
     def _say_end(self, seconds: float) -> None:
         parts = [f"{_count(self.n, self.unit)} in {_seconds(seconds)}", self._speed(seconds), self._losses()]
         line = f"{self.title}: {', '.join(filter(None, parts))}"
-        if seconds >= MOMENT:
+        of_the_stage = self.title == _titled("") and self.n > self.done  # however short, that is not left out
+        if seconds >= MOMENT or of_the_stage:
             _say_of_all(line)
         elif _stages and self.n > self.done:
             _stages[-1].short.append((seconds, line))

@@ -63,7 +63,7 @@ def tracked(names: Sequence[str], folder: Path, project: str, config: Mapping[st
     with redirect_stdout(sys.stderr):  # stdout is for results; Trackio greets there
         try:
             accelerator.init_trackers(project, config=_flat(config))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # each package has errors of its own, such as Weights & Biases' of a missing login
             raise InputError(f"cannot track '{project}' in {folder}: {one_line(error, 200)}") from error
     _trackers.extend(accelerator.trackers)
     LOG.info("tracked by %s in %s", ", ".join(names), folder)

@@ -134,7 +134,7 @@ class Provenance:
         versions: library → version.
         content: what tells this version from others.
         published: what publishing added.
-        source: of scored rows: which rows of which dataset.
+        source: of scored rows: which rows of which dataset; also of a set from them, `id` and `commit`.
         scorer: of scored rows, also of such a pool: `id` and `commit`, or `name` and `weights`.
         sampled: of rows that were sampled from a pool that was there: the pool and the original, the seed, and of a
             pool that ddgs-hub did not generate the settings.

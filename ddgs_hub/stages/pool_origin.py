@@ -9,7 +9,8 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.front_matter import read_mapping
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.hub import Described, OpenedPool, hash_pool_rows
-from ddgs_hub.hub.layout import RECIPE, RUN_POOL, public_name
+from ddgs_hub.hub.layout import RECIPE, RUN_POOL
+from ddgs_hub.hub.provenance import Source
 from ddgs_hub.recipe import Recipe, parse_recipe, recipe_in
 from ddgs_hub.stages.provenance import model_identity, recipe_of, scorer_identity
 from ddgs_hub.stages.run_folder import RunFolder
@@ -27,6 +28,7 @@ class PoolOrigin:
         versions: library → version, with which it was made.
         content: identities of the pool, of what generated and of what scored it, for `provenance.json`.
         scorer: of a pool without recipe, as in `provenance.json`: `id` and `commit`, or `name` and `weights`.
+        source: of such a pool, the dataset on the Hub whose images were scored; None: they were in no dataset there.
         described: of such a pool, what is said of it.
     """
 
@@ -35,6 +37,7 @@ class PoolOrigin:
     versions: Mapping[str, str] = field(default_factory=dict)
     content: Mapping[str, Any]
     scorer: Mapping[str, Any] | None = None
+    source: Source | None = None
     described: Described
 
 
@@ -64,20 +67,23 @@ def find_origin(
     if "pool" not in kept:
         kept["pool"] = hash_pool_rows(opened.tables()[1])
     known = provenance.described
-    name = public_name(str(pool).partition("@")[0].rstrip("/")).split("/")[-1]
+    source = opened.pool_source
+    name = source.id.split("/")[-1] if source else opened.folder.resolve().name
     described = Described(
         pretty_name=pretty_name or (known.pretty_name if known else name),
         license=license or (known.license if known else "other"),
         generator=generator or (known.generator if known else None),
     )
-    run = None if opened.pool_source or opened.foreign else _run_of(opened.folder)
+    run = None if source or opened.foreign else _run_of(opened.folder)
     if recipe := recipe_of(provenance) if {"dit", "scorer"} <= kept.keys() else None:
         origin = PoolOrigin(recipe=recipe, versions=provenance.versions, content=kept, described=described)
     elif run:
         origin = _of_run(run, kept["pool"], described)
     else:
         others = {"dit": described.generator or kept.get("dit", UNKNOWN), "scorer": kept.get("scorer", UNKNOWN)}
-        return PoolOrigin(content={**kept, **others}, scorer=provenance.scorer, described=described)
+        scored = provenance.source if provenance.source and provenance.source.id else None
+        content = {**kept, **others}
+        return PoolOrigin(content=content, scorer=provenance.scorer, source=scored, described=described)
     for option, value in (("--generator", generator), ("--license", license), ("--pretty-name", pretty_name)):
         if value is not None:
             raise InputError(f"the recipe of {pool} says what made it and what it is called: leave out {option}")

@@ -36,24 +36,25 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> Made:
         InputError: a file of the run is missing or damaged, or the folder cannot be written.
     """
     rows = read_rows(run.distilled)
-    made, sample = made_with(recipe), recipe.sample
+    of_set = recipe.with_ipc(run.ipc)
+    made, sample = made_with(recipe), recipe.sample  # `recipe.yaml` makes all sets of the run
     content = {**describe_rows(rows), "pool": hash_pool(run.pool), **made_of(recipe, run)}
-    of_several = None
-    if run.one_of_several:  # the pool was generated for the largest of their IPCs
+    candidates = None
+    if run.one_of_several or sample.pool_size:  # the pool is that of the largest IPC, or a part of it is taken
         per_class = sample.pool_size * run.ipc if sample.pool_size else recipe.pool.size * sample.ipc
-        of_several = PublishedPool(per_class=per_class)
+        candidates = PublishedPool(per_class=per_class)
     card = DistilledCard(
-        recipe=recipe.with_ipc(run.ipc),
+        recipe=of_set,
         source_datasets=original_ids(recipe),
         classes=read_selections(run.distilled),
         evaluation=f"{read_table(run.evaluation)}\n\n{METHODS}",
         results=model_index([(read_evaluation(run.evaluation), _evaluated_on(recipe))]),
         command=command,
         versions=made["versions"],
-        published_pool=of_several,
+        published_pool=candidates,
     )
     figures = {path.stem: path for path in sorted(run.figures.glob("*.png"))}
-    provenance = {**made, CONTENT: content}
+    provenance = {**made_with(of_set), CONTENT: content}
     export_dataset(rows, run.repository, card, provenance=provenance, figures=figures, recipe=made)
     return Made(f"{run.repository}, with its card", {"output": str(run.repository), "images": len(rows)})
 

@@ -66,9 +66,9 @@ def _of_set(name: str, output: Path, run: RunFolder, work: Callable[[], Made]) -
 
 
 def _sample(recipe: Recipe, run: RunFolder) -> Made:
-    return make_distilled(
-        recipe.sample, run.pool, run.original, run.distilled, seed=recipe.seed, mark_pool=True, repository=False
-    )
+    # Of several sets that share a pool, marks in it would be those of the last one.
+    marked, places = not run.one_of_several, (run.pool, run.original, run.distilled)
+    return make_distilled(recipe.sample, *places, seed=recipe.seed, mark_pool=marked, repository=False)
 
 
 def _draw(run: RunFolder) -> Made:

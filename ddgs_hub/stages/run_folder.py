@@ -93,7 +93,7 @@ class RunFolder:
 
     @property
     def pool(self) -> Path:
-        """What the fine-tuned DiT generates; later with difficulties, and with marks on what was selected."""
+        """What the fine-tuned DiT generates; later with difficulties, and, for one set, with marks on what it took."""
         return self.path / RUN_POOL
 
     @property

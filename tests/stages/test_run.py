@@ -17,13 +17,15 @@ from huggingface_hub import DatasetCard, HfApi, constants
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.rows import read_rows
+from ddgs_hub.core.rows import read_rows, write_rows
 from ddgs_hub.core.schema import read_json
 from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish
-from ddgs_hub.recipe import load_recipe, parse_recipe, recipe_to_dict
+from ddgs_hub.recipe import SampleSettings, load_recipe, parse_recipe, recipe_to_dict
+from ddgs_hub.sampling.datasets import MARKS
 from ddgs_hub.stages.costs import costs_table
 from ddgs_hub.stages.run import Run
 from ddgs_hub.stages.run_folder import Finished
+from ddgs_hub.stages.sample import make_distilled
 
 QUICK = {
     "finetune": {"epochs": 0.2, "batch_size": 16},
@@ -244,6 +246,7 @@ def several(unbroken, tmp_path_factory):
     values = yaml.safe_load((folder / "recipe.yaml").read_text())
     values["recipe"]["sample"]["ipc"] = [2, 3]
     (folder / "recipe.yaml").write_text(yaml.safe_dump(values))
+    write_rows(read_rows(folder / "pool").remove_columns(list(MARKS)), folder / "pool")  # as it was scored
     return folder, finish(folder / "recipe.yaml", folder)
 
 
@@ -261,11 +264,19 @@ def test_a_list_of_ipcs_gives_a_set_an_evaluation_and_a_repository_for_each(seve
         assert "| Pool | 6 images a class |" in card
         assert "ddgs-hub run OWNER/NAME@VERSION\n" in card
         recipe = load_recipe(folder / f"hub/digits-ddgs-ipc{ipc}/recipe.yaml")
-        assert (recipe.ipcs, recipe.sample.ipc, recipe.with_ipc(ipc).ipcs) == ((2, 3), 3, (ipc,))
-    assert (
-        hash_pool(folder / "pool")
-        == json.loads((folder / "hub/digits-ddgs-ipc2/provenance.json").read_text())["content"]["pool"]
-    )
+        assert (recipe.ipcs, recipe.sample.ipc) == ((2, 3), 3)
+        told = json.loads((folder / f"hub/digits-ddgs-ipc{ipc}/provenance.json").read_text())
+        assert parse_recipe(told["recipe"]) == recipe.with_ipc(ipc)  # what made this set
+        assert told["content"]["pool"] == hash_pool(folder / "pool")
+    # The sets share the pool: marks in it would be those of one of them.
+    assert not {*MARKS} & {*read_rows(folder / "pool").column_names}
+
+
+def test_a_set_that_is_sampled_at_the_largest_ipc_names_that_alone(several, tmp_path):
+    folder, _ = several
+    make_distilled(SampleSettings(ipc=3), folder / "pool", folder / "original", tmp_path / "one")
+    values = json.loads((tmp_path / "one/hub/digits-ddgs-ipc3/provenance.json").read_text())
+    assert parse_recipe(values["recipe"]).ipcs == (3,)
 
 
 def test_what_a_run_publishes_makes_the_run_again(several, unbroken, hub, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 from clients import environment, run
@@ -22,10 +23,14 @@ from published import (
 from ddgs_hub import __version__
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.fingerprint import fingerprint
+from ddgs_hub.core.front_matter import read_front_matter
 from ddgs_hub.core.revisions import split_revision
 from ddgs_hub.core.rows import read_rows, write_rows
-from ddgs_hub.hub import describe_rows, publish
-from ddgs_hub.recipe import changed_keys
+from ddgs_hub.hub import add_pool, describe_rows, open_pool, publish
+from ddgs_hub.recipe import SampleSettings, changed_keys
+from ddgs_hub.sampling.datasets import MARKS
+from ddgs_hub.stages.pool_origin import find_origin
+from ddgs_hub.stages.sample import make_distilled
 from ddgs_hub.stages.score_request import ScoreRequest
 
 SHARD = "train-00000-of-00001.parquet"
@@ -100,10 +105,11 @@ def test_the_commands(hub, pooled, tmp_path):
     done = hub.run(command)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("10 images, mean difficulty 0."), done.stderr
-    assert lines[1:] == [
+    assert lines[1:3] == [
         f"pool of {REPO} at commit {the_repository(hub).tags['v1.0.0']}",
         f"to publish: {tmp_path}/out/hub/tiny-ddgs-ipc5, with its card",
     ]
+    assert lines[3:4] == ["WARNING: this pool is not usable as it is"]  # with 4 easy images of a class
     assert read_rows(tmp_path / "out")["label"][:] == [0] * 5 + [1] * 5
 
 
@@ -188,7 +194,7 @@ def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
     publish(pooled, REPO, pool=True, api=api)
     commit_of, other = the_repository(hub).tags["v1.0.0"], "acme/tiny-ddgs-ipc5"
     ((code, out, err, folder),) = sample(hub, tmp_path / "out", ["--pool", REPO, "--ipc", "5", "--weight", "0.25"])
-    assert (code, out.splitlines()[-1]) == (0, f"to publish: {folder}/hub/tiny-ddgs-ipc5, with its card"), err
+    assert (code, out.splitlines()[2]) == (0, f"to publish: {folder}/hub/tiny-ddgs-ipc5, with its card"), err
     assert shard(folder / "hub/tiny-ddgs-ipc5") == shard(folder)
     made = publish(folder, other, api=api)
     assert made.version == "v1.0.0"
@@ -210,6 +216,35 @@ def test_what_was_sampled_can_be_published(hub, api, pooled, tmp_path):
     made = publish(folder, REPO, api=api)
     assert (made.version, made.changes) == ("v1.1.0", "new rows from the same pool")
     assert configs(the_repository(hub)) == ["default", "original", "pool"]
+
+
+def test_a_pool_goes_up_without_the_marks_of_another_set(pooled, tmp_path):
+    made = make_distilled(SampleSettings(ipc=3), pooled / "pool", pooled / "original", tmp_path / "out")
+    folder = add_pool(Path(made.values["repository"]))
+    with_marks = read_rows(pooled / "pool")
+    rows = read_rows(folder, files=[folder / "pool" / SHARD])
+    assert sum(with_marks["selected"]) == 4  # those of the run's own set
+    assert fingerprint(rows) == fingerprint(with_marks.remove_columns(list(MARKS)))
+    assert "selected" not in (folder / "README.md").read_text().split("\n---\n")[0]
+
+
+def test_a_card_names_the_dataset_whose_images_were_scored(pooled, tmp_path):
+    commit, pool = "c0ffee12" * 5, tmp_path / "scored"
+    write_rows(make_rows(*range(16)), pool)
+    told = {"kind": "scored", "source": {"id": "acme/pictures", "commit": commit, "split": "train"}, "content": {}}
+    (pool / "provenance.json").write_text(json.dumps(told))
+    for name in ("first", "again"):  # from the scored images, then from the pool that goes up with the first set
+        made = make_distilled(SampleSettings(ipc=2), pool, pooled / "original", tmp_path / name)
+        pool = add_pool(Path(made.values["repository"]))
+        card = (pool / "README.md").read_text()
+        assert "| Images | those of `acme/pictures` at commit `c0ffee12`, whose terms apply |" in card
+        assert read_front_matter(card, "it")["source_datasets"] == ["acme/pictures"]
+        assert json.loads((pool / "provenance.json").read_text())["source"] == {"id": "acme/pictures", "commit": commit}
+
+
+def test_a_pool_is_called_as_its_folder_wherever_one_stands(pooled, monkeypatch):
+    monkeypatch.chdir(pooled / "pool")
+    assert find_origin(open_pool(".", "../original"), ".").described.pretty_name == "pool"
 
 
 def test_a_card_claims_nothing_where_it_is_not_told_what_made_the_pool(hub, api, pooled, tmp_path):

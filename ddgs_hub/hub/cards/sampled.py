@@ -32,6 +32,8 @@ class SampledCard(Card):
         classes: how each class was selected, in label order.
         pool_id: the dataset on the Hub where the pool is; None: it is local.
         pool_commit: of that.
+        source: the dataset on the Hub whose images were scored to make the pool; None: they were in none.
+        source_commit: of that.
         scorer: Hub id or name of the classifier that scored the pool; None: not recorded.
         scorer_commit: of a classifier of the Hub.
         original: Hub id or name of the scored original whose difficulties were followed; None: the pool's own.
@@ -50,6 +52,8 @@ class SampledCard(Card):
     classes: Sequence[ClassSelection] = ()
     pool_id: str | None = None
     pool_commit: str | None = None
+    source: str | None = None
+    source_commit: str | None = None
     scorer: str | None = None
     scorer_commit: str | None = None
     original: str | None = None
@@ -87,7 +91,7 @@ class SampledCard(Card):
             pretty_name=one_line(self.title),
             size_categories=None if self.num_rows is None else [size_category(self.num_rows)],
             task_categories=["image-classification"],
-            source_datasets=[self.pool_id] if self.pool_id else None,
+            source_datasets=[name for name in (self.pool_id, self.source) if name] or None,
             tags=["dataset-distillation", "ddgs", f"ipc-{self.sample.ipc}"],
             configs=[configuration(DEFAULT, rows)],
         )

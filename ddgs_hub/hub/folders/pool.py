@@ -14,7 +14,17 @@ from pydantic.dataclasses import dataclass as schema
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hashing import sha256_of
-from ddgs_hub.core.rows import DATA, ROWS_PER_GROUP, parquet_path, read_tables, row_files, write_split, write_tables
+from ddgs_hub.core.rows import (
+    DATA,
+    ROWS_PER_GROUP,
+    class_names,
+    parquet_path,
+    read_rows,
+    read_tables,
+    row_files,
+    write_split,
+    write_tables,
+)
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
@@ -37,6 +47,7 @@ from ddgs_hub.hub.layout import (
 )
 from ddgs_hub.hub.pools import OpenedPool, open_pool
 from ddgs_hub.hub.provenance import Commit, HubId, read_provenance
+from ddgs_hub.sampling.datasets import MARKS
 
 
 @schema(frozen=True, config=FOREIGN)
@@ -73,9 +84,9 @@ def add_pool(repository: Path, output: Path | None = None) -> Path:
     """Writes the folder of a distilled set with the pool of its run, or that it was sampled from, whole or not at all.
 
     Two configurations are added to `default`, which `load_dataset` reads from the folder as from the Hub: `pool`, the
-    Parquet files of the pool, byte for byte (hard links if possible; one that ddgs-hub did not generate is brought into
-    the columns of a pool), and `original`, the difficulties of the scored original without its images. The card names
-    both. A pool that is already there is replaced.
+    Parquet files of the pool, byte for byte (hard links if possible; `_Pool.write` says which are written anew), and
+    `original`, the difficulties of the scored original without its images. The card names both. A pool that is already
+    there is replaced.
 
     Args:
         repository: a folder in the `hub/` of a run folder, or of a folder that `sample` wrote.
@@ -130,14 +141,18 @@ class _Pool:
         return rows.features.arrow_schema, rows.with_format("arrow").iter(ROWS_PER_GROUP)
 
     def write(self, folder: Path) -> None:
-        """Writes the pool: its own files, or in the columns of a pool the rows of one that has others."""
+        """Writes the pool: its own files; or its rows, in the columns of a pool, if those of the files are others.
+
+        So it is with a pool of another generator, and with one whose marks say what another set took from it.
+        """
         folder.mkdir()
-        if self.opened is None or not self.opened.foreign:
+        if self.opened is None or not (self.opened.foreign or set(MARKS) & set(self.opened.columns.column_names)):
             for path in self.files:
                 _link(path, folder / path.name)
             return
         schema, tables = self.opened.tables()
-        write_split(tables, Features.from_arrow_schema(schema), folder)
+        features = Features.from_arrow_schema(schema)
+        write_split(tables, Features({name: features[name] for name in features if name not in MARKS}), folder)
         for path in row_files(folder):
             path.rename(folder / path.name)
         (folder / DATA).rmdir()
@@ -145,14 +160,14 @@ class _Pool:
 
 def _pool_of(repository: Path) -> _Pool:
     """The pool that the rows of a distilled set were selected from; see `add_pool` for the errors."""
-    around = repository.resolve().parents[1]
+    hub = repository.resolve().parent
+    in_hub, around = hub.name == RUN_REPOSITORIES, hub.parent
     provenance = read_provenance(repository / PROVENANCE, str(repository))
     kind = kind_of(provenance, f"{repository / PROVENANCE}")
     if kind != DISTILLED:
-        raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --pool")
+        raise InputError(f"{repository} is a {kind.called}, which has no pool: leave out --with-pool")
     if not provenance.content or not provenance.content.pool:
         raise InputError(f"no {PROVENANCE} in {repository} says from which pool its rows are: give a finished run")
-    in_hub = repository.resolve().parent.name == RUN_REPOSITORIES
     if in_hub and (around / RUN_POOL).is_dir():
         for name in (RUN_POOL, RUN_ORIGINAL):
             _require_scores(around / name)
@@ -213,9 +228,15 @@ def _write_card(folder: Path, repo_id: str) -> None:
 
 
 def ipc_of(repository: Path) -> int:
-    """Images per class of the distilled set in the folder of a repository; 0 where it has no rows of such."""
-    files = row_files(repository)
-    return _per_class(measure_files(files)) if files else 0
+    """Images per class, on average, of the distilled set in the folder of a repository; 0 where it has no rows.
+
+    Raises:
+        InputError: its rows cannot be read.
+    """
+    if not row_files(repository):
+        return 0
+    labels = read_rows(repository, names=["label"])
+    return len(labels) // max(len(class_names(labels)), 1)
 
 
 def _per_class(info: DatasetInfo) -> int:

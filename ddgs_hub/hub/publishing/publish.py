@@ -99,14 +99,15 @@ def find_folder(folder: Path, repo_id: str, ipc: int | None = None) -> Path:
         ipc: of several, that with so many images per class is meant.
 
     Raises:
-        InputError: there is none, or there are several and nothing says which.
+        InputError: there is none, there are several and nothing says which, or the rows of one cannot be read.
     """
     if (folder / CARD).is_file():
         if ipc is not None:
             raise InputError(f"{folder} is one set, not several: leave out --ipc")
         return folder
     patterns = (f"{RUN_REPOSITORIES}/*", f"ipc*/{RUN_REPOSITORIES}/*")  # the latter of `sample --ipc 10,20`
-    sets = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_dir())
+    found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_dir())
+    sets = sorted(path for path in found if not path.name.startswith("."))  # a kill leaves hidden ones
     if not sets and ipc is None and not (folder / RUN_REPOSITORIES).is_dir():
         return folder
     of_ipc = [path for path in sets if ipc is None or ipc_of(path) == ipc]

@@ -96,7 +96,7 @@ def publish_space(
 
     Raises:
         InputError: the version has no pool, the Space of that name is another's work, gradio is not installed, or the
-            Hub refuses or does not answer.
+            Hub refuses or does not answer. The dataset stays published, and the message says so.
     """
     api = make_client(api, token)
     require_token(api)
@@ -105,11 +105,15 @@ def publish_space(
     url, data = page_of(repo_id, SPACE, api.endpoint), Remote(api, repo_id)
     if dataset.action == "planned":
         return SpacePage(url=url, action="planned", files=list(files), private=private)
-    snapshot = persist(repo_id, lambda: data.snapshot_of(dataset.version))
-    if not snapshot.pool_files:
-        raise InputError(f"{repo_id} {dataset.version} has no pool, which its page shows: publish it with --with-pool")
-    private = private or snapshot.private
-    written = _write(Remote(api, repo_id, SPACE), files, f"the page of {dataset.version}", private=private)
+    try:
+        snapshot = persist(repo_id, lambda: data.snapshot_of(dataset.version))
+        if not snapshot.pool_files:
+            raise InputError(f"{dataset.version} has no pool, which its page shows: publish it with --with-pool")
+        private = private or snapshot.private
+        written = _write(Remote(api, repo_id, SPACE), files, f"the page of {dataset.version}", private=private)
+    except InputError as error:
+        done = f"{repo_id} {dataset.version} is published ({dataset.url})"
+        raise InputError(f"{done}, but not its page: {error}") from error
     return SpacePage(url=url, action="published" if written else "unchanged", files=list(files), private=private)
 
 

@@ -9,7 +9,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.text import quoted
 from ddgs_hub.original import SUBSETS, Look, get_subset, imagenet_names, is_built_in
-from ddgs_hub.stages.starting.device import LARGE_GPU, Device
+from ddgs_hub.stages.starting.device import LARGE_GPU, SMALLEST_GPU, Device
 from ddgs_hub.stages.starting.draft import Draft
 
 FEWEST_CLASSES = 2
@@ -197,7 +197,11 @@ def _pretrained_codec(draft: Draft, plan: Plan, device: Device) -> None:
 
 
 def _own_codec(draft: Draft, plan: Plan, device: Device) -> None:
-    few = "the images are smaller than 256 px" if device.is_gpu else "there is no GPU for Stable Diffusion's"
+    few = (
+        "the images are smaller than 256 px"
+        if device.is_gpu
+        else f"Stable Diffusion's needs a CUDA GPU of {SMALLEST_GPU} GiB"
+    )
     draft.put("codec.encoder", None, f"an autoencoder of one's own: {few}")
     draft.put("codec.decoder", None)
     channels = widths(plan.size, device)

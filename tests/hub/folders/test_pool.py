@@ -116,7 +116,7 @@ def test_folders_whose_pool_cannot_be_added(pooled, tmp_path):
         add_pool(folder)
     values = json.loads((folder / "provenance.json").read_text())
     (folder / "provenance.json").write_text(json.dumps({**values, "kind": "dit"}))
-    with pytest.raises(InputError, match="is a DiT, which has no pool: leave out --pool"):
+    with pytest.raises(InputError, match="is a DiT, which has no pool: leave out --with-pool"):
         add_pool(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "data", "provenance.json"]
 

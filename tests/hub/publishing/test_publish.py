@@ -24,6 +24,7 @@ from published import (
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.hub import publish
 from ddgs_hub.hub.cards import HAND_WRITTEN
+from ddgs_hub.hub.publishing.publish import find_folder
 
 # Versions
 
@@ -231,9 +232,15 @@ def test_folders_that_cannot_be_published(api, tmp_path):
     for name in ("no-owner", "acme/a b", "acme/a/b"):
         with pytest.raises(InputError, match="give OWNER/NAME"):
             publish(folder, name, api=api)
+    (tmp_path / "hub" / ".tiny-ddgs-ipc2.partial").mkdir()  # left by a kill
+    assert find_folder(tmp_path, "acme/other") == find_folder(tmp_path, "acme/other", 2) == folder
     (tmp_path / "hub" / "another").mkdir()
     with pytest.raises(InputError, match="has not one folder to publish"):
         publish(tmp_path, "acme/other", api=api)
+    (tmp_path / "hub" / "another" / "data").mkdir()
+    (tmp_path / "hub" / "another" / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"cannot read split 'train' of .*another"):
+        publish(tmp_path, "acme/other", ipc=2, api=api)
     values = json.loads((folder / "provenance.json").read_text())
     for text, message in [
         ("{", "Invalid JSON"),

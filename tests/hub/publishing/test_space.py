@@ -82,7 +82,8 @@ def test_only_a_distilled_set_has_a_page(api, tmp_path):
 def test_a_space_of_somebody_else_is_left_alone(hub, api, pooled):
     hub.add_repository("space", REPO, {"index.html": b"hello"})
     made = publish(pooled, REPO, pool=True, api=api)
-    with pytest.raises(InputError, match="holds something else: rename it in its settings first"):
+    reason = rf"{REPO} v1\.0\.0 is published \({made.url}\), but not its page: .* holds something else: rename it"
+    with pytest.raises(InputError, match=reason):
         publish_space(made, api=api)
     assert messages(hub)[-1] == "files"
 
