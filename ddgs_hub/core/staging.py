@@ -151,7 +151,9 @@ def staged_folder(target: str | Path) -> Iterator[Path]:
 
     Raises:
         InputError: the folder cannot be written, `target` is a file, or another command works there.
+        UnicodeEncodeError: `target` is no name in the encoding of the locale.
     """
+    str(target).encode()  # a name that is none in the locale: libraries fail to read it after all is written
     refuse_unwritable(target)
     given, target = target, Path(target).resolve()  # of a link, the folder behind it is replaced
     with locked_folder(target):
