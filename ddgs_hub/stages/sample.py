@@ -18,7 +18,7 @@ from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import read_selected, write_rows, write_split
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.hub import OpenedPool, open_pool
+from ddgs_hub.hub import OpenedPool, hash_scores, open_pool
 from ddgs_hub.hub.layout import SAMPLING
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
@@ -146,6 +146,7 @@ def _write_set(
         if original is not None and opened.original_source is None:
             local["original"] = expanded(original)
         values["folders"] = {name: str(path.resolve()) for name, path in local.items()}
+        values["original_scores"] = hash_scores(opened.original)
     write_json(folder / SAMPLING, values)
     lines, to_publish = [_in_words(rows, result)], None
     if opened.pool_source:

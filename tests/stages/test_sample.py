@@ -97,6 +97,22 @@ def test_the_published_pool_gives_the_runs_own_rows(hub, api, pooled, tmp_path):
         assert (told["sample"]["ipc"], told["seed"]) == (2, 3)
 
 
+def test_scores_that_were_not_followed_do_not_go_up_with_a_pool(pooled, tmp_path):
+    """A stranger's folder can name the scored images of whoever publishes it."""
+    made = make_distilled(SampleSettings(ipc=2), pooled / "pool", pooled / "original", tmp_path / "out")
+    repository, note = Path(made.values["repository"]), tmp_path / "out/sampling.json"
+    rows = read_rows(pooled / "original")
+    others = rows.map(lambda row: {"difficulty": row["difficulty"] / 2}, features=rows.features)
+    write_rows(others, tmp_path / "private")
+    told = json.loads(note.read_text())
+    note.write_text(json.dumps({**told, "folders": {**told["folders"], "original": str(tmp_path / "private")}}))
+    with pytest.raises(InputError, match=r"private has not the scores that .*sampling.json notes: sample again"):
+        add_pool(repository)
+    note.write_text(json.dumps(told))
+    add_pool(repository)
+    assert (repository / "original").is_dir()
+
+
 def test_the_commands(hub, pooled, tmp_path):
     hub.add_user("alice", TOKEN, orgs=["acme"])
     done = hub.run(["-m", "ddgs_hub", "publish", str(pooled), "--repo", REPO, "--with-pool"], token=TOKEN)

@@ -5,7 +5,7 @@ Takes rows or models from a stage, with their provenance; writes cards and `prov
 
 from ddgs_hub.hub.folders.distilled import export_dataset
 from ddgs_hub.hub.folders.dit import write_dit
-from ddgs_hub.hub.folders.hashes import describe_rows, hash_pool, hash_pool_rows, hash_rows, hash_weights
+from ddgs_hub.hub.folders.hashes import describe_rows, hash_pool, hash_pool_rows, hash_rows, hash_scores, hash_weights
 from ddgs_hub.hub.folders.kinds import DISTILLED, DIT, SCORED, SCORER, Kind
 from ddgs_hub.hub.folders.pool import add_pool
 from ddgs_hub.hub.folders.scored import write_scored
@@ -23,6 +23,7 @@ __all__ = [
     "hash_pool",
     "hash_pool_rows",
     "hash_rows",
+    "hash_scores",
     "hash_weights",
     "write_dit",
     "write_scored",

@@ -38,6 +38,11 @@ def hash_rows(rows: Dataset, columns: Sequence[str]) -> str:
     return hash_tables(rows.with_format("arrow").iter(ROWS_PER_GROUP), columns)
 
 
+def hash_scores(original: Dataset) -> str:
+    """The hash of the labels and difficulties of an original, as `OpenedPool` has them."""
+    return hash_rows(original.select_columns(["label", "difficulty"]), ("label", "difficulty"))
+
+
 def hash_tables(tables: Iterable[pa.Table], columns: Sequence[str]) -> str:
     """SHA-256 over the bytes of the images and over `columns`, in hexadecimal digits.
 

@@ -28,7 +28,7 @@ from ddgs_hub.core.rows import (
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.core.staging import staged_folder
 from ddgs_hub.hub.cards import OWNER, ConfigFiles, render_pool_section, with_pool
-from ddgs_hub.hub.folders.hashes import hash_pool, hash_pool_rows
+from ddgs_hub.hub.folders.hashes import hash_pool, hash_pool_rows, hash_scores
 from ddgs_hub.hub.folders.kinds import DISTILLED, kind_of
 from ddgs_hub.hub.folders.repository_files import measure_files, write_text
 from ddgs_hub.hub.layout import (
@@ -66,11 +66,13 @@ class Sampling:
         pool: on the Hub; None: it is local.
         original: on the Hub.
         folders: `pool` and `original` → where they are on this machine.
+        original_scores: `hash_scores` of the original that was followed.
     """
 
     pool: _AtCommit | None = None
     original: _AtCommit | None = None
     folders: Annotated[dict[str, str], Field(max_length=10)] = field(default_factory=dict)
+    original_scores: str = ""
 
     def place(self, name: Literal["pool", "original"]) -> str | None:
         """Where one of them is, as `open_pool` takes it; None: the original was published with the pool."""
@@ -195,7 +197,13 @@ def _sampled_from(path: Path) -> tuple[OpenedPool, str]:
         raise InputError(f"{path} does not say where its pool is: sample again, or publish without --with-pool")
     if noted.pool is None and not Path(pool).is_dir():
         raise InputError(f"the pool {pool} is no longer there: sample again, or publish without --with-pool")
-    return open_pool(pool, original), pool
+    opened = open_pool(pool, original)
+    # A stranger's file could name the scores of somebody else: it does not know what they are.
+    if hash_scores(opened.original) != noted.original_scores:
+        raise InputError(
+            f"{original or pool} has not the scores that {path} notes: sample again, or publish without --with-pool"
+        )
+    return opened, pool
 
 
 def _require_scores(folder: Path) -> None:
