@@ -92,11 +92,12 @@ class TestOneOutput:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.chdir(tmp_path)
+        (tmp_path / "original").mkdir()  # a folder that is not here would be refused first
         monkeypatch.setattr(sys, "argv", ["ddgs-hub", *WRITERS[name].split()])
         with pytest.raises(SystemExit) as caught:
             cli.main()
         assert (caught.value.code, capsys.readouterr()) == (2, ("", f"ddgs-hub: {BUSY}\n"))
-        assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]
+        assert {path.name for path in tmp_path.iterdir()} == {".out.lock", "original"}
 
     def test_can_be_written_when_its_owner_was_killed(self, owner: Owner, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="another command works in"), locked_folder(tmp_path / "out"):

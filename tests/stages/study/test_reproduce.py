@@ -221,7 +221,7 @@ def test_a_folder_of_another_recipe_is_refused(small, unbroken):
     [
         (["table9"], "unknown study 'table9'"),
         (["table1", "--only", "ipc=7"], "no cell has the ipc '7'"),
-        (["table2", "--original", "./photos"], "--original is of one dataset, and table2 has 2"),
+        (["table2", "--original", "acme/photos"], "--original is of one dataset, and table2 has 2"),
         (["table1", "--recipe", "no"], "unknown recipe 'no'"),
     ],
 )
