@@ -89,11 +89,17 @@ def become(argv: list[str], env: dict[str, str], cwd: str) -> None:
     os.chdir(cwd)
     tempfile.tempdir = None  # TMPDIR may be another one
     sys.modules["numpy"].random.seed()  # as Python does with its own generator
-    first, *rest = argv
+    first = argv[0]
     folder = {"-c": "", "-m": cwd}.get(first, os.path.dirname(os.path.abspath(first)))
     more = env["PYTHONPATH"].split(os.pathsep) if env.get("PYTHONPATH") else []
     sys.path[:1] = [folder, *map(os.path.abspath, more)]
     importlib.invalidate_caches()
+    carry_out(argv)
+
+
+def carry_out(argv: list[str]) -> None:
+    """Runs what `python *argv` would run, in this process."""
+    first, *rest = argv
     if first == "-c":
         main = sys.modules["__main__"] = types.ModuleType("__main__")
         sys.argv = ["-c", *rest[1:]]

@@ -39,17 +39,17 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
     Raises:
         InputError: a class is unknown, there are more than twenty, a column is missing, or nothing can be written.
     """
-    from ddgs_hub.evaluation import difficulty_figure, distributions_figure, save_figure
+    from ddgs_hub.evaluation import difficulty_figure, distributions_figure, save_figure, spread_indices
 
     require_columns(rows.distilled, "image", "label", "difficulty", "difficulty_log", where="the distilled set")
     names, chosen = class_names(rows.distilled), chosen_classes(rows, list(classes))
     if len(chosen) > MOST_CLASSES:
         raise InputError(f"{len(chosen)} classes are too many for a figure: give at most {MOST_CLASSES}")
     sampled = _Sampled(rows)
-    by_mean = np.argsort([values.mean() for values in sampled.original], kind="stable")
+    means = [values.mean() for values in sampled.original]
+    by_mean = np.argsort(means, kind="stable")
     shown = chosen or sorted({int(by_mean[0]), int(by_mean[-1])})
-    spread = np.linspace(0, len(by_mean) - 1, min(len(by_mean), MOST_CLASSES)).round().astype(int)
-    on_sheet = chosen or sorted(by_mean[spread].tolist())
+    on_sheet = chosen or sorted(spread_indices(means, MOST_CLASSES).tolist())
     with staged_folder(output) as folder, Progress("figures", 3, unit="figure") as progress:
         panels = [sampled.difficulties(k, _why_shown(k, by_mean)) for k in shown]
         used = rows.sample.ipc, rows.sample.distribution
@@ -97,11 +97,11 @@ def draw_sheet(
         classes: labels; None: all, or twenty of them.
         how: which classes these are, where they are not all; for a line at the top.
     """
-    from ddgs_hub.evaluation import SheetRow, image_sheet, save_figure
+    from ddgs_hub.evaluation import SheetRow, image_sheet, save_figure, spread_indices
 
     names, labels, difficulty = class_names(distilled), _column(distilled, "label"), _column(distilled, "difficulty")
     if classes is None:
-        classes = np.linspace(0, len(names) - 1, min(len(names), MOST_CLASSES)).round().astype(int).tolist()
+        classes = spread_indices(range(len(names)), MOST_CLASSES).tolist()
     originals = _originals(rows, classes) if rows and rows.original else {}
     sheet = []
     for k in classes:

@@ -6,9 +6,12 @@ An order is a line of JSON: `{"argv": […], "out": …, "err": …}`, as for `p
 import importlib
 import json
 import os
-import runpy
 import sys
 import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from fork_server import carry_out
 
 PRELOADED = (
     *("ddgs_hub.cli.main", "ddgs_hub.stages.run", "ddgs_hub.stages.study.reproduce", "ddgs_hub.hub.loading"),
@@ -16,19 +19,11 @@ PRELOADED = (
 )
 
 
-def carry_out(argv: list[str]) -> int:
-    first, *rest = argv
+def exit_code(argv: list[str]) -> int:
+    """With what code the program ends; what it did not catch is shown as Python does."""
     sys.path.insert(0, os.getcwd())
     try:
-        if first == "-c":
-            sys.argv = ["-c"]
-            exec(compile(rest[0], "<page>", "exec"), {"__name__": "__main__"})
-        elif first == "-m":
-            sys.argv = rest
-            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-        else:
-            sys.argv = argv
-            runpy.run_path(first, run_name="__main__")
+        carry_out(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -41,7 +36,7 @@ def begin(argv: list[str], out: str, err: str) -> None:
     """What the child does; it ends without taking apart all that is loaded."""
     for path, fd in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), fd)
-    code = carry_out(argv)
+    code = exit_code(argv)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -5,7 +5,7 @@ A card is a dataclass. `render_card` turns it into the text of a README.md, with
 """
 
 from ddgs_hub.hub.cards.card import OWNER, Card
-from ddgs_hub.hub.cards.distilled import ClassSelection, DistilledCard, PublishedPool
+from ddgs_hub.hub.cards.distilled import DistilledCard, PublishedPool
 from ddgs_hub.hub.cards.dit import DiTCard
 from ddgs_hub.hub.cards.merging import merge_cards
 from ddgs_hub.hub.cards.pool import ConfigFiles, pool_section, render_pool_section, with_pool, with_pool_section
@@ -14,6 +14,7 @@ from ddgs_hub.hub.cards.results import EvaluatedOn, add_results, model_index, re
 from ddgs_hub.hub.cards.sampled import SampledCard
 from ddgs_hub.hub.cards.scored import ScoredCard
 from ddgs_hub.hub.cards.scorer import ScorerCard
+from ddgs_hub.hub.cards.selected import ClassSelection
 
 __all__ = [
     "HAND_WRITTEN",

@@ -5,41 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from datasets import DatasetInfo
-from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
-from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.cards.card import RecipeCard
-from ddgs_hub.hub.cards.metadata import column_types, configuration, size_category
+from ddgs_hub.hub.cards.metadata import column_types
 from ddgs_hub.hub.cards.results import MODEL_INDEX
-from ddgs_hub.hub.layout import DEFAULT
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassSelection:
-    """How the images of one class were selected.
-
-    Attributes:
-        name: of the class.
-        bottom: b*, the rank of the pool's floor (Eq. 7).
-        top: t*, the rank of its ceiling, from the hard end.
-        objective: of Eq. 9 at b* and t*, in bits.
-        target_counts: images that each bin should give, easy to hard.
-        available: images of the pool in each bin.
-        shortfall: images that each bin lacked; the rest of the pool gave them.
-        mean_difficulty: of the selected images, 0 … 1, before the transformation.
-        smoothed: no finite objective was found, so histograms were smoothed with ε.
-    """
-
-    name: str
-    bottom: int
-    top: int
-    objective: float
-    target_counts: Sequence[int]
-    available: Sequence[int]
-    shortfall: Sequence[int]
-    mean_difficulty: float
-    smoothed: bool = False
+from ddgs_hub.hub.cards.selected import SelectedCard, set_title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +29,11 @@ class PublishedPool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistilledCard(RecipeCard):
+class DistilledCard(RecipeCard, SelectedCard):
     """What the card of a distilled dataset says.
-
-    `export_dataset` fills in `info`, `rows_sha256` and `figures`.
 
     Attributes:
         source_datasets: Hub ids of the original images; see `layout.hub_id`.
-        info: features, sizes and number of rows.
-        rows_sha256: of the Parquet files.
-        classes: how each class was selected, in label order.
-        figures: names of the pictures `figures/<name>.png`. `sheet` comes first in the text, the others with the
-            difficulties.
         evaluation: the table of accuracies, Markdown.
         reported: which accuracy that table puts first.
         results: the accuracies of networks that were trained on these images, see `model_index`.
@@ -81,10 +45,6 @@ class DistilledCard(RecipeCard):
     template = "distilled_dataset.md.jinja"
 
     source_datasets: Sequence[str] = ()
-    info: DatasetInfo | None = None
-    rows_sha256: str = ""
-    classes: Sequence[ClassSelection] = ()
-    figures: Sequence[str] = ()
     evaluation: str = ""
     reported: Literal["best", "last"] = "best"
     results: Sequence[Mapping[str, Any]] = ()
@@ -100,13 +60,7 @@ class DistilledCard(RecipeCard):
     @property
     def title(self) -> str:
         """The dataset's name for people."""
-        ipc = self.recipe.sample.ipc
-        return f"{self.recipe.hub.pretty_name}, distilled to {ipc} image{'' if ipc == 1 else 's'} a class"
-
-    @property
-    def num_rows(self) -> int | None:
-        """Rows of the split `train`; None where they are not known."""
-        return self.info.splits["train"].num_examples if self.info and self.info.splits else None
+        return set_title(self.recipe.hub.pretty_name, self.recipe.sample.ipc)
 
     def template_values(self) -> dict[str, Any]:
         """The recipe, its subset, and the columns."""
@@ -114,18 +68,6 @@ class DistilledCard(RecipeCard):
 
     def metadata(self) -> DatasetCardData:
         """The front matter."""
-        rows = f"sha256:{self.rows_sha256}" if self.rows_sha256 else ""
-        metadata = DatasetCardData(
-            license=one_line(self.recipe.hub.license),
-            pretty_name=one_line(self.title),
-            size_categories=None if self.num_rows is None else [size_category(self.num_rows)],
-            task_categories=["image-classification"],
-            source_datasets=list(self.source_datasets) or None,
-            tags=["dataset-distillation", "ddgs", f"ipc-{self.recipe.sample.ipc}", "synthetic"],
-            configs=[configuration(DEFAULT, rows)],
-        )
-        if self.results:
-            metadata[MODEL_INDEX] = list(self.results)
-        if self.info is not None:
-            DatasetInfosDict({DEFAULT: self.info}).to_dataset_card_data(metadata)
-        return metadata
+        hub, ipc = self.recipe.hub, self.recipe.sample.ipc
+        results = {MODEL_INDEX: list(self.results)} if self.results else {}
+        return self.front_matter(self.title, hub.license, ipc, self.source_datasets, "synthetic", **results)

@@ -1,35 +1,27 @@
 """The card of a set that was sampled from a pool of another generator: it says what is known, and nothing else."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datasets import DatasetInfo
-from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
-from ddgs_hub.core.text import one_line
-from ddgs_hub.hub.cards.card import Card
-from ddgs_hub.hub.cards.distilled import ClassSelection
-from ddgs_hub.hub.cards.metadata import column_types, configuration, size_category
-from ddgs_hub.hub.layout import DEFAULT
+from ddgs_hub.hub.cards.metadata import column_types
+from ddgs_hub.hub.cards.selected import SelectedCard, set_title
 from ddgs_hub.hub.provenance import Described
 from ddgs_hub.recipe import SampleSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampledCard(Card):
+class SampledCard(SelectedCard):
     """What the card of a set says whose pool ddgs-hub did not generate.
-
-    `export_dataset` fills in `info`, `rows_sha256` and `figures`.
 
     Attributes:
         described: what only the person who sampled knows of the pool.
         sample: the settings.
         seed: of the draw.
         per_class: how many images of a class were candidates.
-        classes: how each class was selected, in label order.
         pool_id: the dataset on the Hub where the pool is; None: it is local.
         pool_commit: of that.
         source: the dataset on the Hub whose images were scored to make the pool; None: they were in none.
@@ -38,9 +30,6 @@ class SampledCard(Card):
         scorer_commit: of a classifier of the Hub.
         original: Hub id or name of the scored original whose difficulties were followed; None: the pool's own.
         original_commit: of a dataset of the Hub.
-        info: features, sizes and number of rows.
-        rows_sha256: of the Parquet files.
-        figures: names of the pictures `figures/<name>.png`.
     """
 
     template = "sampled_dataset.md.jinja"
@@ -49,7 +38,6 @@ class SampledCard(Card):
     sample: SampleSettings
     seed: int
     per_class: int
-    classes: Sequence[ClassSelection] = ()
     pool_id: str | None = None
     pool_commit: str | None = None
     source: str | None = None
@@ -58,9 +46,6 @@ class SampledCard(Card):
     scorer_commit: str | None = None
     original: str | None = None
     original_commit: str | None = None
-    info: DatasetInfo | None = None
-    rows_sha256: str = ""
-    figures: Sequence[str] = ()
 
     @property
     def repository(self) -> str:
@@ -71,13 +56,7 @@ class SampledCard(Card):
     @property
     def title(self) -> str:
         """The dataset's name for people."""
-        ipc = self.sample.ipc
-        return f"{self.described.pretty_name}, distilled to {ipc} image{'' if ipc == 1 else 's'} a class"
-
-    @property
-    def num_rows(self) -> int | None:
-        """Rows of the split `train`; None where they are not known."""
-        return self.info.splits["train"].num_examples if self.info and self.info.splits else None
+        return set_title(self.described.pretty_name, self.sample.ipc)
 
     def template_values(self) -> dict[str, Any]:
         """The columns."""
@@ -85,16 +64,5 @@ class SampledCard(Card):
 
     def metadata(self) -> DatasetCardData:
         """The front matter."""
-        rows = f"sha256:{self.rows_sha256}" if self.rows_sha256 else ""
-        metadata = DatasetCardData(
-            license=one_line(self.described.license),
-            pretty_name=one_line(self.title),
-            size_categories=None if self.num_rows is None else [size_category(self.num_rows)],
-            task_categories=["image-classification"],
-            source_datasets=[name for name in (self.pool_id, self.source) if name] or None,
-            tags=["dataset-distillation", "ddgs", f"ipc-{self.sample.ipc}"],
-            configs=[configuration(DEFAULT, rows)],
-        )
-        if self.info is not None:
-            DatasetInfosDict({DEFAULT: self.info}).to_dataset_card_data(metadata)
-        return metadata
+        sources = [name for name in (self.pool_id, self.source) if name]
+        return self.front_matter(self.title, self.described.license, self.sample.ipc, sources)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,11 +103,10 @@ class RunFacts:
         """Of the classes, in label order."""
         return self.scores.names
 
-    @cached_property
-    def by_mean(self) -> list[int]:
-        """The labels of the classes, from that whose originals are the easiest on average to the hardest."""
-        means = [self.original(k).mean(dtype=float) for k in range(len(self.names))]
-        return np.argsort(means, kind="stable").tolist()
+    @property
+    def original_means(self) -> list[float]:
+        """The mean difficulty of the originals of each class, in label order."""
+        return [float(self.original(k).mean(dtype=float)) for k in range(len(self.names))]
 
     def original(self, label: int) -> Values:
         """The difficulties of the original images of a class."""

@@ -93,9 +93,9 @@ def histograms(facts: RunFacts, of: SetFacts, labels: Sequence[int]) -> Markup:
 
 def shown_classes(facts: RunFacts) -> list[int]:
     """The labels of the classes whose images are shown: all, or those that are evenly spread from easy to hard."""
-    count = len(facts.names)
-    spread = np.linspace(0, count - 1, min(count, MOST_CLASSES)).round().astype(int)
-    return sorted(facts.by_mean[k] for k in spread)
+    from ddgs_hub.evaluation import spread_indices
+
+    return sorted(spread_indices(facts.original_means, MOST_CLASSES).tolist())
 
 
 def class_pictures(facts: RunFacts, labels: Sequence[int]) -> list[ClassPictures]:
