@@ -162,6 +162,7 @@ class Sets:
                     scorer_revision=score.revision,
                     with_images=of_pool,
                     batch_size=score.batch_size,
+                    soft_labels=score.soft_labels,
                 )
                 stage = replace(stage, output=output, work=partial(score_source, request, output))
             stages.append(stage)
