@@ -2,10 +2,12 @@
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +24,7 @@ from ddgs_hub.cli.options import (
     show,
     tracking_of,
 )
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
@@ -56,6 +59,29 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
     ] = None,
+    labels: Annotated[
+        Literal["hard", "soft"] | None,
+        typer.Option(help="Train on classes, or on a scorer's probabilities; default: the protocol's."),
+    ] = None,
+    robust: Annotated[
+        bool,
+        typer.Option("--robust", help="Label- and augmentation-robust scores (DD-Ranking) instead; needs --original."),
+    ] = False,
+    original: Annotated[
+        str | None,
+        typer.Option(
+            callback=place, help="Of --robust: real images to draw random ones from, a folder or OWNER/NAME[@REVISION]."
+        ),
+    ] = None,
+    full_accuracy: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Of --robust: of networks trained on all of these on hard labels; default: they are trained.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
     ] = None,
@@ -77,13 +103,26 @@ def evaluate(
 
     Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --protocol imagewoof --network
     convnet6 --network resnet18
+
+    Example: ddgs-hub evaluate distilled --robust --labels soft --original scored --protocol digits
     """
-    from ddgs_hub.stages import evaluate_sources
+    from ddgs_hub.stages import evaluate_robust, evaluate_sources
 
     recipe = read_recipe(protocol, values, seed)
-    protocols = _protocols(recipe.evaluate, network, values)
+    followed = replace(recipe.evaluate, labels=labels) if labels else recipe.evaluate
+    arguments = (recipe, _protocols(followed, network, values), data, validation or ())
+    work: Callable[[], Made]
+    if not robust:
+        if original is not None or full_accuracy is not None:
+            raise InputError("--original and --full-accuracy are of robust scores: leave them away, or give --robust")
+        work = partial(evaluate_sources, *arguments, output=output, cards=card)
+    else:
+        if original is None:
+            raise InputError("robust scores compare with random real images: give --original, where these are")
+        if card:
+            raise InputError("a card has accuracies, and --robust makes other scores: leave --card away")
+        work = partial(evaluate_robust, *arguments, original=original, full_accuracy=full_accuracy, output=output)
     lock = locked_for_launch(output) if output else nullcontext()
-    work = partial(evaluate_sources, recipe, protocols, data, validation or (), output=output, cards=card)
     with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
         show(run_on_main(work), as_json)
 
