@@ -106,7 +106,7 @@ def test_a_study_of_ones_own_is_a_file(tmp_path):
         ("reference: ours", "reference: dm", "the reference dm is none of random, ours"),
         ("networks: [convnet3]", "networks: [vgg]", "unknown network 'vgg'"),
         ("[random, ours]", "[random, random]", "two methods have the same label"),
-        ("[random, ours]", "[{method: dit, pool_size: 2}, ours]", "are settings of ours, not of dit"),
+        ("[random, ours]", "[{method: dit, pool_size: 2}, ours]", "pool_size: settings of ours, not of dit"),
         ("rows: [ipc]", "rows: [network]", "ipc must be in rows or in columns"),
         ("recipes: [digits]", "recipes: [digits, imagewoof]", "dataset must be in rows or in columns"),
         ("ipc: [1, 5]", "ipc: [1, 1]", "ipc names one of them twice"),

@@ -119,8 +119,8 @@ def _dataset(
     chosen: Sequence[Cell],
     say: Callable[[str], None],
 ) -> Dataset:
-    sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say)
-    cells = Cells(recipe, sets)
+    sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say, study.easy_bias)
+    cells = Cells(recipe, sets, halves=study.halves)
     left = run_on_main(partial(_undone, cells, chosen))
     makers = sets.tasks(chosen[number] for number in left)
     return Dataset(every, chosen, cells, makers, study.for_recipe(recipe.name).ipc)
