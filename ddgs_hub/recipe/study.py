@@ -28,7 +28,8 @@ MethodName = Literal["random", "k-center", "herding", "dit", "dm", "idc-1", "min
 # What `ours` samples from: the pool of the fine-tuned DiT or of its base, all original images, a selection of them in
 # which easy ones are frequent, and what the base generates with the guides `modes` and `difficulty`.
 PoolName = Literal["minimax", "dit", "real", "easy-real", "modes", "difficulty"]
-DRAWN = ("random", "dit", "minimax", "ours")  # methods of which there is more than one draw
+DRAWN = ("random", "dit", "minimax", "ours")  # methods of which there is more than one draw …
+SETTLED = ("quantile", "easy", "curriculum")  # … but for `ours` to these, which leave nothing to chance
 Axis = Literal["dataset", "ipc", "network", "method"]
 
 
@@ -186,7 +187,7 @@ class Study:
         """All cells of one dataset, those of one set together. The full dataset has no IPC, so its cells are few."""
         cells = []
         for method in self.methods:
-            draws = self.draws if method.method in DRAWN else 1
+            draws = self.draws if method.method in DRAWN and method.distribution not in SETTLED else 1
             for ipc in [None] if method.method == "full" else self.ipc:
                 of_set = [
                     Cell(dataset, method, ipc, network, repeat, repeat % draws)
