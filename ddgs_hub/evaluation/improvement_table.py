@@ -96,6 +96,16 @@ class ImprovementTable:
         }
         return {"improvements": self._records(), "over_pool": verdicts, **self.table.to_dict()}
 
+    def by_cell(self) -> dict[str, dict[str, Improvement]]:
+        """Name of a cell → method → improvement over the reference after the last epoch, as a figure shows it."""
+        reference = self.table.reference
+        return {
+            "\n".join(self._told(cell)): {
+                method: found for method in self.methods() if (found := self.over(method, reference, cell=cell))
+            }
+            for cell in self.cells()
+        }
+
     def _axes(self) -> list[str]:
         axes = [*self.table.axes, self.table.column_axis]
         return [axis for number, axis in enumerate(axes) if number != self.table.method_axis]
@@ -143,25 +153,25 @@ class ImprovementTable:
         return markdown_table(lines)
 
     def _cell_by_cell(self, control: str) -> str:
-        lines = [["method", *(", ".join(cell) for cell in map(self._told, self.cells()))]]
+        lines = [self._header()]
         for method in self.methods():
             found = [self.over(method, control, cell=cell) for cell in self.cells()]
             lines.append([markdown_cell(method), *map(_with_interval, found)])
         return markdown_table(lines)
 
     def _over_controls(self) -> str:
-        lines = [["method", *(", ".join(cell) for cell in map(self._told, self.cells()))]]
+        lines = [self._header()]
         for method, control in self.controls.items():
             found = [self.over(method, control, cell=cell) for cell in self.cells()]
             lines.append([markdown_cell(method), *map(_with_error, found)])
         return markdown_table(lines)
 
+    def _header(self) -> list[str]:
+        return ["method", *(markdown_cell(", ".join(self._told(cell))) for cell in self.cells())]
+
     def _told(self, cell: Coordinates) -> list[str]:
         """A cell as a header names it: numbers alone get the name of their axis."""
-        return [
-            markdown_cell(f"{axis} {value}" if value.isdigit() else value)
-            for axis, value in zip(self._axes(), cell, strict=True)
-        ]
+        return [f"{axis} {value}" if value.isdigit() else value for axis, value in zip(self._axes(), cell, strict=True)]
 
 
 def _with_interval(found: Improvement | None) -> str:

@@ -11,6 +11,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import put_in_place
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.markdown import cell as markdown_cell
+from ddgs_hub.evaluation.figures import improvements_figure, save_figure
 from ddgs_hub.evaluation.improvement_table import ImprovementTable
 from ddgs_hub.evaluation.networks import convnet_depth
 from ddgs_hub.evaluation.paper_table import Cost, PaperTable, TableCell
@@ -77,6 +78,10 @@ def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> 
         put_in_place(file, text)
     write_json(files[-2], shown.to_dict())
     write_cells([result for dataset in datasets for _, result in dataset.results()], files[-1])
+    if isinstance(shown, ImprovementTable) and any(shown.by_cell().values()):
+        pictures = [path.with_name(f"{path.name}-improvement{suffix}") for suffix in (".png", ".svg")]
+        save_figure(improvements_figure(shown.by_cell(), table.reference), *pictures)
+        files += pictures
     return Made(shown.markdown(), shown.to_dict()), files
 
 
