@@ -109,6 +109,10 @@ def score(
     config: ConfigOption = None,
     revision: RevisionOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images scored together.")] = SCORE.batch_size,
+    soft_labels: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Also write the K most probable classes and their probabilities."),
+    ] = SCORE.soft_labels,
     images: Annotated[
         bool | None,
         typer.Option(help="Also write the images; default: yes, except those of ImageNet or of a gated dataset."),
@@ -139,6 +143,7 @@ def score(
         revision=revision,
         with_images=images,
         batch_size=batch_size,
+        soft_labels=soft_labels,
     )
     with locked_for_launch(output):
         if push is None:

@@ -159,6 +159,7 @@ class ScoreSettings:
     scorer: str | None = "timm/resnet50.tv_in1k"  # of timm or transformers: Hub id or OWNER/NAME@REVISION, or folder
     revision: str | None = None
     batch_size: Count = 128
+    soft_labels: Count | None = None  # k: each image gets its k most probable classes, with probabilities; None: none
     training: ScorerTraining | None = None
 
     def __post_init__(self) -> None:

@@ -75,6 +75,7 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     plain = {"per_class": plain_per_class, "revision": recipe.model.revision}
     add(BASE_POOL, run.base_pool, trained_base, make_pool, recipe, base, run.base_pool, **plain)
     scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
+    scoring["soft_labels"] = recipe.score.soft_labels
     originals = (ORIGINAL, *trained_scorer)
     add(SCORED_ORIGINAL, run.original, originals, score_in_place, run.original, scorer, **scoring)
     add(SCORED_POOL, run.pool, (POOL, *trained_scorer), _score_pool, recipe, run, scorer, **scoring)

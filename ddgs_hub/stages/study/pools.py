@@ -55,6 +55,7 @@ def study_stages(recipe: Recipe, folders: StudyFolder, command: str) -> list[Sta
             scorer_revision=recipe.score.revision,
             with_images=with_images,
             batch_size=recipe.score.batch_size,
+            soft_labels=recipe.score.soft_labels,
         )
         return Stage(name, output, partial(score_source, request, output), distributed=True, made_of=made_of)
 

@@ -9,22 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from datasets import Features, Value
+from datasets import Dataset, Features
 from numpy.typing import NDArray
 
+from ddgs_hub.core.columns import COLUMNS
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import class_names, read_rows, read_tables, write_split
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.stages.score import describe_difficulty, read_difficulty
-
-MADE = {"pool_index": "int64", "difficulty": "float32"}  # columns that originals gain
+from ddgs_hub.stages.score import describe_difficulty
 
 
 def make_real_pool(
     original: Path, scored: Path, output: Path, *, per_class: int | None, easy_bias: float, seed: int
 ) -> Made:
     """Writes original images with their difficulties as a pool, in the order of the originals.
+
+    Its rows have the columns of both, and `pool_index`.
 
     Args:
         original: folder of the original images.
@@ -37,9 +38,9 @@ def make_real_pool(
     Raises:
         InputError: a class has fewer images.
     """
-    labelled = read_rows(original, names=["label"])
-    labels, names = np.asarray(labelled["label"]), class_names(labelled)
-    difficulty = read_difficulty(scored, "train")
+    scores = read_rows(scored, names=[name for name in COLUMNS if name != "image"])
+    labels, names = np.asarray(scores["label"]), class_names(scores)
+    difficulty = np.asarray(scores["difficulty"], dtype=np.float32)
     number = biased_order(labels, difficulty, easy_bias, seed)
     sizes = np.bincount(labels, minlength=len(names))
     if per_class is not None and sizes.min() < per_class:
@@ -49,7 +50,7 @@ def make_real_pool(
         )
     chosen = number < (per_class or len(labels))
     with staged_folder(output) as folder:
-        _write(original, folder, chosen, number, difficulty)
+        _write(original, scores.add_column("pool_index", number), chosen, folder)
     text = f"{describe_difficulty(difficulty[chosen])}; of all originals {difficulty.mean():.3f}"
     values = {"images": int(chosen.sum()), "mean_difficulty": float(difficulty[chosen].mean()), "easy_bias": easy_bias}
     return Made(text, {"output": str(output), **values})
@@ -83,26 +84,20 @@ def biased_order(
     return number
 
 
-def _write(
-    original: Path,
-    folder: Path,
-    chosen: NDArray[np.bool_],
-    number: NDArray[np.int64],
-    difficulty: NDArray[np.float32],
-) -> None:
-    """Copies the chosen rows, a few hundred at a time, with the columns of `MADE`."""
+def _write(original: Path, scores: Dataset, chosen: NDArray[np.bool_], folder: Path) -> None:
+    """Copies the chosen originals, a few hundred at a time, with the columns of `scores` that they lack."""
     schema, tables = read_tables(original)
-    features = Features({**Features.from_arrow_schema(schema), **{name: Value(kind) for name, kind in MADE.items()}})
-    kept = [name for name in schema.names if name not in MADE]
+    gained = scores.select_columns([name for name in scores.column_names if name not in schema.names])
+    columns = gained.with_format("arrow")[:]
 
     def rows() -> Iterator[pa.Table]:
         first = 0
         for table in tables:
-            part = slice(first, first + len(table))
+            part = columns.slice(first, len(table))
+            mask = pa.array(chosen[first : first + len(table)])
             first += len(table)
-            columns = table.select(kept)
-            for name, values in (("pool_index", number), ("difficulty", difficulty)):
-                columns = columns.append_column(name, pa.array(values[part]))
-            yield columns.filter(pa.array(chosen[part]))
+            for name in part.column_names:
+                table = table.append_column(part.schema.field(name), part.column(name))
+            yield table.filter(mask)
 
-    write_split(rows(), Features({name: features[name] for name in (*kept, *MADE)}), folder)
+    write_split(rows(), Features({**Features.from_arrow_schema(schema), **gained.features}), folder)
