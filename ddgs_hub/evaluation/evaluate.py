@@ -155,6 +155,7 @@ def train_network(
     epochs: int,
     seed: int,
     after_epoch: Callable[[int, Mapping[str, Any]], None] | None = None,
+    on_test: Callable[[torch.nn.Module], None] | None = None,
 ) -> list[float]:
     """Trains one network from scratch: one repeat of an evaluation.
 
@@ -170,6 +171,7 @@ def train_network(
         seed: of the weights, batches and augmentations.
         after_epoch: called after every epoch with the number of epochs done, and its values: `loss`, that of its last
             batch, a tensor; and after a test `accuracy` in %.
+        on_test: called with the network at each of the protocol's tests, to test it on more images, see `accuracy`.
 
     Returns:
         Top-1 accuracy in % at each of the protocol's tests.
@@ -194,6 +196,8 @@ def train_network(
             if epoch in tested_after:
                 values["accuracy"] = accuracy(network, tests)
                 accuracies.append(values["accuracy"])
+                if on_test:
+                    on_test(network)
             if after_epoch:
                 after_epoch(epoch, values)
     return accuracies

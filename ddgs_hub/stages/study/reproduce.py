@@ -105,10 +105,9 @@ def reproduce(
     _make_and_train(datasets, output / CLAIMS)
     name = "-".join([study.name, *(recipe.name for recipe in recipes)])
     wanted = [DatasetCells(dataset.cells, dataset.all, dataset.ipcs) for dataset in datasets]
-    table = run_on_main(lambda: write_report(study, wanted, output / name))
-    files = [f"{output / name}{suffix}" for suffix in (".md", ".tex", ".csv", ".json", "-cells.parquet")]
-    text = f"\n{table.markdown()}\n\nwritten: {', '.join(files)}"
-    return Made(text, {**table.to_dict(), "files": files})
+    table, written = run_on_main(lambda: write_report(study, wanted, output / name))
+    files = [str(file) for file in written]
+    return Made(f"\n{table.text}\n\nwritten: {', '.join(files)}", {**table.values, "files": files})
 
 
 def _dataset(
@@ -119,8 +118,8 @@ def _dataset(
     chosen: Sequence[Cell],
     say: Callable[[str], None],
 ) -> Dataset:
-    sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say)
-    cells = Cells(recipe, sets)
+    sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say, study.easy_bias)
+    cells = Cells(recipe, sets, halves=study.halves)
     left = run_on_main(partial(_undone, cells, chosen))
     makers = sets.tasks(chosen[number] for number in left)
     return Dataset(every, chosen, cells, makers, study.for_recipe(recipe.name).ipc)
