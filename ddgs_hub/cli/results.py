@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,58 +30,64 @@ from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import Protocol, recipe_names
 
+SetsArgument = Annotated[
+    list[str],
+    typer.Argument(callback=place, metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV]."),
+]
+ProtocolOption = Annotated[
+    str,
+    typer.Option(
+        metavar="RECIPE",
+        autocompletion=completes(recipe_names),
+        help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
+    ),
+]
+ValidationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        callback=place,
+        metavar="SOURCE",
+        help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
+        "original.",
+    ),
+]
+NetworkOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
+]
+LabelsOption = Annotated[
+    Literal["hard", "soft"] | None,
+    typer.Option(help="Train on classes, or on a scorer's probabilities; default: the protocol's."),
+]
+RobustOption = Annotated[
+    bool, typer.Option("--robust", help="Label- and augmentation-robust scores (DD-Ranking) instead; needs --original.")
+]
+RobustOriginalOption = Annotated[
+    str | None,
+    typer.Option(
+        callback=place, help="Of --robust: real images to draw random ones from, a folder or OWNER/NAME[@REVISION]."
+    ),
+]
+FullAccuracyOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="Of --robust: of networks trained on all of these on hard labels; default: they are trained.",
+    ),
+]
+
 
 def evaluate(
-    data: Annotated[
-        list[str],
-        typer.Argument(
-            callback=place, metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV]."
-        ),
-    ],
-    protocol: Annotated[
-        str,
-        typer.Option(
-            metavar="RECIPE",
-            autocompletion=completes(recipe_names),
-            help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
-        ),
-    ],
-    validation: Annotated[
-        list[str] | None,
-        typer.Option(
-            callback=place,
-            metavar="SOURCE",
-            help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
-            "original.",
-        ),
-    ] = None,
-    network: Annotated[
-        list[str] | None,
-        typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
-    ] = None,
-    labels: Annotated[
-        Literal["hard", "soft"] | None,
-        typer.Option(help="Train on classes, or on a scorer's probabilities; default: the protocol's."),
-    ] = None,
-    robust: Annotated[
-        bool,
-        typer.Option("--robust", help="Label- and augmentation-robust scores (DD-Ranking) instead; needs --original."),
-    ] = False,
-    original: Annotated[
-        str | None,
-        typer.Option(
-            callback=place, help="Of --robust: real images to draw random ones from, a folder or OWNER/NAME[@REVISION]."
-        ),
-    ] = None,
-    full_accuracy: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=100,
-            metavar="PERCENT",
-            help="Of --robust: of networks trained on all of these on hard labels; default: they are trained.",
-        ),
-    ] = None,
+    data: SetsArgument,
+    protocol: ProtocolOption,
+    validation: ValidationOption = None,
+    network: NetworkOption = None,
+    labels: LabelsOption = None,
+    robust: RobustOption = False,
+    original: RobustOriginalOption = None,
+    full_accuracy: FullAccuracyOption = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
     ] = None,
@@ -106,25 +112,33 @@ def evaluate(
 
     Example: ddgs-hub evaluate distilled --robust --labels soft --original scored --protocol digits
     """
-    from ddgs_hub.stages import evaluate_robust, evaluate_sources
+    from ddgs_hub.stages import evaluate_sources
 
     recipe = read_recipe(protocol, values, seed)
     followed = replace(recipe.evaluate, labels=labels) if labels else recipe.evaluate
-    arguments = (recipe, _protocols(followed, network, values), data, validation or ())
-    work: Callable[[], Made]
-    if not robust:
-        if original is not None or full_accuracy is not None:
-            raise InputError("--original and --full-accuracy are of robust scores: leave them away, or give --robust")
-        work = partial(evaluate_sources, *arguments, output=output, cards=card)
+    sets = (recipe, _protocols(followed, network, values), data, validation or ())
+    if robust:
+        work = _robust_work(sets, original, full_accuracy, output, card=card)
+    elif original is not None or full_accuracy is not None:
+        raise InputError("--original and --full-accuracy are of robust scores: leave them away, or give --robust")
     else:
-        if original is None:
-            raise InputError("robust scores compare with random real images: give --original, where these are")
-        if card:
-            raise InputError("a card has accuracies, and --robust makes other scores: leave --card away")
-        work = partial(evaluate_robust, *arguments, original=original, full_accuracy=full_accuracy, output=output)
+        work = partial(evaluate_sources, *sets, output=output, cards=card)
     lock = locked_for_launch(output) if output else nullcontext()
     with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
         show(run_on_main(work), as_json)
+
+
+def _robust_work(
+    sets: tuple[Any, ...], original: str | None, full_accuracy: float | None, output: Path | None, *, card: bool
+) -> Callable[[], Made]:
+    """What `evaluate --robust` does with sets, as `evaluate_sources` takes them."""
+    from ddgs_hub.stages import evaluate_robust
+
+    if original is None:
+        raise InputError("robust scores compare with random real images: give --original, where these are")
+    if card:
+        raise InputError("a card has accuracies, and --robust makes other scores: leave --card away")
+    return partial(evaluate_robust, *sets, original=original, full_accuracy=full_accuracy, output=output)
 
 
 def _protocols(protocol: Protocol, networks: list[str] | None, values: list[str] | None) -> list[Protocol]:

@@ -17,6 +17,7 @@ from ddgs_hub.recipe.reading import (
     recipe_to_dict,
     recipe_to_yaml,
     values_of_run,
+    with_defaults,
     with_overrides,
 )
 from ddgs_hub.recipe.sections import (
@@ -62,5 +63,6 @@ __all__ = [
     "recipe_to_dict",
     "recipe_to_yaml",
     "values_of_run",
+    "with_defaults",
     "with_overrides",
 ]

@@ -189,6 +189,24 @@ def changed_keys(a: Any, b: Any, prefix: str = "") -> dict[str, list[Any]]:
     return changed
 
 
+def with_defaults(values: Any) -> Any:
+    """The values of a recipe that an earlier version wrote, with the keys that its sections lack at their defaults.
+
+    What is no recipe comes back as it is, to be compared as it is.
+    """
+    try:
+        defaults = recipe_to_dict(parse_recipe(values))
+    except (InputError, TypeError, AttributeError):
+        return values
+    return {key: _filled(value, defaults.get(key)) for key, value in values.items()}
+
+
+def _filled(values: Any, defaults: Any) -> Any:
+    if not (isinstance(values, dict) and isinstance(defaults, dict)):
+        return values
+    return {**defaults, **{key: _filled(value, defaults.get(key)) for key, value in values.items()}}
+
+
 def _set(values: dict[str, Any], override: str) -> None:
     """Sets one value, given as `section.key=value`, in the nested dictionaries."""
     key, equals, text = override.partition("=")
