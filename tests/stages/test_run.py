@@ -335,7 +335,8 @@ def test_folder_of_another_recipe_is_refused(recipe, unbroken):
 def test_a_folder_of_before_a_key_was_there_is_of_the_recipe_that_has_its_default(recipe, tmp_path):
     made = made_with(load_recipe(recipe))
     written = copy.deepcopy(made)
-    del written["recipe"]["evaluate"]["labels"], written["recipe"]["score"]["soft_labels"]
+    assert "labels" not in written["recipe"]["evaluate"]
+    assert "soft_labels" not in written["recipe"]["score"]
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
     refuse_other_recipe(tmp_path, made)
     for value in ("evaluate.labels=soft", "score.soft_labels=3"):
