@@ -56,7 +56,7 @@ def ours(device: str, folder: str, part_bytes: int) -> dict[str, Any]:
     request = ScoreRequest(source=SOURCE, subset=SUBSET.name, scorer=f"{folder}/scorer", batch_size=GROUP[device])
     start = time.perf_counter()
     rows.open()
-    difficulty = score_while_it_comes(rows, scorer, request, Path(folder, "scores"))
+    difficulty = score_while_it_comes(rows, scorer, request, Path(folder, "scores")).difficulty
     return {"seconds": time.perf_counter() - start, "difficulty": difficulty.tolist()}
 
 

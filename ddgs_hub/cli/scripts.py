@@ -54,7 +54,7 @@ def scored_dataset(description: str | None, *, source: str, revision: str | None
             config.update(scorer=scorer, scorer_revision=None)
         _carry_out(ScoredBuilder, config, output, streaming)
 
-    _run(build, description)
+    run_script(build, description)
 
 
 def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) -> None:
@@ -87,10 +87,16 @@ def distilled_dataset(description: str | None, *, seed: int, **sampling: Any) ->
         }
         _carry_out(DistilledBuilder, config, output, streaming)
 
-    _run(build, description)
+    run_script(build, description)
 
 
-def _run(command: Any, description: str | None) -> None:
+def run_script(command: Any, description: str | None) -> None:
+    """Runs a function with typer's annotations as the command line of a script, and exits, see `run_commands`.
+
+    Args:
+        command: the function.
+        description: for `--help`; the script's own docstring.
+    """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(context_settings=HELP_NAMES, help=description)(command)
     run_commands(typer.main.get_command(app), Path(sys.argv[0]).name)

@@ -8,6 +8,7 @@ Rows and images
     parquet         opens one Parquet file, here or on the Hub, and writes one: the only place where Parquet is written
     columns         the columns of ddgs-hub, and which of a foreign table's columns they are
     decoding        encoded bytes → pixels: the only place where images are decoded
+    soft_labels     the columns of soft labels, and what networks are trained on
     histogram       difficulties as checked arrays, and the bins of every histogram of them
     image_batches   the images of rows in batches, decoded and transformed ahead of their use
 

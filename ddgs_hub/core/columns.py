@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import pyarrow as pa
-from datasets import ClassLabel, Features, Image, Value
+from datasets import ClassLabel, Features, Image, List, Value
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
@@ -18,7 +18,7 @@ from ddgs_hub.core.text import one_line, quoted
 
 LOG = logging.getLogger(__name__)
 # The columns of all datasets that the stages read and write. `label` is a ClassLabel if its classes have names.
-COLUMNS: Mapping[str, Image | Value] = {
+COLUMNS: Mapping[str, Image | List | Value] = {
     "image": Image(),
     "label": Value("int64"),
     "wnid": Value("string"),
@@ -26,6 +26,8 @@ COLUMNS: Mapping[str, Image | Value] = {
     "pool_index": Value("int64"),
     "seed": Value("int64"),
     "difficulty": Value("float32"),
+    "soft_label_classes": List(Value("int32")),
+    "soft_label_probabilities": List(Value("float16")),
     "selected": Value("bool"),
     "difficulty_log": Value("float32"),
     "difficulty_bin": Value("int64"),
@@ -184,7 +186,7 @@ def _image_column(schema: pa.Schema) -> str | None:
     return None
 
 
-def _feature(field: pa.Field, our_name: str, where: str) -> Image | Value:
+def _feature(field: pa.Field, our_name: str, where: str) -> Image | List | Value:
     """The feature that a column gets as our column `our_name`; its type must be of the same kind."""
     kind, feature = field.type, COLUMNS[our_name]
     if isinstance(kind, pa.BaseExtensionType):
@@ -194,15 +196,26 @@ def _feature(field: pa.Field, our_name: str, where: str) -> Image | Value:
         fits = can_hold_images(kind) or pa.types.is_string(kind)
     elif our_name == "label" and pa.types.is_string(kind):
         return Value("string")
+    elif isinstance(feature, List):
+        fits = is_list(kind) and _alike(kind.value_type, feature.feature.pa_type)
     else:
-        our_kind = feature.pa_type
-        checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, _is_string)
-        fits = any(is_kind(kind) and is_kind(our_kind) for is_kind in checks)
+        fits = _alike(kind, feature.pa_type)
     if not (fits or pa.types.is_null(kind)):
         raise InputError(
             f"column {quoted(field.name)} of {where} is {one_line(kind, 200)}, where '{our_name}' belongs: rename it"
         )
     return feature
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether each cell of a column of this type is a list of values."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _alike(kind: pa.DataType, our_kind: pa.DataType) -> bool:
+    """Whether two types are of one kind: whole numbers, floats, truth values or texts."""
+    checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, _is_string)
+    return any(is_kind(kind) and is_kind(our_kind) for is_kind in checks)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from datasets import ClassLabel, Dataset, DatasetInfo, Features, Image
 from datasets.fingerprint import generate_random_fingerprint
 
-from ddgs_hub.core.columns import ColumnMapping, can_hold_images, choose_columns, declared_classes
+from ddgs_hub.core.columns import ColumnMapping, can_hold_images, choose_columns, declared_classes, is_list
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import one_line
 
@@ -115,7 +115,8 @@ def _cast(array: pa.Array, kind: pa.DataType, name: str, where: str) -> pa.Array
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         # Floats may be rounded (a difficulty in float64); integers must fit.
-        return array.cast(kind, safe=not pa.types.is_floating(kind))
+        numbers = kind.value_type if is_list(kind) else kind
+        return array.cast(kind, safe=not pa.types.is_floating(numbers))
     except (pa.ArrowException, ValueError) as error:
         reason = one_line(error, 200)
         raise InputError(f"column '{name}' of {where} does not hold {kind} ({reason}): mend that column") from error

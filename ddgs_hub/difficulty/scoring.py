@@ -1,4 +1,4 @@
-"""Scoring: rows gain the column `difficulty` (Eq. 6)."""
+"""Scoring: rows gain the column `difficulty` (Eq. 6), and soft labels where they are asked for."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ from ddgs_hub.difficulty.margins import Margins
 from ddgs_hub.difficulty.progress import open_progress, progress_key
 from ddgs_hub.difficulty.scorer import Scorer, fold_of, image_digest
 from ddgs_hub.difficulty.scorer_classes import class_wnids
+from ddgs_hub.difficulty.scores import Scores, with_scores, with_top_classes
 
-COLUMN = "difficulty"
 ROUNDS_PER_GATHER = 16  # batches that each of several processes scores before they exchange results: seconds of work
-ScoredBatch: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]  # row numbers, difficulties
+ScoredBatch: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]  # row numbers `(B,)`, scores `(B, 1 + 2k)`
 
 
 def score(
@@ -35,6 +35,7 @@ def score(
     batch_size: int = 128,
     num_workers: int | None = None,
     progress: str | Path | None = None,
+    soft_labels: int | None = None,
 ) -> Dataset:
     """Adds `difficulty`, float32, 0 … 1: 1 − p(true class) under the scorer (Eq. 6).
 
@@ -43,31 +44,29 @@ def score(
     process scores a share, and all return the whole column; the number of processes changes nothing in it.
 
     Args:
-        rows: columns `image`, `label` (ClassLabel) and, to find ImageNet's classes, `wnid`. A `difficulty` is replaced.
+        rows: columns `image`, `label` (ClassLabel) and, to find ImageNet's classes, `wnid`. A `difficulty` and soft
+            labels are replaced.
         scorer: the classifier, or a cross-fitted one.
         batch_size: images that are scored together.
         num_workers: processes that decode; None: by the size of the data and the number of cores, 0 where it is small.
         progress: a file that keeps the difficulties, so that a killed call resumes from there. Remove it when the rows
             are written.
+        soft_labels: k: also adds `soft_label_classes`, the k labels that are most probable under the dataset's own
+            classes, and `soft_label_probabilities`, float16, see `with_top_classes`. All is then float32. None: not.
 
     Raises:
-        InputError: a column is missing, a label is outside the classes, the scorer does not know a class, an image
-            cannot be decoded (the message names its row), the scorer returns no number for one, or `progress` cannot
-            be written.
+        InputError: a column is missing, a label is outside the classes, the scorer does not know a class, there are
+            fewer classes than soft labels, an image cannot be decoded (the message names its row), the scorer returns
+            no number for one, or `progress` cannot be written.
     """
     require_columns(rows, "image", "label")
     targets = scorer.class_indices(class_names(rows), class_wnids(rows, checked_labels(rows)))
     with Progress("score", len(rows), unit="image") as counter:
-        scoring = Scoring(scorer, targets, counter, batch_size=batch_size, num_workers=num_workers)
-        [difficulty] = scoring.add(rows, [range(len(rows))], [progress])
-    return with_difficulty(rows, difficulty)
-
-
-def with_difficulty(rows: Dataset, difficulty: NDArray[np.float32]) -> Dataset:
-    """The rows with the column `difficulty`, float32, `(len(rows),)`; a column of that name is replaced."""
-    if COLUMN in rows.column_names:
-        rows = rows.remove_columns(COLUMN)
-    return rows.add_column(COLUMN, difficulty)
+        scoring = Scoring(
+            scorer, targets, counter, batch_size=batch_size, num_workers=num_workers, soft_labels=soft_labels
+        )
+        [numbers] = scoring.add(rows, [range(len(rows))], [progress])
+    return with_scores(rows, Scores.of_numbers(numbers))
 
 
 class Scoring:
@@ -82,6 +81,10 @@ class Scoring:
         counter: counts the images.
         batch_size: images that are scored together.
         num_workers: processes that decode; see `score`.
+        soft_labels: how many of each image; see `score`.
+
+    Raises:
+        InputError: there are fewer classes than soft labels.
     """
 
     def __init__(
@@ -92,31 +95,35 @@ class Scoring:
         *,
         batch_size: int = 128,
         num_workers: int | None = None,
+        soft_labels: int | None = None,
     ) -> None:
+        if soft_labels and soft_labels > len(targets):
+            raise InputError(f"soft_labels is {soft_labels}, and the dataset has {len(targets)} classes: take fewer")
         self.scorer, self.targets, self.batch_size, self.num_workers = scorer, targets, batch_size, num_workers
-        self.counter = counter
+        self.counter, self.soft_labels = counter, soft_labels or 0
+        self._known = torch.from_numpy(targets).to(scorer.device)
         self.margins = [Margins(scorer, k) for k in range(scorer.folds)]
         self.calibrated: set[int] = set()
 
     def add(
         self, rows: Dataset, parts: Sequence[range], progress: Sequence[str | Path | None]
     ) -> list[NDArray[np.float32]]:
-        """The difficulties of the parts that follow those of earlier calls; every process makes the same calls.
+        """The scores of the parts that follow those of earlier calls; every process makes the same calls.
 
         Args:
             rows: all rows that have come so far; messages number them from the first.
             parts: one or more ranges of row numbers, each beginning where the one before ends.
-            progress: for each part a file that keeps its difficulties, see `score`; or None for every part.
+            progress: for each part a file that keeps its scores, see `score`; or None for every part.
 
         Returns:
-            For each part its difficulties, float32, `(len(part),)`.
+            For each part its difficulties and soft labels, float32, `(len(part), 1 + 2k)`, see `Scores.of_numbers`.
 
         Raises:
             InputError: see `score`.
         """
         stop, starts = parts[-1].stop, [part.start for part in parts]
         targets, folds = np.zeros(stop, dtype=np.int64), np.zeros(stop, dtype=np.int64)
-        difficulty = np.full(stop, np.nan, dtype=np.float32)
+        numbers = np.full((stop, 1 + 2 * self.soft_labels), np.nan, dtype=np.float32)
         saved: list[NDArray[np.float32]] = []  # the files of `progress`, one for each part, in the first process
         firsts: list[NDArray[np.int64]] = []
         others: list[NDArray[np.int64]] = []
@@ -128,24 +135,41 @@ class Scoring:
             digests = [image_digest(image) for image in encoded]
             folds[of_part] = [fold_of(digest, self.scorer.folds) for digest in digests] or 0
             if path and get_state().is_main_process:
-                key = progress_key(digests, targets[of_part], self.scorer, self.batch_size)
-                saved.append(open_progress(path, key, len(part)))
-                difficulty[of_part] = saved[-1]
+                key = progress_key(digests, targets[of_part], self.scorer, self.batch_size, self._settings())
+                saved.append(open_progress(path, key, numbers[of_part].shape))
+                numbers[of_part] = saved[-1]
             calibrating, others_of_part = self._batches(part.start, folds[of_part])
             firsts += calibrating
             others += others_of_part
-        [others] = broadcast_object_list([[batch for batch in others if np.isnan(difficulty[batch]).any()]])
+        [others] = broadcast_object_list([[batch for batch in others if np.isnan(numbers[batch]).any()]])
         self.counter.skip(stop - starts[0] - sum(map(len, [*firsts, *others])))  # saved by an earlier call
         with _full_float32():
             for batch, values in self._scored(rows, targets, folds, firsts, others):
-                difficulty[batch] = values
+                numbers[batch] = values
                 self.counter.update(len(batch))
                 if saved:
                     k = bisect_right(starts, batch[0]) - 1
                     saved[k][batch - starts[k]] = values
-        [difficulty] = broadcast_object_list([difficulty])
-        self._refuse_nan(difficulty, starts[0])
-        return [difficulty[part.start : part.stop] for part in parts]
+        [numbers] = broadcast_object_list([numbers])
+        self._refuse_nan(numbers, starts[0])
+        return [numbers[part.start : part.stop] for part in parts]
+
+    def _settings(self) -> tuple[object, ...]:
+        """What decides about soft labels; nothing where there are none, as files of earlier versions have it."""
+        return (self.soft_labels, self.targets.tobytes()) if self.soft_labels else ()
+
+    def _first(self, fold: int, images: torch.Tensor, classes: torch.Tensor) -> NDArray[np.float32]:
+        """The scores of the first batch of a fold, `(B, 1 + 2k)`."""
+        if self.soft_labels:  # float32 throughout: that bfloat16 settles a difficulty says nothing of other classes
+            return self._score(fold, images, classes)
+        return self.margins[fold].calibrate(images, classes).sigmoid().numpy()[:, None]
+
+    def _score(self, fold: int, images: torch.Tensor, classes: torch.Tensor) -> NDArray[np.float32]:
+        """The scores of another batch, `(B, 1 + 2k)`."""
+        if not self.soft_labels:
+            return self.margins[fold].settled(images, classes).sigmoid().numpy()[:, None]
+        logits = self.scorer.logits(images, fold)
+        return with_top_classes(logits, classes.to(logits.device), self._known, self.soft_labels).cpu().numpy()
 
     def _batches(self, start: int, folds: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
         """Cuts a part into batches of row numbers, each of one fold.
@@ -194,15 +218,14 @@ class Scoring:
         )
         calibrated = []
         for batch, images in islice(stream, len(firsts[share])):
-            of_fold = margins[folds[batch[0]]]
-            values = of_fold.calibrate(images, torch.from_numpy(targets[batch])).sigmoid().numpy()
-            calibrated.append((batch, values, of_fold.error))
+            fold = folds[batch[0]]
+            values = self._first(fold, images, torch.from_numpy(targets[batch]))
+            calibrated.append((batch, values, margins[fold].error))
         for batch, values, error in gather_object(calibrated):
             margins[folds[batch[0]]].error = error
             yield batch, values
         scored = (
-            (batch, margins[folds[batch[0]]].settled(images, torch.from_numpy(targets[batch])).sigmoid().numpy())
-            for batch, images in stream
+            (batch, self._score(folds[batch[0]], images, torch.from_numpy(targets[batch]))) for batch, images in stream
         )
         if state.num_processes == 1:
             yield from scored
@@ -211,8 +234,8 @@ class Scoring:
         for _ in range(0, most, ROUNDS_PER_GATHER):
             yield from gather_object(list(islice(scored, ROUNDS_PER_GATHER)))
 
-    def _refuse_nan(self, difficulty: NDArray[np.float32], start: int) -> None:
-        for row in start + np.flatnonzero(np.isnan(difficulty[start:]))[:1]:
+    def _refuse_nan(self, numbers: NDArray[np.float32], start: int) -> None:
+        for row in start + np.flatnonzero(np.isnan(numbers[start:]).any(1))[:1]:
             name = self.scorer.name
             raise InputError(f"the scorer {name} returns no number for row {row}: its weights are broken")
 

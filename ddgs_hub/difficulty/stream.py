@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
-from ddgs_hub.difficulty.scoring import COLUMN
+from ddgs_hub.difficulty.scores import COLUMN
 
 
 def score_tables(tables: Iterable[pa.Table], scorer: BatchScorer, batch_size: int) -> Iterator[pa.Table]:

@@ -3,8 +3,8 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import ttest_rel
@@ -13,6 +13,7 @@ from ddgs_hub.core.markdown import cell as markdown_cell
 from ddgs_hub.core.markdown import table as markdown_table
 
 Coordinates = tuple[str, ...]
+Accuracy = Literal["best", "last"]  # the highest test of a repeat, or the one after the last epoch
 ROUNDING = 1e-9  # points: differences that differ by less are alike
 
 
@@ -25,21 +26,27 @@ class TableCell:
         last: the test after the last epoch likewise.
         paper: mean and standard deviation that the paper reports, %; None where it reports nothing.
         repeats: how many there are to be.
+        draws: which draw of the method's set each seed was trained on; of a seed that is not here, the first.
     """
 
     best: dict[int, float]
     last: dict[int, float]
     paper: tuple[float, float] | None = None
     repeats: int = 0
+    draws: dict[int, int] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
         """Whether all repeats are there: otherwise a mean is not compared with others."""
         return bool(self.best) and len(self.best) >= self.repeats
 
-    def mean_std(self) -> tuple[float, float] | None:
-        """Mean and population standard deviation of `best`, %; None where nothing was run."""
-        values = list(self.best.values())
+    def of(self, accuracy: Accuracy) -> dict[int, float]:
+        """`best` or `last`."""
+        return self.best if accuracy == "best" else self.last
+
+    def mean_std(self, accuracy: Accuracy = "best") -> tuple[float, float] | None:
+        """Mean and population standard deviation of `best` or `last`, %; None where nothing was run."""
+        values = list(self.of(accuracy).values())
         return (float(np.mean(values)), float(np.std(values))) if values else None
 
 
@@ -89,6 +96,8 @@ class PaperTable:
         upper_bound: methods that are not compared, nor printed bold.
         costs: by method and IPC.
         notes: sentences below the table.
+        accuracy: which is shown and compared; beside `last` the mean of `best` stands in brackets. The paper's is
+            `best`.
     """
 
     title: str
@@ -102,13 +111,14 @@ class PaperTable:
     upper_bound: Sequence[str]
     costs: Mapping[tuple[str, str], Cost]
     notes: Sequence[str]
+    accuracy: Accuracy = "best"
 
     def bold(self) -> set[tuple[Coordinates, str]]:
         """The places with the highest mean among all that differ by the method alone."""
         groups: dict[Coordinates, list[tuple[float, tuple[Coordinates, str]]]] = {}
         for (row, column), found in self.cells.items():
             place = (*row, column)
-            value = found.mean_std()
+            value = found.mean_std(self.accuracy)
             if value and found.is_whole and place[self.method_axis] not in self.upper_bound:
                 rest = place[: self.method_axis] + place[self.method_axis + 1 :]
                 groups.setdefault(rest, []).append((round(value[0], 1), (row, column)))
@@ -122,11 +132,12 @@ class PaperTable:
     def tests(self) -> dict[str, PairedTest]:
         """A paired test of the reference against each other method, over all places and seeds that both have."""
         by_method: dict[str, dict[tuple[Coordinates, int], float]] = {}
-        for (row, column), value in self.cells.items():
-            place = (*row, column)
-            rest = place[: self.method_axis] + place[self.method_axis + 1 :]
-            found = by_method.setdefault(place[self.method_axis], {})
-            found |= {(rest, seed): accuracy for seed, accuracy in value.best.items()}
+        for method, cells in self.by_method().items():
+            by_method[method] = {
+                (rest, seed): accuracy
+                for rest, cell in cells.items()
+                for seed, accuracy in cell.of(self.accuracy).items()
+            }
         ours = by_method.get(self.reference, {})
         tests = {}
         for method, theirs in by_method.items():
@@ -135,9 +146,27 @@ class PaperTable:
                 tests[method] = paired_test([ours[key] for key in both], [theirs[key] for key in both])
         return tests
 
+    def by_method(self) -> dict[str, dict[Coordinates, TableCell]]:
+        """The places of each method, by what else tells them apart."""
+        found: dict[str, dict[Coordinates, TableCell]] = {}
+        for (row, column), cell in self.cells.items():
+            place = (*row, column)
+            rest = place[: self.method_axis] + place[self.method_axis + 1 :]
+            found.setdefault(place[self.method_axis], {})[rest] = cell
+        return found
+
     def markdown(self) -> str:
         """Caption, table, paired tests, costs and notes, for a terminal and a page."""
-        parts = [self.title, _meaning(), markdown_table(self._text_rows())]
+        parts = [self.title, *self.accuracies(), *self._compared()]
+        return "\n\n".join([*parts, *self.costs_and_notes()])
+
+    def accuracies(self) -> list[str]:
+        """The table itself in Markdown, and what its numbers mean."""
+        return [_meaning(self.accuracy), markdown_table(self._text_rows())]
+
+    def _compared(self) -> list[str]:
+        """The paired tests in Markdown."""
+        parts = []
         if tests := self.tests():
             lines = [["against", "pairs", f"{self.reference} higher by (points)", "p"]]
             for method, test in tests.items():
@@ -148,6 +177,11 @@ class PaperTable:
                 "one set are not independent draws of the method, so p is too small rather than too large:"
             ]
             parts += [markdown_table(lines)]
+        return parts
+
+    def costs_and_notes(self) -> list[str]:
+        """What stands below the table in Markdown."""
+        parts = []
         if self.costs:
             lines = [["method", "IPC", "making the set (s)", "training a network (s)", "images seen in training"]]
             for (method, ipc), cost in self.costs.items():
@@ -158,21 +192,21 @@ class PaperTable:
                 "share it; of what a kill interrupted the last call counts:"
             )
             parts += [caption, markdown_table(lines)]
-        return "\n\n".join([*parts, *self.notes])
+        return [*parts, *self.notes]
 
     def latex(self) -> str:
         """The table alone, for the package booktabs."""
         bold = self.bold()
         lines = [r"\begin{tabular}{" + "l" * len(self.axes) + "c" * len(self.columns) + "}", r"\toprule"]
-        lines.append(" & ".join(_tex(name) for name in (*self.axes, *self.columns)) + r" \\")
+        lines.append(" & ".join(tex(name) for name in (*self.axes, *self.columns)) + r" \\")
         lines.append(r"\midrule")
         for row in self.rows:
             found = [self.at(row, column) for column in self.columns]
             marks = [r"\mathbf{%s}" if (row, column) in bold else "%s" for column in self.columns]
-            texts = [_formula(part, mark) for part, mark in zip(found, marks, strict=True)]
-            lines.append(" & ".join([*(_tex(name) for name in row), *texts]) + r" \\")
+            texts = [_formula(part, self.accuracy, mark) for part, mark in zip(found, marks, strict=True)]
+            lines.append(" & ".join([*(tex(name) for name in row), *texts]) + r" \\")
             if any(part.paper for part in found):
-                paper = [_formula(TableCell({}, {}, part.paper)) for part in found]
+                paper = [_formula(TableCell({}, {}, part.paper), self.accuracy) for part in found]
                 differences = [f"${_difference(part)}$" for part in found]
                 lines.append(" & ".join([*self._below("paper"), *paper]) + r" \\")
                 lines.append(" & ".join([*self._below("difference"), *differences]) + r" \\")
@@ -231,7 +265,7 @@ class PaperTable:
         lines = [[*self.axes, *self.columns]]
         for row in self.rows:
             found = [self.at(row, column) for column in self.columns]
-            values = [_measured(part) for part in found]
+            values = [_measured(part, self.accuracy) for part in found]
             emphasis = ["**" if (row, column) in bold else "" for column in self.columns]
             marked = [f"{stars}{text}{stars}" for stars, text in zip(emphasis, values, strict=True)]
             lines.append([*(markdown_cell(name) for name in row), *marked])
@@ -251,7 +285,12 @@ def paired_test(reference: Sequence[float], other: Sequence[float]) -> PairedTes
     return PairedTest(len(gaps), float(gaps.mean()), float(ttest_rel(reference, other).pvalue) if defined else None)
 
 
-def _meaning() -> str:
+def _meaning(accuracy: Accuracy) -> str:
+    if accuracy == "last":
+        return (
+            "Mean ± standard deviation over the repeats, each after its last epoch, and in brackets the mean of the "
+            "best tests, %."
+        )
     return (
         "Mean ± standard deviation over the repeats, each the best of its tests on the validation images, as the paper "
         "reports it."
@@ -262,21 +301,28 @@ def _text(value: tuple[float, float] | None) -> str:
     return f"{value[0]:.1f} ± {value[1]:.1f}" if value else "–"
 
 
-def _measured(cell: TableCell) -> str:
+def _measured(cell: TableCell, accuracy: Accuracy) -> str:
     """Mean and deviation; of some of the repeats only, the mean and how many they are."""
-    value = cell.mean_std()
-    return f"{value[0]:.1f} ({len(cell.best)} of {cell.repeats})" if value and not cell.is_whole else _text(value)
+    value = cell.mean_std(accuracy)
+    if value and not cell.is_whole:
+        return f"{value[0]:.1f} ({len(cell.best)} of {cell.repeats})"
+    return _text(value) + _best_beside(cell, accuracy)
 
 
-def _formula(cell: TableCell, mark: str = "%s") -> str:
+def _best_beside(cell: TableCell, accuracy: Accuracy) -> str:
+    best = cell.mean_std("best")
+    return f" ({best[0]:.1f})" if best and accuracy == "last" else ""
+
+
+def _formula(cell: TableCell, accuracy: Accuracy, mark: str = "%s") -> str:
     """The same for LaTeX; of a cell that has only the paper's value, that."""
-    value = cell.mean_std() or cell.paper
+    value = cell.mean_std(accuracy) or cell.paper
     if value is None:
         return "--"
     if cell.best and not cell.is_whole:
         return f"${value[0]:.1f}$ ({len(cell.best)} of {cell.repeats})"
     formula = rf"{value[0]:.1f} \pm {value[1]:.1f}"
-    return f"${mark % formula}$"
+    return f"${mark % formula}${_best_beside(cell, accuracy)}"
 
 
 def _difference(cell: TableCell) -> str:
@@ -284,7 +330,8 @@ def _difference(cell: TableCell) -> str:
     return f"{value[0] - cell.paper[0]:+.1f}" if value and cell.paper and cell.is_whole else "–"
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """A text as LaTeX shows it."""
     for character in "\\&%$#_{}":
         text = text.replace(character, f"\\{character}" if character != "\\" else r"\textbackslash ")
     return text

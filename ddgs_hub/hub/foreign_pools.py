@@ -7,9 +7,11 @@ import pyarrow as pa
 from datasets import ClassLabel, Features
 
 from ddgs_hub.core.columns import COLUMNS
+from ddgs_hub.core.soft_labels import CLASSES, SOFT_LABEL_COLUMNS, map_classes
 
 # What sampling, and everybody who loads the rows, finds in any pool; what a foreign one does not have is null.
-OF_A_POOL = ("image", "label", "wnid", "pool_index", "seed", "difficulty")
+OF_A_POOL = ("image", "label", "wnid", "pool_index", "seed", "difficulty", *SOFT_LABEL_COLUMNS)
+IF_THERE = ("image", "difficulty", *SOFT_LABEL_COLUMNS)  # never null: a pool has them, or has no such column
 
 
 def is_foreign(schema: pa.Schema) -> bool:
@@ -36,7 +38,7 @@ class PoolColumns:
 
     def schema(self, schema: pa.Schema) -> pa.Schema:
         """The columns of rows that have those of `schema`."""
-        kept = [name for name in OF_A_POOL if name in schema.names or name not in ("image", "difficulty")]
+        kept = [name for name in OF_A_POOL if name in schema.names or name not in IF_THERE]
         features = {name: COLUMNS[name] for name in kept}
         return Features({**features, "label": ClassLabel(names=self._names)}).arrow_schema
 
@@ -51,6 +53,8 @@ class PoolColumns:
                 index[of_class] = following[label] + np.arange(len(of_class))
                 following[label] += len(of_class)
             made = {"label": pa.array(labels), "pool_index": pa.array(index)}
+            if CLASSES in table.column_names:
+                made[CLASSES] = map_classes(table.column(CLASSES), self._places, "the pool")
             columns = {name: table.column(name) for name in schema.names if name in table.column_names} | made
             missing = {field.name: pa.nulls(len(table), field.type) for field in schema if field.name not in columns}
             yield pa.table({**columns, **missing}).select(schema.names).cast(schema)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ddgs_hub.original.spool import BackgroundFetch, Spool
     from ddgs_hub.original.subsets import SUBSETS, Subset, get_subset, imagenet_index
     from ddgs_hub.original.whole_splits import cached_rows, load_pinned, load_rows
-    from ddgs_hub.original.writing import SOURCE_FILE, write_original
+    from ddgs_hub.original.writing import SOURCE_FILE, ImageHashes, halves_mask, write_original
 
 _MODULES = {
     "class_names": ("check_every_class",),
@@ -44,7 +44,7 @@ _MODULES = {
     "spool": ("BackgroundFetch", "Spool"),
     "subsets": ("SUBSETS", "Subset", "get_subset", "imagenet_index"),
     "whole_splits": ("cached_rows", "load_pinned", "load_rows"),
-    "writing": ("SOURCE_FILE", "write_original"),
+    "writing": ("SOURCE_FILE", "ImageHashes", "halves_mask", "write_original"),
 }
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "SUBSETS",
     "BackgroundFetch",
     "ColumnNames",
+    "ImageHashes",
     "Look",
     "SourceRows",
     "Spool",
@@ -63,6 +64,7 @@ __all__ = [
     "class_key",
     "find_dataset",
     "get_subset",
+    "halves_mask",
     "imagenet_index",
     "imagenet_names",
     "is_built_in",

@@ -210,11 +210,8 @@ def validation_mask(
     Raises:
         InputError: a class has no image left for training or for validation.
     """
-    order = np.lexsort((hashes, labels))
-    ends = np.searchsorted(labels[order], np.arange(1, len(names)))
-    different = [np.unique(of_class) for of_class in np.split(hashes[order], ends)]
-    smallest = [of_class[: max(1, round(share * len(of_class)))] for of_class in different]
-    validates = np.isin(hashes, np.concatenate(smallest))
+    different = _different(hashes, labels, len(names))
+    validates = np.isin(hashes, _smallest(different, share))
     for side, side_labels in (("training", labels[~validates]), ("validation", labels[validates])):
         missing = np.setdiff1d(np.arange(len(names)), side_labels)
         if len(missing):
@@ -224,6 +221,29 @@ def validation_mask(
                 f"{share}: none is left for {side}; add images, or choose another share"
             )
     return validates
+
+
+def halves_mask(hashes: NDArray[np.uint64], labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """Half of the images of each class, `(N,)`: those with the smallest hashes, as in `validation_mask`.
+
+    Args:
+        hashes: `(N,)`.
+        labels: `(N,)`, each 0 … classes − 1.
+        classes: how many there are.
+    """
+    return np.isin(hashes, _smallest(_different(hashes, labels, classes), 0.5))
+
+
+def _different(hashes: NDArray[np.uint64], labels: NDArray[np.int64], classes: int) -> list[NDArray[np.uint64]]:
+    """The hashes of each class, ascending, each once."""
+    order = np.lexsort((hashes, labels))
+    ends = np.searchsorted(labels[order], np.arange(1, classes))
+    return [np.unique(of_class) for of_class in np.split(hashes[order], ends)]
+
+
+def _smallest(different: list[NDArray[np.uint64]], share: float) -> NDArray[np.uint64]:
+    """The share of each class with the smallest hashes, at least one, of all classes together."""
+    return np.concatenate([of_class[: max(1, round(share * len(of_class)))] for of_class in different])
 
 
 def _rows_where(path: Path, mask: NDArray[np.bool_]) -> Iterator[pa.Table]:

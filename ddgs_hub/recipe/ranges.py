@@ -15,4 +15,5 @@ PositiveShare = Annotated[float, Field(gt=0, le=1)]
 # What a selection follows: the five of Table 3, and ours; `sampling.TARGETS` has a function for each.
 Distribution = Literal["scale", "hill", "ground", "slope", "cliff", "quantile", "pool", "easy", "curriculum", "mixture"]
 Mixture = Annotated[float, Field(ge=-1, le=1)]
+Labels = Literal["hard", "soft"]  # that networks are trained on
 Decay = Annotated[float, Field(ge=0, lt=1)]

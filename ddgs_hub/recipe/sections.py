@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.schema import Json
+from ddgs_hub.recipe.guiding import GuideName, ModeGuidance
 from ddgs_hub.recipe.matching import DMSettings, IDCSettings
 from ddgs_hub.recipe.protocol import Protocol
 from ddgs_hub.recipe.ranges import (
@@ -145,6 +146,8 @@ class PoolSettings:
     guidance_scale: Annotated[float, Field(ge=1)] = 4.0
     guidance_channels: Literal["all"] | Count = 3  # latent channels that are guided, from the first
     batch_size: Count = 50  # images that are denoised together
+    guide: GuideName = "none"  # what steers the denoising: nothing, or what the section of that name says
+    modes: ModeGuidance = dataclasses.field(default_factory=ModeGuidance)
 
 
 @dataclass(frozen=True, kw_only=True, config=SECTION)
@@ -169,6 +172,7 @@ class ScoreSettings:
     scorer: str | None = "timm/resnet50.tv_in1k"  # of timm or transformers: Hub id or OWNER/NAME@REVISION, or folder
     revision: str | None = None
     batch_size: Count = 128
+    soft_labels: Count | None = None  # k: each image gets its k most probable classes, with probabilities; None: none
     training: ScorerTraining | None = None
 
     def __post_init__(self) -> None:
@@ -183,9 +187,7 @@ class SampleSettings:
 
     ipc: Count = 10  # images per class
     distribution: Distribution = "scale"
-    mixture: Mixture = (
-        0.5  # α of the distribution `mixture`: 0 is the pool's own, 1 the original's, below 0 away from it
-    )
+    mixture: Mixture = 0.5  # α of `mixture`: 0 is the pool's distribution, 1 the original's, below 0 away from it
     divergence: Literal["paper", "reference"] = "paper"  # direction of Eq. 9's KL divergences
     weight: Share = 0.5  # λ of Eq. 9: 1 keeps the pool's distribution, 0 makes it uniform
     pool_size: Count | None = None  # n: of each class the first n × IPC images of a larger pool; None: all of it

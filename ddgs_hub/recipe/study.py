@@ -16,14 +16,20 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.protocol import NetworkName
-from ddgs_hub.recipe.ranges import SECTION, Count, Distribution
+from ddgs_hub.recipe.ranges import SECTION, Count, Distribution, NonNegative
 from ddgs_hub.recipe.reading import RECIPES, parse_section, read_yaml, yaml_path
 from ddgs_hub.recipe.sections import FileName
 
 STUDIES = RECIPES / "studies"
-ONLY_KEYS = ("dataset", "method", "distribution", "pool_size", "ipc", "network", "repeat")
+SETTINGS = ("distribution", "divergence", "mixture", "pool", "pool_size")  # of `ours` alone
+ONLY_KEYS = ("dataset", "method", *SETTINGS, "ipc", "network", "repeat")
 
 MethodName = Literal["random", "k-center", "herding", "dit", "dm", "idc-1", "minimax", "ours", "full"]
+# What `ours` samples from: the pool of the fine-tuned DiT or of its base, all original images, a selection of them in
+# which easy ones are frequent, and what the base generates with the guides `modes` and `difficulty`.
+PoolName = Literal["minimax", "dit", "real", "easy-real", "modes", "difficulty"]
+DRAWN = ("random", "dit", "minimax", "ours")  # methods of which there is more than one draw …
+SETTLED = ("quantile", "easy", "curriculum")  # … but for `ours` to these, which leave nothing to chance
 Axis = Literal["dataset", "ipc", "network", "method"]
 
 
@@ -49,19 +55,29 @@ class Method:
     """What makes a set of images."""
 
     method: MethodName
-    distribution: Distribution | None = None  # of `ours`; None: the recipe's
-    pool_size: Count | None = None  # n of `ours`; None: the recipe's
+    distribution: Distribution | None = None  # of `ours`; None: the recipe's, as with all that follows
+    divergence: Literal["paper", "reference"] | None = None  # direction of Eq. 9's KL divergences
+    mixture: Annotated[float, Field(ge=-1, le=1)] | None = None  # share of the original's distribution in a `mixture`
+    pool: PoolName | None = None  # what it samples from; None: that of the fine-tuned DiT, `minimax`
+    pool_size: Count | None = None  # n
 
     def __post_init__(self) -> None:
-        if self.method != "ours" and (self.distribution or self.pool_size):
-            raise ValueError(f"distribution and pool_size are settings of ours, not of {self.method}")
+        given = [key for key in SETTINGS if getattr(self, key) is not None]
+        if self.method != "ours" and given:
+            raise ValueError(f"{', '.join(given)}: settings of ours, not of {self.method}")
 
     @property
     def label(self) -> str:
-        """As a table names it: the method, or what tells it from other settings of `ours`."""
-        if self.distribution:
-            return self.distribution
-        return f"n = {self.pool_size}" if self.pool_size else self.method
+        """As a table names it: the method, or what tells it from other settings of `ours`, such as `dit: scale`."""
+        name = self.distribution or (f"n = {self.pool_size}" if self.pool_size else self.method)
+        told = [str(value) for value in (self.divergence, self.mixture) if value is not None]
+        remark = f" ({', '.join(told)})" if told else ""
+        return f"{self.pool}: {name}{remark}" if self.pool else f"{name}{remark}"
+
+    @property
+    def samples_from(self) -> PoolName | None:
+        """The pool of `ours`; None where no pool is sampled from."""
+        return (self.pool or "minimax") if self.method == "ours" else None
 
 
 @dataclass(frozen=True, kw_only=True, config=SECTION)
@@ -99,6 +115,7 @@ class Cell:
     ipc: int | None  # None: all images, of `full`
     network: Network
     repeat: int
+    draw: int = 0  # which of the draws of its set; see `Study.draws`
 
     @property
     def coordinates(self) -> dict[str, str]:
@@ -106,8 +123,8 @@ class Cell:
         values = {
             "dataset": self.dataset,
             "method": self.method.method,
-            "distribution": self.method.distribution,
-            "pool_size": self.method.pool_size,
+            **{key: getattr(self.method, key) for key in SETTINGS},
+            "pool": self.method.samples_from,
             "ipc": self.ipc,
             "network": self.network.network,
             "repeat": self.repeat,
@@ -126,6 +143,14 @@ class Study:
     ipc: Ipcs
     networks: Networks  # `convnet` has the depth that fits the images, 6 at 224 px
     repeats: Count = 3
+    # Sets of each method that is drawn by chance: repeat r trains on draw r mod `draws`, which has the seed + r mod
+    # `draws`, or of the first generated images of each class those that follow the ones of the draw before.
+    draws: Count = 1
+    # Whether half of the validation images of each class, by a hash of their bytes, choose the best test, and the
+    # other half alone give the accuracies; else the best of all tests is the best by the images that it is told of.
+    halves: bool = False
+    headline: Literal["accuracy", "improvement"] = "accuracy"  # what the table begins with; over the reference
+    easy_bias: NonNegative = 4.0  # k of the pool `easy-real`: images are drawn in proportion to (1 − difficulty)^k
     rows: Annotated[list[Axis], Field(min_length=1)]
     columns: Axis
     reference: str  # label of the method that the others are compared with
@@ -160,13 +185,17 @@ class Study:
 
     def cells(self, dataset: str) -> list[Cell]:
         """All cells of one dataset, those of one set together. The full dataset has no IPC, so its cells are few."""
-        return [
-            Cell(dataset, method, ipc, network, repeat)
-            for method in self.methods
-            for ipc in ([None] if method.method == "full" else self.ipc)
-            for network in self.networks
-            for repeat in range(self.repeats)
-        ]
+        cells = []
+        for method in self.methods:
+            draws = self.draws if method.method in DRAWN and method.distribution not in SETTLED else 1
+            for ipc in [None] if method.method == "full" else self.ipc:
+                of_set = [
+                    Cell(dataset, method, ipc, network, repeat, repeat % draws)
+                    for network in self.networks
+                    for repeat in range(self.repeats)
+                ]
+                cells += sorted(of_set, key=lambda cell: cell.draw)
+        return cells
 
     def paper_value(self, dataset: str, network: str, ipc: int, label: str) -> tuple[float, float] | None:
         """Mean and standard deviation that the paper reports, %; None where it reports nothing."""

@@ -155,6 +155,7 @@ def score_command(request: ScoreRequest, pinned: Pinned | None) -> str:
             ("--revision", pinned.commit if pinned else None),
             ("--scorer", "@".join(filter(None, (request.scorer_name, request.scorer_revision)))),
             ("--batch-size", request.batch_size if request.batch_size != usual.batch_size else None),
+            ("--soft-labels", request.soft_labels),
             ("--output", "scored"),
         ],
         flags={None: (), True: ("--images",), False: ("--no-images",)}[request.with_images],

@@ -4,7 +4,7 @@ A run goes through them and samples; a study goes through those that it needs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ddgs_hub.stages.usability import check_pool_folder, with_check
 
 ORIGINAL, SCORER, BASE, DIT = "original", "train-scorer", "pretrain", "finetune"
 POOL, BASE_POOL = "generate", "generate (plain DiT)"
-SCORED_ORIGINAL, SCORED_POOL = "score original", "score pool"
+SCORED_ORIGINAL, SCORED_POOL, SCORED_BASE_POOL = "score original", "score pool", "score pool (plain DiT)"
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,19 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     if trained_base:
         add(BASE, run.base, (ORIGINAL,), make_base, recipe, run.original, run.base)
     add(DIT, run.dit, (ORIGINAL, *trained_base), make_dit, recipe, run.original, base, run.dit, command=command)
-    add(POOL, run.pool, (DIT,), make_pool, recipe, run.dit, run.pool, per_class=per_class)
+    guided: dict[str, Any] = {"original": run.original} if recipe.pool.guide != "none" else {}
+    add(POOL, run.pool, (DIT,), make_pool, recipe, run.dit, run.pool, per_class=per_class, **guided)
+    unguided = replace(recipe, pool=replace(recipe.pool, guide="none"))
     plain = {"per_class": plain_per_class, "revision": recipe.model.revision}
-    add(BASE_POOL, run.base_pool, trained_base, make_pool, recipe, base, run.base_pool, **plain)
+    add(BASE_POOL, run.base_pool, trained_base, make_pool, unguided, base, run.base_pool, **plain)
     scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
+    scoring["soft_labels"] = recipe.score.soft_labels
     originals = (ORIGINAL, *trained_scorer)
     add(SCORED_ORIGINAL, run.original, originals, score_in_place, run.original, scorer, **scoring)
     add(SCORED_POOL, run.pool, (POOL, *trained_scorer), _score_pool, recipe, run, scorer, **scoring)
+    if recipe.evaluate.labels == "soft":  # networks are trained on these images, too
+        made_of = (BASE_POOL, *trained_scorer)
+        add(SCORED_BASE_POOL, run.base_pool, made_of, score_in_place, run.base_pool, scorer, **scoring)
     return stages
 
 

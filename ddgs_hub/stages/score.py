@@ -25,7 +25,7 @@ from ddgs_hub.core.processes import is_main, run_on_main, wait_for_all
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import DATA, checked_labels, class_names, read_tables, require_columns, row_files, write_rows
 from ddgs_hub.core.staging import hidden_sibling, refuse_existing, staged_folder
-from ddgs_hub.difficulty import Scorer, Scoring, class_wnids, with_difficulty
+from ddgs_hub.difficulty import Scorer, Scores, Scoring, class_wnids, joined_scores, with_scores
 from ddgs_hub.hub import check_push, publish
 from ddgs_hub.original import SOURCE_FILE, BackgroundFetch, Spool, get_subset
 from ddgs_hub.recipe import ScoreSettings
@@ -40,14 +40,19 @@ class Scored:
     """What scoring made.
 
     Attributes:
-        difficulty: of all rows of the source, `(N,)`, float32, 0 … 1.
+        scores: of all rows of the source.
         scorer: the classifier.
         seconds: that fetching and scoring took.
     """
 
-    difficulty: NDArray[np.float32]
+    scores: Scores
     scorer: Scorer
     seconds: float
+
+    @property
+    def difficulty(self) -> NDArray[np.float32]:
+        """Of all rows of the source, `(N,)`, 0 … 1."""
+        return self.scores.difficulty
 
 
 def score_source(request: ScoreRequest, output: Path) -> Made:
@@ -73,7 +78,7 @@ def score_source(request: ScoreRequest, output: Path) -> Made:
     with _scoring(spool, request, output) as scored:
         if is_main():
             with staged_folder(output) as folder:
-                withheld = write_scored_repository(request, spool, scored.difficulty, scored.scorer, folder)
+                withheld = write_scored_repository(request, spool, scored.scores, scored.scorer, folder)
                 (folder / REQUEST_FILE).write_text(key, encoding="utf-8")
     memory = peak_memory()
     values = {
@@ -104,15 +109,21 @@ def score_and_publish(request: ScoreRequest, output: Path, repo_id: str, *, priv
 
 
 def score_in_place(
-    folder: Path, scorer: str | Path, *, revision: str | None = None, batch_size: int = ScoreSettings().batch_size
+    folder: Path,
+    scorer: str | Path,
+    *,
+    revision: str | None = None,
+    batch_size: int = ScoreSettings().batch_size,
+    soft_labels: int | None = None,
 ) -> Made:
-    """Adds `difficulty` to the training split of a folder; its other splits and `source.json` stay as they are.
+    """Adds scores to the training split of a folder; its other splits and `source.json` stay as they are.
 
     Args:
         folder: in Hub layout. It is replaced when all is scored.
         scorer: a Hub id or a folder.
         revision: of a scorer on the Hub.
         batch_size: images that are scored together.
+        soft_labels: how many of each image; None: none.
 
     Returns:
         How difficult the images are.
@@ -121,12 +132,14 @@ def score_in_place(
         InputError: as `score_source`.
     """
     source = str(folder.resolve())
-    request = ScoreRequest(source=source, scorer=str(scorer), scorer_revision=revision, batch_size=batch_size)
+    request = ScoreRequest(
+        source=source, scorer=str(scorer), scorer_revision=revision, batch_size=batch_size, soft_labels=soft_labels
+    )
     spool = request.spool(_places(folder)[0])
     with _scoring(spool, request, folder) as scored:
         if is_main():
             with staged_folder(folder) as partial_folder:
-                write_rows(with_difficulty(spool.rows(), scored.difficulty), partial_folder)
+                write_rows(with_scores(spool.rows(), scored.scores), partial_folder)
                 scored_files = set(row_files(folder))
                 others = [path for path in folder.glob(f"{DATA}/*.parquet") if path not in scored_files]
                 for path in (*others, folder / SOURCE_FILE):
@@ -149,8 +162,8 @@ def _scoring(spool: Spool, request: ScoreRequest, output: Path) -> Iterator[Scor
         run_on_main(spool.open)
         scorer = Scorer.from_pretrained(request.scorer, revision=request.scorer_revision)
         start = time.perf_counter()
-        difficulty = score_while_it_comes(spool, scorer, request, scores)
-        yield Scored(difficulty, scorer, time.perf_counter() - start)
+        made = score_while_it_comes(spool, scorer, request, scores)
+        yield Scored(made, scorer, time.perf_counter() - start)
         if is_main():
             _remove(*_places(output))
         wait_for_all()
@@ -174,14 +187,14 @@ def read_difficulty(folder: Path, split: str) -> NDArray[np.float32]:
     return np.concatenate(list(tables))
 
 
-def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, scores: Path) -> NDArray[np.float32]:
-    """The difficulties of all rows, each part scored while those behind it are fetched.
+def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, scores: Path) -> Scores:
+    """The scores of all rows, each part scored while those behind it are fetched.
 
     Args:
         spool: opened.
         scorer: the classifier.
-        request: subset and batch size.
-        scores: a folder for the difficulties of each part, with which a killed call goes on.
+        request: subset, batch size and soft labels.
+        scores: a folder for the scores of each part, with which a killed call goes on.
     """
     values: list[NDArray[np.float32]] = []
     scoring, fetched, done, whole = None, 0, 0, False
@@ -200,7 +213,7 @@ def score_while_it_comes(spool: Spool, scorer: Scorer, request: ScoreRequest, sc
                 spans = [range(ends[k], ends[k + 1]) for k in new]
                 values += scoring.add(rows, spans, [scores / f"{k:05d}" for k in new])
                 done = fetched
-    return np.concatenate(values)
+    return joined_scores(values)
 
 
 def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, counter: Progress, *, whole: bool) -> Scoring | None:
@@ -214,7 +227,8 @@ def _begin(scorer: Scorer, rows: Dataset, request: ScoreRequest, counter: Progre
         wnids = class_wnids(rows, checked_labels(rows))
     if whole and not len(rows):
         checked_labels(rows)  # raises an error: there are no rows
-    return Scoring(scorer, scorer.class_indices(names, wnids), counter, batch_size=request.batch_size)
+    targets = scorer.class_indices(names, wnids)
+    return Scoring(scorer, targets, counter, batch_size=request.batch_size, soft_labels=request.soft_labels)
 
 
 def describe_difficulty(difficulty: NDArray[np.float32]) -> str:

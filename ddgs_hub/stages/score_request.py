@@ -24,6 +24,7 @@ class ScoreRequest:
         revision: the revision of a Hub dataset.
         with_images: whether to write the images, too; None: unless `why_withheld` gives a reason not to.
         batch_size: images that are scored together.
+        soft_labels: how many classes of each image get their probabilities; None: no such columns.
     """
 
     source: str
@@ -35,6 +36,7 @@ class ScoreRequest:
     revision: str | None = None
     with_images: bool | None = None
     batch_size: int = ScoreSettings().batch_size
+    soft_labels: int | None = None
 
     def __post_init__(self) -> None:
         # `owner/name@revision` and the revision apart are one request.
@@ -55,6 +57,8 @@ class ScoreRequest:
         request |= {"images": self.with_images, "batch_size": self.batch_size}
         if self.scorer_revision is not None:
             request["scorer_revision"] = self.scorer_revision
+        if self.soft_labels is not None:
+            request["soft_labels"] = self.soft_labels
         return fingerprint([request, states])
 
     @property

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Value
-from numpy.typing import NDArray
 
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.rows import class_names
-from ddgs_hub.difficulty import Scorer, with_difficulty
+from ddgs_hub.core.soft_labels import SOFT_LABEL_COLUMNS
+from ddgs_hub.difficulty import Scorer, Scores, with_scores
 from ddgs_hub.evaluation import save_figure, scored_figure
 from ddgs_hub.hub import CONTENT, ScoredCard, hash_rows, hash_weights, is_imagenet, why_withheld, write_scored
 from ddgs_hub.original import Spool, wnids_by_order
@@ -22,25 +22,23 @@ from ddgs_hub.stages.score_request import ScoreRequest
 
 LIBRARIES = ("datasets", "huggingface_hub", "timm", "torch", "transformers")
 # The columns that are published if the images are not.
-SCORE_COLUMNS = ("label", "wnid", "source_index", "pool_index", "seed", "difficulty")
+SCORE_COLUMNS = ("label", "wnid", "source_index", "pool_index", "seed", "difficulty", *SOFT_LABEL_COLUMNS)
 
 
-def write_scored_repository(
-    request: ScoreRequest, spool: Spool, difficulty: NDArray[np.float32], scorer: Scorer, folder: Path
-) -> str:
+def write_scored_repository(request: ScoreRequest, spool: Spool, scores: Scores, scorer: Scorer, folder: Path) -> str:
     """Writes the files to publish of scored rows.
 
     Args:
         request: what was scored, and by what.
         spool: the rows, which need not fit into memory; the figure is drawn in its folder first.
-        difficulty: of every row, `(N,)`.
+        scores: of every row.
         scorer: the classifier.
         folder: an empty folder to write into.
 
     Returns:
         Why the images are not among the files; empty where they are.
     """
-    pinned, rows = spool.pinned(), with_difficulty(_with_origin(spool.rows()), difficulty)
+    pinned, rows, difficulty = spool.pinned(), with_scores(_with_origin(spool.rows()), scores), scores.difficulty
     withheld = "" if pinned is None else why_withheld(pinned.id, gated=pinned.gated)
     with_images = not withheld if request.with_images is None else request.with_images
     withheld = "" if with_images else withheld or "only their scores are published"
@@ -82,6 +80,7 @@ def _provenance(
         "source": {"id": pinned.id if pinned else None, "commit": pinned.commit if pinned else None, **part},
         "scorer": {"id": name, "commit": scorer.revision} if scorer.revision else {"name": name, "weights": weights},
         "images": with_images,
+        **({"soft_labels": request.soft_labels} if request.soft_labels else {}),
         "command": score_command(request, pinned),
         "versions": library_versions(*LIBRARIES),
         CONTENT: {

@@ -3,12 +3,14 @@ import copy
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, Image, Value
+from datasets import ClassLabel, Dataset, Image, List, Value
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import undecoded
+from ddgs_hub.core.soft_labels import soft_targets
 from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.difficulty.margins import Margins, margin
+from ddgs_hub.difficulty.scorer import fold_of, image_digest
 
 
 @pytest.fixture
@@ -158,3 +160,58 @@ def test_progress_of_other_images_or_weights_is_not_used(scorer, rows, tmp_path)
     np.testing.assert_array_equal(score(other_rows, other, batch_size=50, progress=file)["difficulty"], expected)
     with pytest.raises(InputError, match="cannot write"):
         score(rows, scorer, progress=file / "below a file")
+
+
+class TestSoftLabels:
+    def logits(self, scorer: Scorer, rows: Dataset, fold: int = 0) -> torch.Tensor:
+        return scorer.logits(torch.stack([scorer.transform(row["image"].convert("RGB")) for row in rows]), fold)
+
+    def test_they_are_the_softmax_over_the_classes_of_the_dataset_alone(self, scorer, rows):
+        """Digits 3 to 7 of a scorer of ten: the difficulty counts all ten, the soft labels five."""
+        few = rows.filter(lambda label: 3 <= label <= 7, input_columns="label").select(range(30))
+        labels, feature = [label - 3 for label in few["label"]], ClassLabel(names=["7", "6", "5", "4", "3"])
+        few = few.remove_columns("label").add_column("label", [4 - label for label in labels], feature=feature)
+        scored, plain = score(few, scorer, soft_labels=2), score(few, scorer)
+        np.testing.assert_allclose(scored["difficulty"], plain["difficulty"], atol=2e-3)  # plain may be in bfloat16
+        expected = self.logits(scorer, few)[:, [7, 6, 5, 4, 3]].softmax(1)
+        top = expected.topk(2)
+        np.testing.assert_array_equal(scored["soft_label_classes"], top.indices.numpy())
+        np.testing.assert_array_equal(scored["soft_label_probabilities"], top.values.numpy().astype(np.float16))
+        assert scored.features["soft_label_classes"] == List(Value("int32"))
+        assert scored.features["soft_label_probabilities"] == List(Value("float16"))
+        assert score(scored, scorer).column_names == plain.column_names  # another scorer's would contradict it
+
+    def test_they_are_of_the_fold_that_the_difficulty_is_of(self, trained, rows):
+        scorer = Scorer.from_pretrained(trained.folder)
+        scored = score(rows, scorer, soft_labels=10)
+        folds = np.array([fold_of(image_digest(image), 2) for image in image_bytes(rows)])
+        assert 50 < folds.sum() < 150
+        by_fold = np.stack([self.logits(scorer, rows, fold).softmax(1).numpy() for fold in range(2)])
+        expected = by_fold[folds, np.arange(len(rows))]
+        np.testing.assert_allclose(soft_targets(scored, "the rows"), expected, atol=2e-3)
+        assert np.abs(by_fold[1 - folds, np.arange(len(rows))] - expected).max() > 0.1
+        true = expected[np.arange(len(rows)), rows["label"]]
+        np.testing.assert_allclose(scored["difficulty"], 1 - true, atol=1e-5)
+
+    def test_a_killed_scoring_goes_on_where_it_was(self, scorer, rows, tmp_path):
+        expected, transform, seen = score(rows, scorer, batch_size=20, soft_labels=3), scorer.transform, []
+
+        def counted(image):
+            seen.append(image)
+            if len(seen) == 131:
+                raise KeyboardInterrupt
+            return transform(image)
+
+        scorer.transform = counted
+        with pytest.raises(KeyboardInterrupt):
+            score(rows, scorer, batch_size=20, soft_labels=3, progress=tmp_path / "progress")
+        resumed = score(rows, scorer, batch_size=20, soft_labels=3, progress=tmp_path / "progress")
+        assert len(seen) == 131 + 200 - 120 + 20
+        for name in ("difficulty", "soft_label_classes", "soft_label_probabilities"):
+            np.testing.assert_array_equal(resumed[name], expected[name])
+        other = score(rows, scorer, batch_size=20, soft_labels=2, progress=tmp_path / "progress")  # of another k
+        np.testing.assert_array_equal(other["soft_label_classes"], np.array(expected["soft_label_classes"])[:, :2])
+
+    def test_more_than_there_are_classes_are_refused(self, scorer, rows):
+        with pytest.raises(InputError, match="soft_labels is 11, and the dataset has 10 classes"):
+            score(rows, scorer, soft_labels=11)

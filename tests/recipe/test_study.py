@@ -1,11 +1,12 @@
 """Studies: what a table of the paper consists of, and what a user's own study may be."""
 
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe.study import Cell, load_study, select_cells, study_names
+from ddgs_hub.recipe.study import Cell, Study, load_study, select_cells, study_names
 
 CELLS = {"table1": 225, "table2": 72, "table3": 45, "table4": 45}  # networks of the paper; Full is trained once
 OWN = """
@@ -99,6 +100,41 @@ def test_a_study_of_ones_own_is_a_file(tmp_path):
     assert len(load_study(path).cells("digits")) == 12
 
 
+def own(tmp_path: Path, text: str) -> Study:
+    """A study of one's own."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return load_study(path)
+
+
+def test_repeats_take_draws_in_turn_where_a_method_is_drawn(tmp_path):
+    methods = "[random, herding, {method: ours, distribution: scale}]"
+    study = own(
+        tmp_path, OWN.replace("[random, ours]", methods).replace("ours\n", "random\n") + "repeats: 5\ndraws: 3\n"
+    )
+    draws = {
+        method: sorted((cell.repeat, cell.draw) for cell in study.cells("digits") if cell.method.label == method)
+        for method in ("random", "herding", "scale")
+    }
+    in_turn = [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1)]
+    assert draws["random"] == draws["scale"] == sorted(in_turn * 2)
+    assert {draw for _, draw in draws["herding"]} == {0}
+    sets = [(cell.method.label, cell.ipc, cell.draw) for cell in study.cells("digits")]
+    assert len(list(groupby(sets))) == len(set(sets))  # the cells of one set are neighbours
+
+
+def test_methods_are_told_apart_by_their_pool_and_by_the_settings_of_ours(tmp_path):
+    methods = """[random, {method: ours, distribution: scale},
+      {method: ours, distribution: scale, divergence: reference},
+      {method: ours, pool: dit, distribution: scale}, {method: ours, pool: real, pool_size: 3}]"""
+    study = own(tmp_path, OWN.replace("[random, ours]", methods).replace("ours\n", "random\n"))
+    labels = ["random", "scale", "scale (reference)", "dit: scale", "real: n = 3"]
+    assert [method.label for method in study.methods] == labels
+    for only, chosen in (("pool=minimax", {"scale", "scale (reference)"}), ("pool=dit", {"dit: scale"})):
+        cells = select_cells(study.cells("digits"), [only, "method=ours"])
+        assert {cell.method.label for cell in cells} == chosen
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -106,7 +142,12 @@ def test_a_study_of_ones_own_is_a_file(tmp_path):
         ("reference: ours", "reference: dm", "the reference dm is none of random, ours"),
         ("networks: [convnet3]", "networks: [vgg]", "unknown network 'vgg'"),
         ("[random, ours]", "[random, random]", "two methods have the same label"),
-        ("[random, ours]", "[{method: dit, pool_size: 2}, ours]", "are settings of ours, not of dit"),
+        ("[random, ours]", "[{method: dit, pool_size: 2}, ours]", "pool_size: settings of ours, not of dit"),
+        ("[random, ours]", "[{method: random, pool: dit}, ours]", "pool: settings of ours, not of random"),
+        ("[random, ours]", "[random, {method: ours, pool: gan}]", "pool"),
+        ("[random, ours]", "[random, {method: ours, mixture: 2}]", "mixture"),
+        ("title: Mine", "title: Mine\ndraws: 0", "draws"),
+        ("title: Mine", "title: Mine\nheadline: best", "headline"),
         ("rows: [ipc]", "rows: [network]", "ipc must be in rows or in columns"),
         ("recipes: [digits]", "recipes: [digits, imagewoof]", "dataset must be in rows or in columns"),
         ("ipc: [1, 5]", "ipc: [1, 1]", "ipc names one of them twice"),

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from typing import Any
 
-from datasets import DatasetInfo, Value
+from datasets import DatasetInfo, List, Value
 
 from ddgs_hub.hub.layout import config_pattern
 
@@ -34,5 +34,10 @@ def size_category(num_rows: int) -> str:
 
 def column_types(info: DatasetInfo) -> dict[str, str]:
     """Column → type as a reader names it; empty where the features are not known."""
-    features = info.features or {}
-    return {name: kind.dtype if isinstance(kind, Value) else type(kind).__name__ for name, kind in features.items()}
+    return {name: _type_name(feature) for name, feature in (info.features or {}).items()}
+
+
+def _type_name(feature: Any) -> str:
+    if isinstance(feature, List):
+        return f"list of {_type_name(feature.feature)}"
+    return feature.dtype if isinstance(feature, Value) else type(feature).__name__

@@ -14,10 +14,14 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import ADAPTER_FILE, ANY_FOLD
 from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.rows import ROWS_PER_GROUP, read_tables
+from ddgs_hub.core.soft_labels import SOFT_LABEL_COLUMNS
 from ddgs_hub.hub.layout import DEFAULT, parquet_pattern
 
-ROW_COLUMNS = ("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
-SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty")
+ROW_COLUMNS = (
+    *("label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin"),
+    *SOFT_LABEL_COLUMNS,
+)
+SCORED_COLUMNS = ("label", "wnid", "source_index", "difficulty", *SOFT_LABEL_COLUMNS)
 POOL_COLUMNS = ("label", "seed")  # a pool stays the same when scoring and sampling add columns to it
 # Patterns of weights: the first one that matches a file decides which files count.
 WEIGHTS = (ADAPTER_FILE, f"{ANY_FOLD}/*.safetensors", "**/*.safetensors", "**/*.bin", "**/*.pt")

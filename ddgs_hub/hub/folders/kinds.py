@@ -18,6 +18,7 @@ from ddgs_hub.core.file_names import (
     WEIGHTS_FILE,
 )
 from ddgs_hub.core.rows import DATA
+from ddgs_hub.core.soft_labels import SOFT_LABEL_COLUMNS
 from ddgs_hub.core.text import quoted
 from ddgs_hub.hub.folders.hashes import hash_distilled, hash_scored, hash_weights
 from ddgs_hub.hub.layout import DEFAULT, ORIGINAL, POOL, POOL_CONFIGS, RECIPE, SCORED_NAME, figure_path, parquet_pattern
@@ -72,8 +73,9 @@ def kind_of(provenance: Provenance, where: str) -> Kind:
     return kinds[name]
 
 
-# Columns of generated images.
+# Columns of generated images; and those of any that were scored with soft labels.
 GENERATED = ("image", "label", "wnid", "pool_index", "seed", "difficulty", "difficulty_log", "difficulty_bin")
+SCORED_IMAGES = (*GENERATED, *SOFT_LABEL_COLUMNS)
 PICTURES, ROWS = figure_path("*"), parquet_pattern(DEFAULT)
 OF_A_CLASSIFIER = (CONFIG_FILE, WEIGHTS_FILE)
 
@@ -85,8 +87,8 @@ DISTILLED = Kind(
     made_of={"pool": "pool", "dit": "DiT", "scorer": "scorer"},
     files=(RECIPE, ROWS, PICTURES, *map(parquet_pattern, POOL_CONFIGS)),
     columns={
-        DATA: GENERATED,
-        POOL: (*GENERATED, "selected"),
+        DATA: SCORED_IMAGES,
+        POOL: (*SCORED_IMAGES, "selected"),
         ORIGINAL: ("label", "source_index", "difficulty"),
     },
     identity="rows",
@@ -99,7 +101,7 @@ SCORED = Kind(
     repo_type="dataset",
     made_of={"source": "source", "scorer": "scorer"},
     files=(ROWS, PICTURES),
-    columns={DATA: (*GENERATED, "source_index", "selected")},
+    columns={DATA: (*SCORED_IMAGES, "source_index", "selected")},
     identity="rows",
     identify=hash_scored,
     other_rows="other scores of the same source",

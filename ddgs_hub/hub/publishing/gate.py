@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Features, Image, Value
+from datasets import ClassLabel, Features, Image, List, Value
 
+from ddgs_hub.core.columns import COLUMNS
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.hashing import file_blocks
 from ddgs_hub.core.parquet import PAGE_BY_PAGE
@@ -25,7 +26,7 @@ from ddgs_hub.hub.folders.kinds import Kind
 LOOKS_LIKE_A_TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
 TEXTS = (".json", ".md", ".yaml")
 NO_FILE_NAME = r"[/\\:]|^\.{1,2}$"  # a `path` beside the bytes of an image that has a folder, an address or a drive
-FEATURES = {"image": Image, "label": ClassLabel}  # all other columns are plain values
+FEATURES = {"image": Image, "label": ClassLabel}  # all other columns are plain values, or lists of them
 
 
 class Hashes(NamedTuple):
@@ -90,8 +91,10 @@ def _check_columns(schema: pa.Schema, columns: Iterable[str], path: Path) -> Non
         if name not in allowed or schema.names.count(name) > 1:
             raise InputError(f"{path} has a column {quoted(name)} that is not to be published: write it again")
         # The file's metadata decide how others read the column, and whether they take a text for a path.
-        wanted = FEATURES.get(name, Value)
-        if type(features.get(name)) is not wanted or types.field(name).type != schema.field(name).type:
+        ours, feature = COLUMNS[name], features.get(name)
+        wanted = List if isinstance(ours, List) else FEATURES.get(name, Value)
+        fits = feature == ours if wanted is List else type(feature) is wanted  # a list may hold anything else
+        if not fits or types.field(name).type != schema.field(name).type:
             raise InputError(f"column '{name}' of {path} is no {wanted.__name__}: write it again")
 
 

@@ -3,25 +3,30 @@
 import io
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from datasets import Dataset
+from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import put_in_place
 from ddgs_hub.core.parquet import write_parquet
 from ddgs_hub.core.processes import get_accelerator, get_state, is_distributed
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, read_rows
 from ddgs_hub.core.schema import FOREIGN, read_json
+from ddgs_hub.original import ImageHashes, halves_mask
 from ddgs_hub.recipe import Protocol, Recipe
 from ddgs_hub.recipe.study import Cell
 from ddgs_hub.stages.provenance import code_commit
 from ddgs_hub.stages.run_folder import write_json
-from ddgs_hub.stages.study.sets import ImageSet, Sets
+from ddgs_hub.stages.study.sets import ImageSet, Sets, of_draw
 from ddgs_hub.stages.study.tasks import Task
 
 if TYPE_CHECKING:
@@ -52,6 +57,12 @@ class CellResult:
     commit: str  # of the code
     device: str  # `cpu` or `cuda`
     precision: str  # as accelerate has it: `no` is float32
+    divergence: str | None = None  # of `ours`, as the study gives it, like the two that follow
+    mixture: float | None = None
+    pool: str | None = None  # what it samples from
+    draw: int = 0  # of the set, see `Study.draws`
+    # With halves, see `Study.halves`: the tests on the half that chooses, %; then all above are of the other half.
+    choosing: list[float] = field(default_factory=list)
 
     @property
     def images_seen(self) -> int:
@@ -70,6 +81,11 @@ SCHEMA = pa.schema(
         ("accuracies", pa.list_(pa.float64())),
         ("seconds", pa.float64()),
         *((name, pa.string()) for name in ("commit", "device", "precision")),
+        ("divergence", pa.string()),
+        ("mixture", pa.float64()),
+        ("pool", pa.string()),
+        ("draw", pa.int64()),
+        ("choosing", pa.list_(pa.float64())),
     ]
 )
 
@@ -83,16 +99,25 @@ class Loaded:
     num_classes: int
 
 
+@dataclass(frozen=True)
+class Tests:
+    """The validation images on the device: those that accuracies are of, and the half that chooses, if one does."""
+
+    reporting: "Examples"
+    choosing: "Examples | None" = None
+
+
 class Cells:
     """The cells of one dataset: their files, and how one is computed.
 
     Args:
         recipe: of the dataset; its `evaluate` is the protocol.
         sets: the sets of images.
+        halves: see `Study.halves`.
     """
 
-    def __init__(self, recipe: Recipe, sets: Sets) -> None:
-        self.recipe, self.sets = recipe, sets
+    def __init__(self, recipe: Recipe, sets: Sets, *, halves: bool = False) -> None:
+        self.recipe, self.sets, self.halves = recipe, sets, halves
         self._load = lru_cache(maxsize=1)(self._load_images)  # cells of one set come one after the other
         self._load_tests = lru_cache(maxsize=1)(self._load_validation)
 
@@ -121,12 +146,12 @@ class Cells:
         return replace(self.recipe.evaluate.with_network(cell.network.network, cell.network.width), repeats=1)
 
     def _name(self, cell: Cell) -> str:
-        images = f"{cell.method.method}-ipc{cell.ipc}" if cell.ipc else cell.method.method
+        images = f"{cell.method.method}-ipc{cell.ipc}{of_draw(cell)}" if cell.ipc else cell.method.method
         if cell.method.method == "ours":
             images = self.sets.image_set(cell).task  # its name tells all settings
         width = self.protocol(cell).width
         of_width = f"-w{width}" if width else ""
-        return f"{images}-{cell.network.network}{of_width}-{cell.repeat}"
+        return f"{images}-{cell.network.network}{of_width}-{cell.repeat}{'-halves' if self.halves else ''}"
 
     def _task(self, cell: Cell) -> Task:
         name = self._name(cell)
@@ -134,20 +159,28 @@ class Cells:
 
     def _compute(self, cell: Cell) -> None:
         """Trains and tests the network of a cell, and writes its result."""
-        from ddgs_hub.evaluation.evaluate import train_network
+        from ddgs_hub.evaluation.evaluate import accuracy, train_network
 
         protocol, start = self.protocol(cell), time.perf_counter()
         images, tests = self._load(self.sets.image_set(cell)), self._load_tests()
         epochs, seed = protocol.epochs_for(images.ipc), self.recipe.seed + cell.repeat
+        choosing: list[float] = []
+
+        def test_choosing(network: "torch.nn.Module") -> None:
+            if tests.choosing is not None:
+                choosing.append(accuracy(network, tests.choosing))
+
         with Progress("train", epochs, unit="epoch", images=len(images.examples)) as progress:
 
             def after_epoch(_: int, values: Mapping[str, Any]) -> None:
                 progress.add(**values)
                 progress.update()
 
-            arguments = (images.examples, tests.examples, protocol, images.num_classes)
-            accuracies = train_network(*arguments, epochs=epochs, seed=seed, after_epoch=after_epoch)
+            arguments = (images.examples, tests.reporting, protocol, images.num_classes)
+            train = partial(train_network, after_epoch=after_epoch, on_test=test_choosing)
+            accuracies = train(*arguments, epochs=epochs, seed=seed)
         is_ours = cell.method.method == "ours"
+        best = int(np.argmax(choosing or accuracies))  # the first of equal ones
         result = CellResult(
             dataset=cell.dataset,
             method=cell.method.method,
@@ -160,13 +193,18 @@ class Cells:
             seed=seed,
             train_images=len(images.examples),
             epochs=epochs,
-            best=max(accuracies),
+            best=accuracies[best],
             last=accuracies[-1],
             accuracies=accuracies,
             seconds=round(time.perf_counter() - start, 2),
             commit=code_commit(),
             device=str(images.examples.labels.device.type),
             precision=get_accelerator().mixed_precision,
+            divergence=cell.method.divergence,
+            mixture=cell.method.mixture,
+            pool=cell.method.samples_from,
+            draw=cell.draw,
+            choosing=choosing,
         )
         self.path(cell).parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path(cell), asdict(result))
@@ -180,12 +218,39 @@ class Cells:
         examples = load_examples(rows, protocol, training=True, where=where, device=_device())
         return Loaded(examples, images_per_class(rows), len(class_names(rows)))
 
-    def _load_validation(self) -> "Loaded":
-        from ddgs_hub.evaluation.tensors import images_per_class, load_examples
+    def _load_validation(self) -> Tests:
+        from ddgs_hub.evaluation.tensors import load_examples
 
-        rows, protocol = read_rows(self.sets.folders.original, "validation"), self.recipe.evaluate
-        examples = load_examples(rows, protocol, training=False, where="the validation images", device=_device())
-        return Loaded(examples, images_per_class(rows), len(class_names(rows)))
+        rows = read_rows(self.sets.folders.original, "validation")
+        where = "the validation images"
+
+        def load(part: Dataset) -> "Examples":
+            return load_examples(part, self.recipe.evaluate, training=False, where=where, device=_device())
+
+        if not self.halves:
+            return Tests(load(rows))
+        chooses = choosing_half(rows)
+        return Tests(load(rows.select(np.flatnonzero(~chooses))), load(rows.select(np.flatnonzero(chooses))))
+
+
+def choosing_half(rows: Dataset) -> NDArray[np.bool_]:
+    """Which validation images choose, `(N,)`: of each class the half with the smallest hashes of their bytes.
+
+    Raises:
+        InputError: a class has too few different images to be divided.
+    """
+    images = ImageHashes()
+    for _ in images.record([rows.with_format("arrow")[:]]):
+        pass
+    names = class_names(rows)
+    chooses = halves_mask(images.hashes, images.labels, len(names))
+    missing = set(range(len(names))) - set(images.labels[~chooses].tolist())
+    if missing:
+        raise InputError(
+            f"class '{names[min(missing)]}' has fewer than two different validation images, and the study divides "
+            "them into halves: add some, or set halves: false"
+        )
+    return chooses
 
 
 def _device() -> "torch.device":

@@ -9,7 +9,10 @@ import numpy as np
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import put_in_place
+from ddgs_hub.core.made import Made
 from ddgs_hub.core.markdown import cell as markdown_cell
+from ddgs_hub.evaluation.figures import improvements_figure, save_figure
+from ddgs_hub.evaluation.improvement_table import ImprovementTable
 from ddgs_hub.evaluation.networks import convnet_depth
 from ddgs_hub.evaluation.paper_table import Cost, PaperTable, TableCell
 from ddgs_hub.recipe import changed_keys, load_recipe, parse_network_name, recipe_names, recipe_to_dict
@@ -52,8 +55,8 @@ class DatasetCells:
         return ((cell, self.cells.read(cell)) for cell in self.wanted if self.cells.is_done(cell))
 
 
-def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> PaperTable:
-    """Writes the table of a study, and a line for each cell.
+def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> tuple[Made, list[Path]]:
+    """Writes the table of a study, and a line for each cell; where the study begins with improvements, these as well.
 
     Args:
         study: its layout, and what the paper reports.
@@ -61,15 +64,25 @@ def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> 
         path: of the files, without their suffix.
 
     Returns:
-        The table.
+        The table as Markdown, with what its JSON has, and the files.
     """
     table = make_table(study, datasets)
-    for suffix, text in ((".md", table.markdown() + "\n"), (".tex", table.latex()), (".csv", table.csv())):
-        put_in_place(path.with_name(f"{path.name}{suffix}"), text)
-    write_json(path.with_name(f"{path.name}.json"), table.to_dict())
-    results = [result for dataset in datasets for _, result in dataset.results()]
-    write_cells(results, path.with_name(f"{path.name}-cells.parquet"))
-    return table
+    shown: PaperTable | ImprovementTable = table
+    if study.headline == "improvement":
+        shown = ImprovementTable(table, _controls(study), _about_draws(study))
+    texts = {".md": shown.markdown() + "\n", ".tex": shown.latex(), ".csv": table.csv()}
+    if isinstance(shown, ImprovementTable):
+        texts["-improvement.csv"] = shown.csv()
+    files = [path.with_name(f"{path.name}{suffix}") for suffix in (*texts, ".json", "-cells.parquet")]
+    for file, text in zip(files, texts.values(), strict=False):
+        put_in_place(file, text)
+    write_json(files[-2], shown.to_dict())
+    write_cells([result for dataset in datasets for _, result in dataset.results()], files[-1])
+    if isinstance(shown, ImprovementTable) and any(shown.by_cell().values()):
+        pictures = [path.with_name(f"{path.name}-improvement{suffix}") for suffix in (".png", ".svg")]
+        save_figure(improvements_figure(shown.by_cell(), table.reference), *pictures)
+        files += pictures
+    return Made(shown.markdown(), shown.to_dict()), files
 
 
 def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
@@ -88,6 +101,7 @@ def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
                     raise InputError(f"two networks of the study are both at {', '.join(place)}: leave one out")
                 found.best[result.seed] = result.best
                 found.last[result.seed] = result.last
+                found.draws[result.seed] = result.draw
     order = [list(dict.fromkeys(values)) for values in zip(*places, strict=True)]  # of each axis, as the study has it
     ordered = sorted(
         places, key=lambda place: [values.index(value) for values, value in zip(order, place, strict=True)]
@@ -104,7 +118,33 @@ def make_table(study: Study, datasets: Sequence[DatasetCells]) -> PaperTable:
         upper_bound=[_name("full")],
         costs=_costs(datasets),
         notes=[*_not_run(datasets), *_mixed(datasets), *_about_the_paper(study, datasets)],
+        accuracy="last" if study.headline == "improvement" else "best",
     )
+
+
+def _controls(study: Study) -> dict[str, str]:
+    """For each `ours` whose pool the study also draws from at random, that random draw."""
+    of_pool = {
+        method.samples_from: method.label
+        for method in study.methods
+        if method.distribution == "pool" and method.pool_size is None
+    }
+    return {
+        _name(method.label): _name(of_pool[method.samples_from])
+        for method in study.methods
+        if method.samples_from in of_pool and method.label != of_pool[method.samples_from]
+    }
+
+
+def _about_draws(study: Study) -> str:
+    """What sets and accuracies are, as far as the study decides it."""
+    drawn = f"{study.draws} draws of each set" if study.draws > 1 else "one draw of each set"
+    halves = (
+        " Half of the validation images chooses the best test, and the accuracies are those of the other half."
+        if study.halves
+        else ""
+    )
+    return f"{drawn.capitalize()} that is drawn by chance, {study.repeats} networks in each cell.{halves}"
 
 
 def _ipcs(cell: Cell, dataset: DatasetCells) -> Sequence[int]:

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ddgs_hub.core.claims import Claims
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_for_all
 from ddgs_hub.core.progress import in_words
@@ -80,8 +81,8 @@ def reproduce(
         The table (its values are those of `PaperTable.to_dict`) or the plan.
 
     Raises:
-        InputError: a folder belongs to another recipe or cannot be written, `only` chooses what there is not, or a
-            method cannot be carried out on the dataset.
+        InputError: a folder belongs to another recipe or cannot be written, a recipe trains on soft labels, `only`
+            chooses what there is not, or a method cannot be carried out on the dataset.
     """
     every = [cell for recipe in recipes for cell in study.for_recipe(recipe.name).cells(recipe.name)]
     chosen = select_cells(every, only)
@@ -105,10 +106,9 @@ def reproduce(
     _make_and_train(datasets, output / CLAIMS)
     name = "-".join([study.name, *(recipe.name for recipe in recipes)])
     wanted = [DatasetCells(dataset.cells, dataset.all, dataset.ipcs) for dataset in datasets]
-    table = run_on_main(lambda: write_report(study, wanted, output / name))
-    files = [f"{output / name}{suffix}" for suffix in (".md", ".tex", ".csv", ".json", "-cells.parquet")]
-    text = f"\n{table.markdown()}\n\nwritten: {', '.join(files)}"
-    return Made(text, {**table.to_dict(), "files": files})
+    table, written = run_on_main(lambda: write_report(study, wanted, output / name))
+    files = [str(file) for file in written]
+    return Made(f"\n{table.text}\n\nwritten: {', '.join(files)}", {**table.values, "files": files})
 
 
 def _dataset(
@@ -119,8 +119,8 @@ def _dataset(
     chosen: Sequence[Cell],
     say: Callable[[str], None],
 ) -> Dataset:
-    sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say)
-    cells = Cells(recipe, sets)
+    sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say, study.easy_bias)
+    cells = Cells(recipe, sets, halves=study.halves)
     left = run_on_main(partial(_undone, cells, chosen))
     makers = sets.tasks(chosen[number] for number in left)
     return Dataset(every, chosen, cells, makers, study.for_recipe(recipe.name).ipc)
@@ -135,6 +135,11 @@ def _begin(recipes: Sequence[Recipe], output: Path, *, dry_run: bool, size_is_me
     """Makes the folders of the recipes, or checks that they are theirs."""
     refuse_unwritable(output)
     for recipe in recipes:
+        if recipe.evaluate.labels == "soft":
+            raise InputError(
+                f"evaluate.labels of recipe {recipe.name} is soft, and a study trains on classes: set it to hard, or "
+                "give the sets to `ddgs-hub evaluate --labels soft`"
+            )
         if not (dry_run or (output / recipe.name / RECIPE).is_file()):
             refuse_unfit(recipe, size_is_meant=size_is_meant)
         made = {**made_with(recipe), "recipe": recipe_to_dict(recipe)}

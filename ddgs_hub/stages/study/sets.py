@@ -19,25 +19,15 @@ from ddgs_hub.recipe.ranges import Distribution
 from ddgs_hub.recipe.study import Cell
 from ddgs_hub.stages.compare import make_baseline
 from ddgs_hub.stages.matching import make_matching
-from ddgs_hub.stages.pool_stages import (
-    BASE_POOL,
-    ORIGINAL,
-    POOL,
-    SCORED_ORIGINAL,
-    SCORED_POOL,
-    SCORER,
-    Stage,
-    pool_stages,
-)
+from ddgs_hub.stages.pool_stages import BASE_POOL, ORIGINAL, POOL, SCORED_ORIGINAL, SCORER, Stage
 from ddgs_hub.stages.run_folder import Finished
 from ddgs_hub.stages.sample import make_distilled
-from ddgs_hub.stages.score import score_source
-from ddgs_hub.stages.score_request import ScoreRequest
+from ddgs_hub.stages.study.pools import GENERATED, SCORED, sized_by, study_stages
 from ddgs_hub.stages.study.study_folder import StudyFolder
 from ddgs_hub.stages.study.tasks import Task
 from ddgs_hub.stages.usability import check_in
 
-STAGES = {  # whose outputs a method reads; what those are made of comes along
+STAGES = {  # whose outputs a method reads, `ours` besides its pool's; what those are made of comes along
     "random": (ORIGINAL,),
     "k-center": (ORIGINAL, SCORER),
     "herding": (ORIGINAL, SCORER),
@@ -45,7 +35,7 @@ STAGES = {  # whose outputs a method reads; what those are made of comes along
     "dm": (ORIGINAL,),
     "idc-1": (ORIGINAL,),
     "minimax": (POOL,),
-    "ours": (SCORED_ORIGINAL, SCORED_POOL),
+    "ours": (SCORED_ORIGINAL,),
     "full": (ORIGINAL,),
 }
 SELECTIONS = ("random", "k-center", "herding")  # greedy, or one permutation: a smaller one is the beginning of a larger
@@ -58,22 +48,22 @@ class ImageSet:
     Attributes:
         task: that makes them.
         folder: where they are.
-        first: how many of each class count, from the first; None: all.
+        block: which of each class count, by their place among those of the class; None: all.
     """
 
     task: str
     folder: Path
-    first: int | None
+    block: range | None = None
 
     def read(self) -> Dataset:
         """The rows, with their images."""
-        if self.first is None:
+        if self.block is None:
             return read_rows(self.folder)
         labels = np.asarray(read_rows(self.folder, names=["label"])["label"])
         place = np.empty(len(labels), dtype=np.int64)  # of each image among those of its class
         for label in np.unique(labels):
             place[labels == label] = np.arange((labels == label).sum())
-        return read_selected(self.folder, np.flatnonzero(place < self.first))
+        return read_selected(self.folder, np.flatnonzero((place >= self.block.start) & (place < self.block.stop)))
 
 
 class Sets:
@@ -87,42 +77,74 @@ class Sets:
         cells: that are wanted: only what these need is made.
         command: the command line, for cards.
         say: prints a line on what was made.
+        easy_bias: of the pool `easy-real`, see `Study.easy_bias`.
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path, cells: Sequence[Cell], command: str, say: Callable[[str], None]
+        self,
+        recipe: Recipe,
+        folder: Path,
+        cells: Sequence[Cell],
+        command: str,
+        say: Callable[[str], None],
+        easy_bias: float = 0.0,
     ) -> None:
         self.recipe, self.command, self.say = recipe, command, say
         self.largest = max((cell.ipc for cell in cells if cell.ipc), default=1)
-        sizes = [self.pool_size(cell) * cell.ipc for cell in cells if cell.ipc and cell.method.method == "ours"]
-        least = {POOL: max([self.largest, *sizes]), BASE_POOL: self.largest, **dict.fromkeys(SELECTIONS, self.largest)}
-        there = StudyFolder(folder, self.largest)
-        self.sizes = run_on_main(lambda: {name: there.size_made(_slug(name), size) for name, size in least.items()})
-        self.folders = replace(there, per_class=self.sizes[POOL], base_per_class=self.sizes[BASE_POOL])
+        there, least = StudyFolder(folder, self.largest, easy_bias=easy_bias), self._least(cells)
+        self.folders = there
+        self.sizes = run_on_main(
+            lambda: {name: there.size_made(self._task_of(name), size) for name, size in least.items()}
+        )
+        by_pool = {name: self.sizes.get(GENERATED.get(name, stage)) for name, stage in SCORED.items()}
+        self.folders = replace(there, sizes={name: size for name, size in by_pool.items() if size})
+
+    def _least(self, cells: Iterable[Cell]) -> dict[str, int]:
+        """Images a class that pools, and selections that nest, have at least, by the name of what makes them."""
+        least = {POOL: self.largest, BASE_POOL: self.largest, **dict.fromkeys(SELECTIONS, self.largest)}
+        for cell in cells:
+            ipc, pool, count = cell.ipc or 0, cell.method.samples_from, self.pool_size(cell)
+            if cell.method.method in GENERATED:
+                stage, size = GENERATED[cell.method.method], (cell.draw + 1) * ipc
+            elif pool and count and pool != "real":  # that is always of all images
+                stage, size = GENERATED.get(pool, SCORED[pool]), count * ipc
+            else:
+                continue
+            least[stage] = max(least.get(stage, 0), size)
+        return least
 
     def image_set(self, cell: Cell) -> ImageSet:
         """Where the images of a cell are, or will be."""
         method, ipc, folders = cell.method.method, cell.ipc, self.folders
         if method == "full":
-            return ImageSet(ORIGINAL, folders.original, None)
-        if method == "dit":
-            return ImageSet(self._task_name(BASE_POOL), folders.base_pool, ipc)
-        if method == "minimax":
-            return ImageSet(self._task_name(POOL), folders.pool, ipc)
+            return ImageSet(ORIGINAL, folders.original)
+        assert ipc is not None
+        if method in GENERATED:
+            block = range(cell.draw * ipc, (cell.draw + 1) * ipc)
+            return ImageSet(self._task_name(GENERATED[method]), folders.pool_of(method), block)
         if method in SELECTIONS:
-            name = f"{method}-{self.sizes[method]}"
-            return ImageSet(name, folders.set(name), ipc)
-        name = f"{method}-ipc{ipc}"
-        if method == "ours":
-            name = f"ours-{self.distribution(cell)}-n{self.pool_size(cell)}-ipc{ipc}"
-        return ImageSet(name, folders.set(name), None)
+            name = f"{method}-{self.sizes[method]}{of_draw(cell)}"
+            return ImageSet(name, folders.set(name), range(ipc))
+        name = self._ours(cell) if method == "ours" else f"{method}-ipc{ipc}"
+        return ImageSet(name, folders.set(name))
+
+    def _ours(self, cell: Cell) -> str:
+        """The name of a set of `ours`, which tells all settings; those that are usual it leaves out."""
+        method, size = cell.method, self.pool_size(cell)
+        parts = ["ours", "" if method.samples_from == "minimax" else f"{method.samples_from}", self.distribution(cell)]
+        if method.samples_from == "easy-real":
+            parts[1] += f"{self.folders.easy_bias:g}"
+        parts.append("" if method.divergence in (None, self.recipe.sample.divergence) else f"{method.divergence}")
+        parts.append("" if method.mixture is None else f"m{method.mixture:g}")
+        parts += ["" if size is None else f"n{size}", f"ipc{cell.ipc}"]
+        return "-".join(part for part in parts if part) + of_draw(cell)
 
     def tasks(self, cells: Iterable[Cell]) -> list[Task]:
         """What must be made for the cells whose set is not there, stages first."""
         every = list(cells)
         missing = run_on_main(lambda: [k for k, cell in enumerate(every) if not self._is_there(self.image_set(cell))])
         wanted = [every[k] for k in missing]
-        needed = self._closure(stage for cell in wanted for stage in STAGES[cell.method.method])
+        needed = self._closure(stage for cell in wanted for stage in _reads(cell))
         tasks: dict[str, Task] = {}
         for stage in self._stages():
             if stage.name in needed:
@@ -132,7 +154,7 @@ class Sets:
         for cell in wanted:
             images = self.image_set(cell)
             if images.task not in tasks:
-                needs = self._names(STAGES[cell.method.method])
+                needs = self._names(_reads(cell))
                 tasks[images.task] = self._task(images.task, images.folder, self._maker(cell), needs)
         return list(tasks.values())
 
@@ -141,31 +163,12 @@ class Sets:
 
     def seconds(self, cell: Cell) -> float:
         """What making the set of a cell took, with all that it is made of."""
-        names = [self._task_name(stage) for stage in self._closure(STAGES[cell.method.method])]
+        names = [self._task_name(stage) for stage in self._closure(_reads(cell))]
         names = list(dict.fromkeys([*names, self.image_set(cell).task]))
         return sum(self.folders.read_made(name).seconds for name in names if self.folders.is_made(name))
 
     def _stages(self) -> list[Stage]:
-        """The stages up to the scored pool. Scores go into folders of their own: other workers read the images."""
-        recipe, folders, score = self.recipe, self.folders, self.recipe.score
-        sizes = {"per_class": folders.per_class, "plain_per_class": folders.base_per_class}
-        scorer = str(score.scorer or folders.scorer)
-        stages = []
-        for stage in pool_stages(recipe, folders, **sizes, command=self.command):
-            if stage.name in (SCORED_ORIGINAL, SCORED_POOL):
-                of_pool = stage.name == SCORED_POOL
-                output = folders.scored_pool if of_pool else folders.scored_original
-                source = str(stage.output.resolve())
-                request = ScoreRequest(
-                    source=source,
-                    scorer=scorer,
-                    scorer_revision=score.revision,
-                    with_images=of_pool,
-                    batch_size=score.batch_size,
-                )
-                stage = replace(stage, output=output, work=partial(score_source, request, output))
-            stages.append(stage)
-        return stages
+        return study_stages(self.recipe, self.folders, self.command)
 
     def _names(self, stages: Iterable[str]) -> tuple[str, ...]:
         """The tasks of these stages and of all that they are made of."""
@@ -184,8 +187,12 @@ class Sets:
 
     def _task_name(self, stage: str) -> str:
         """Pools of several sizes are several tasks."""
-        size = self.sizes.get(POOL if stage == SCORED_POOL else stage)
-        return f"{_slug(stage)}-{size}" if size else _slug(stage)
+        size = self.sizes.get(sized_by(stage))
+        return f"{self._task_of(stage)}-{size}" if size else self._task_of(stage)
+
+    def _task_of(self, stage: str) -> str:
+        bias = f" {self.folders.easy_bias:g}" if stage == SCORED["easy-real"] else ""
+        return re.sub(r"\W+", "-", f"{stage}{bias}").strip("-").lower()
 
     def _task(self, name: str, output: Path, make: Callable[[], Made], needs: tuple[str, ...]) -> Task:
         def work() -> None:
@@ -206,13 +213,18 @@ class Sets:
         assert ipc is not None
         if method in ("dm", "idc-1"):
             return lambda: make_matching(recipe, method, folders.original, output, ipc=ipc, command=self.command)
-        if method == "ours":
+        seed = recipe.seed + cell.draw
+        if pool := cell.method.samples_from:
+            given = {key: getattr(cell.method, key) for key in ("divergence", "mixture")}
             settings = replace(
-                recipe.sample, ipc=ipc, distribution=self.distribution(cell), pool_size=self.pool_size(cell)
+                recipe.sample,
+                ipc=ipc,
+                distribution=self.distribution(cell),
+                pool_size=self.pool_size(cell),
+                **{key: value for key, value in given.items() if value is not None},
             )
-            pool, original = folders.scored_pool, folders.scored_original
-            make = partial(make_distilled, settings, pool, original, output, seed=recipe.seed, repository=False)
-            return _on_main(make)
+            rows = (folders.scored_pool_of(pool), folders.scored_original)
+            return _on_main(partial(make_distilled, settings, *rows, output, seed=seed, repository=False))
         return _on_main(
             lambda: make_baseline(
                 method,
@@ -220,7 +232,7 @@ class Sets:
                 output,
                 ipc=self.sizes[method],
                 scorer=str(recipe.score.scorer or folders.scorer),
-                seed=recipe.seed,
+                seed=seed,
                 revision=recipe.score.revision,
             )
         )
@@ -229,9 +241,21 @@ class Sets:
         """What `ours` is sampled to."""
         return cell.method.distribution or self.recipe.sample.distribution
 
-    def pool_size(self, cell: Cell) -> int:
-        """How many times IPC the images a class are that `ours` chooses from."""
-        return cell.method.pool_size or self.recipe.pool.size
+    def pool_size(self, cell: Cell) -> int | None:
+        """How many times IPC the images a class are that `ours` chooses from; None: all of the pool."""
+        usual = None if cell.method.samples_from == "real" else self.recipe.pool.size
+        return cell.method.pool_size or usual
+
+
+def of_draw(cell: Cell) -> str:
+    """What the names of a further draw end with. The first has the name that it has where there is no other."""
+    return f"-draw{cell.draw}" if cell.draw else ""
+
+
+def _reads(cell: Cell) -> tuple[str, ...]:
+    """The stages whose outputs the method of a cell reads."""
+    pool = cell.method.samples_from
+    return STAGES[cell.method.method] + ((SCORED[pool],) if pool else ())
 
 
 def _timed(make: Callable[[], Made]) -> Finished:
@@ -242,8 +266,3 @@ def _timed(make: Callable[[], Made]) -> Finished:
 
 def _on_main(make: Callable[[], Made]) -> Callable[[], Made]:
     return lambda: run_on_main(make)
-
-
-def _slug(stage: str) -> str:
-    """The name of a stage as a file name."""
-    return re.sub(r"\W+", "-", stage).strip("-").lower()

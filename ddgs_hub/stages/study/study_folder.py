@@ -1,7 +1,8 @@
 """Names of the folders and files of a study's dataset. Studies share them: what one has made, the next need not."""
 
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ddgs_hub.core.schema import read_json
@@ -13,22 +14,29 @@ class StudyFolder(RunFolder):
     """Where the studies of one recipe keep what they make.
 
     Attributes:
-        per_class: images a class of the pool; each size has a folder of its own.
-        base_per_class: of what the base generates.
+        sizes: images a class of each pool, by its name in `recipe.study.PoolName`; each size has a folder of its own.
+            A pool without a size is of all original images.
+        easy_bias: of the pool `easy-real`; each has a folder of its own.
     """
 
-    per_class: int = 0
-    base_per_class: int = 0
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    easy_bias: float = 0.0
 
     @property
     def pool(self) -> Path:
         """What the fine-tuned DiT generates."""
-        return self.path / f"pool-{self.per_class}"
+        return self.pool_of("minimax")
 
     @property
     def base_pool(self) -> Path:
         """What the base generates before it is fine-tuned."""
-        return self.path / f"pool-dit-{self.base_per_class}"
+        return self.pool_of("dit")
+
+    def pool_of(self, name: str) -> Path:
+        """A pool, by its name in `recipe.study.PoolName`."""
+        bias = f"{self.easy_bias:g}" if name == "easy-real" else ""
+        parts = ("pool", "" if name == "minimax" else f"{name}{bias}", str(self.sizes.get(name) or ""))
+        return self.path / "-".join(part for part in parts if part)
 
     @property
     def cells(self) -> Path:
@@ -44,10 +52,9 @@ class StudyFolder(RunFolder):
         """Labels and difficulties of the original. In a study nothing is scored in its place: others read there."""
         return self.path / "original-scored"
 
-    @property
-    def scored_pool(self) -> Path:
-        """The pool with its difficulties."""
-        return self.path / f"{self.pool.name}-scored"
+    def scored_pool_of(self, name: str) -> Path:
+        """A pool with its difficulties, by its name."""
+        return self.path / f"{self.pool_of(name).name}-scored"
 
     def is_made(self, task: str) -> bool:
         """Whether a task of this name was done once."""

@@ -60,6 +60,8 @@ def make_rows(shift: float = 0.0) -> Dataset:
         "difficulty": [k / 7 + shift for k in range(6)],
         "difficulty_log": [k / 6 for k in range(6)],
         "difficulty_bin": [0, 1, 3, 5, 6, 8],
+        "soft_label_classes": [[k % 2, 1 - k % 2] for k in range(6)],
+        "soft_label_probabilities": [[0.75, 0.25]] * 6,
     }
     return Dataset.from_dict(columns, features=FEATURES)
 

@@ -6,6 +6,7 @@ The real command on few digits, with a few steps of everything.
 import json
 import os
 import random
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -32,6 +33,26 @@ columns: method
 reference: ours
 paper: {small: {convnet: {1: {ours: 50.0 ± 1.0}}}}
 """
+EVIDENCE = """
+title: Improvements
+recipes: [digits]
+methods:
+  - random
+  - dit
+  - {method: ours, pool: dit, distribution: scale}
+  - {method: ours, pool: real, distribution: scale}
+  - {method: ours, pool: easy-real, distribution: scale, divergence: reference}
+ipc: [1]
+networks: [{network: convnet, width: 8}]
+repeats: 3
+draws: 2
+halves: true
+headline: improvement
+rows: [network, method]
+columns: ipc
+reference: random
+"""
+OURS_OF_EVIDENCE = ("dit-scale-n2-", "real-scale-", "easy-real4-scale-reference-n2-")  # names of its sets
 QUICK = {
     "finetune": {"epochs": 0.2, "batch_size": 16},
     "pool": {"size": 2, "num_steps": 4, "batch_size": 16},
@@ -180,6 +201,45 @@ def test_two_workers_at_once_have_the_same_table_and_do_nothing_twice(small, unb
     assert len(lines) == len(set(lines)) == CELLS
 
 
+def test_a_study_of_draws_halves_and_pools_begins_with_improvements(small, unbroken, tmp_path):
+    shutil.copytree(unbroken[0] / "small", tmp_path / "paper/small")
+    study = tmp_path / "evidence.yaml"
+    study.write_text(EVIDENCE)
+    command = ["-m", "ddgs_hub", "reproduce", str(study), "--recipe", str(small.recipe), "--output"]
+    done = run([*command, str(tmp_path / "paper"), "--json"], env=environment(), timeout=120)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert {(one["method"], one["groups"]) for one in values["improvements"] if one["cell"] is None} == {
+        ("DiT", 2),
+        ("dit: scale", 2),
+        ("real: scale", 2),
+        ("easy-real: scale (reference)", 2),
+    }
+    assert all(Path(file).is_file() for file in values["files"])
+    assert {Path(file).suffix for file in values["files"]} == {
+        *(".md", ".tex", ".csv", ".json", ".parquet", ".png", ".svg")
+    }
+    cells = pq.read_table(tmp_path / "paper/evidence-small-cells.parquet").to_pylist()
+    assert [cell["draw"] for cell in cells] == [0, 0, 1] * 5  # the cells of a set are neighbours
+    assert {cell["repeat"] % 2 - cell["draw"] for cell in cells} == {0}
+    for cell in cells:
+        assert cell["best"] == cell["accuracies"][int(np.argmax(cell["choosing"]))]
+        assert cell["last"] == cell["accuracies"][-1]
+    made = {name: rows for name, rows in images(tmp_path / "paper").items() if name not in images(unbroken[0])}
+    assert {name.split("/")[1] for name in made if name.startswith("sets/")} == {
+        f"{name}{draw}"
+        for name in (
+            "random-2",
+            "ours-dit-scale-n2-ipc1",
+            "ours-real-scale-ipc1",
+            "ours-easy-real4-scale-reference-n2-ipc1",
+        )
+        for draw in ("", "-draw1")
+        if name + draw != "random-2"  # the first draw is the set that other studies have
+    }
+    assert len(set(made.values())) > 5
+
+
 def test_a_part_is_done_first_and_the_table_says_what_is_missing(small, unbroken, tmp_path):
     part = small.run(tmp_path, "--only", "method=random,full", "--only", "ipc=1")
     assert "small: 4 networks, 0 done before, 4 to do" in part
@@ -223,6 +283,7 @@ def test_a_folder_of_another_recipe_is_refused(small, unbroken):
         (["table1", "--only", "ipc=7"], "no cell has the ipc '7'"),
         (["table2", "--original", "acme/photos"], "--original is of one dataset, and table2 has 2"),
         (["table1", "--recipe", "no"], "unknown recipe 'no'"),
+        (["table1", "--recipe", "digits", "--set", "evaluate.labels=soft"], "labels of recipe digits is soft"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, arguments, message):

@@ -1,0 +1,78 @@
+"""The pools that `ours` of a study samples from: which stages make them, beside those of a run."""
+
+from functools import partial
+from pathlib import Path
+
+from ddgs_hub.recipe import Recipe
+from ddgs_hub.stages.pool_stages import (
+    BASE_POOL,
+    POOL,
+    SCORED_ORIGINAL,
+    SCORED_POOL,
+    SCORER,
+    Stage,
+    pool_stages,
+)
+from ddgs_hub.stages.score import score_source
+from ddgs_hub.stages.score_request import ScoreRequest
+from ddgs_hub.stages.study.real_pool import make_real_pool
+from ddgs_hub.stages.study.study_folder import StudyFolder
+
+GENERATED = {"minimax": POOL, "dit": BASE_POOL}  # by the pool's name: the stage that makes it …
+SCORED = {  # … and the one whose output is sampled from
+    "minimax": SCORED_POOL,
+    "dit": "score pool (plain DiT)",
+    "real": "pool of real images",
+    "easy-real": "pool of easy real images",
+}
+REAL = ("real", "easy-real")
+
+
+def sized_by(stage: str) -> str:
+    """The stage whose number of images a class is also that of this stage: a scored pool has those of the pool."""
+    return next((GENERATED[name] for name in GENERATED if SCORED[name] == stage), stage)
+
+
+def study_stages(recipe: Recipe, folders: StudyFolder, command: str) -> list[Stage]:
+    """The stages of a run up to the scored pool, and those of the other pools, in an order to carry them out.
+
+    Scores go into folders of their own: other workers read the images.
+
+    Args:
+        recipe: of the study's dataset.
+        folders: where, and how many images a class each pool has.
+        command: the command line, for cards.
+    """
+    sizes = {"per_class": folders.sizes.get("minimax", 0), "plain_per_class": folders.sizes.get("dit", 0)}
+    stages = {stage.name: stage for stage in pool_stages(recipe, folders, **sizes, command=command)}
+    of_original = stages[SCORED_ORIGINAL].made_of
+    trained_scorer = tuple(name for name in of_original if name == SCORER)
+
+    def score(name: str, source: Path, output: Path, made_of: tuple[str, ...], *, with_images: bool) -> Stage:
+        request = ScoreRequest(
+            source=str(source.resolve()),
+            scorer=str(recipe.score.scorer or folders.scorer),
+            scorer_revision=recipe.score.revision,
+            with_images=with_images,
+            batch_size=recipe.score.batch_size,
+            soft_labels=recipe.score.soft_labels,
+        )
+        return Stage(name, output, partial(score_source, request, output), distributed=True, made_of=made_of)
+
+    originals = (folders.original, folders.scored_original, of_original)
+    stages[SCORED_ORIGINAL] = score(SCORED_ORIGINAL, *originals, with_images=False)
+    for name, made_by in GENERATED.items():
+        pool = (folders.pool_of(name), folders.scored_pool_of(name), (made_by, *trained_scorer))
+        stages[SCORED[name]] = score(SCORED[name], *pool, with_images=True)
+    for name in REAL:
+        make = partial(
+            make_real_pool,
+            folders.original,
+            folders.scored_original,
+            folders.scored_pool_of(name),
+            per_class=folders.sizes.get(name),
+            easy_bias=folders.easy_bias if name == "easy-real" else 0.0,
+            seed=recipe.seed,
+        )
+        stages[SCORED[name]] = Stage(SCORED[name], folders.scored_pool_of(name), make, made_of=(SCORED_ORIGINAL,))
+    return list(stages.values())
