@@ -119,9 +119,11 @@ def _dataset(
     say: Callable[[str], None],
 ) -> Dataset:
     sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say, study.easy_bias)
-    cells = Cells(recipe, sets, halves=study.halves)
+    cells = Cells(recipe, sets, study)
     left = run_on_main(partial(_undone, cells, chosen))
     makers = sets.tasks(chosen[number] for number in left)
+    if study.headline == "improvement":
+        makers += sets.quality_tasks(chosen, makers)
     return Dataset(every, chosen, cells, makers, study.for_recipe(recipe.name).ipc)
 
 

@@ -219,6 +219,12 @@ def test_a_study_of_draws_halves_and_pools_begins_with_improvements(small, unbro
     assert {Path(file).suffix for file in values["files"]} == {
         *(".md", ".tex", ".csv", ".json", ".parquet", ".png", ".svg")
     }
+    assert set(values["pools"]) == {"original", "dit", "real", "easy-real"}
+    assert values["pools"]["easy-real"]["mean_difficulty"] < values["pools"]["real"]["mean_difficulty"]
+    quality = values["pools"]["dit"]
+    assert quality["images"] == 20
+    assert all(0 <= quality[name] <= 1 for name in ("mean_difficulty", "precision", "recall"))
+    assert "| dit " in (tmp_path / "paper/evidence-small.md").read_text()
     cells = pq.read_table(tmp_path / "paper/evidence-small-cells.parquet").to_pylist()
     assert [cell["draw"] for cell in cells] == [0, 0, 1] * 5  # the cells of a set are neighbours
     assert {cell["repeat"] % 2 - cell["draw"] for cell in cells} == {0}
