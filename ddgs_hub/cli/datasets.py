@@ -24,6 +24,7 @@ from ddgs_hub.cli.options import (
     SubsetOption,
     TokenOption,
     base_name,
+    folder_here,
     place,
     read_recipe,
     several_ipcs,
@@ -73,6 +74,9 @@ def generate(
             callback=place, help="OWNER/NAME[@REVISION] or folder: score the images while they are generated."
         ),
     ] = None,
+    original: Annotated[
+        Path | None, typer.Option(callback=folder_here, help="Folder that a guide (pool.guide) looks at.")
+    ] = None,
     revision: RevisionOption = None,
     seed: SeedOption = None,
     values: SetOption = None,
@@ -90,8 +94,11 @@ def generate(
     count = per_class or settings.pool.size * settings.sample.ipc
     at = revision or (settings.model.revision if dit is None else None)
     dit = base_name(settings, dit)
+    if original is not None and settings.pool.guide == "none":
+        raise InputError("pool.guide is none, which looks at no original: leave out --original, or --set pool.guide=…")
     with locked_for_launch(output), tracking_of(report_to, output, settings):
-        show(make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer), as_json)
+        made = make_pool(settings, dit, output, per_class=count, revision=at, scorer=scorer, original=original)
+        show(made, as_json)
 
 
 def score(

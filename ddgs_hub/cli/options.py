@@ -41,9 +41,9 @@ def place(names: str | list[str] | None) -> str | list[str] | None:
     return names
 
 
-def folder_here(path: Path) -> Path:
+def folder_here(path: Path | None) -> Path | None:
     """Refuses a folder that is not here."""
-    if not expanded(path).is_dir():
+    if path is not None and not expanded(path).is_dir():
         raise InputError(f"there is no folder {path}: check the path, or make it first")
     return path
 

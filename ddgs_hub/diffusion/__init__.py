@@ -2,7 +2,8 @@
 
 Takes original images as rows (`image`, `label`) and gives a fine-tuned DiT, as an adapter or a pipeline, and a pool of
 generated rows. This room does not know how difficult an image is: to score the pool on the way, a caller passes a
-function. It does not know which images are selected from a pool, and it publishes nothing.
+function, and so it does to steer by difficulty. It does not know which images are selected from a pool, and it
+publishes nothing.
 """
 
 from ddgs_hub.diffusion.adapter import load_adapter, read_adapter_config, save_adapter
@@ -25,18 +26,24 @@ from ddgs_hub.diffusion.dit import (
 )
 from ddgs_hub.diffusion.finetuning import finetune
 from ddgs_hub.diffusion.generation import generate_pool, image_seed
+from ddgs_hub.diffusion.guides import DenoisingStep, Guide, Shift
 from ddgs_hub.diffusion.latents import LatentCache
 from ddgs_hub.diffusion.minimax import MinimaxCriterion
+from ddgs_hub.diffusion.mode_guidance import ModeGuide, find_modes
 from ddgs_hub.diffusion.pixels import cropped_images, to_float
 from ddgs_hub.diffusion.pool_classes import PoolClasses
 from ddgs_hub.diffusion.pretraining import pretrain
 
 __all__ = [
     "Codec",
+    "DenoisingStep",
+    "Guide",
     "LatentCache",
     "MinimaxCriterion",
+    "ModeGuide",
     "PoolClasses",
     "Schedule",
+    "Shift",
     "add_difffit",
     "base_of",
     "base_path",
@@ -48,6 +55,7 @@ __all__ = [
     "diffusion_losses",
     "embed_conditions",
     "find_dit",
+    "find_modes",
     "finetune",
     "fold_difffit",
     "generate_pool",

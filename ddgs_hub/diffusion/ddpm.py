@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ddgs_hub.diffusion.denoiser import denoise, embed_conditions
 from ddgs_hub.diffusion.dit import null_class
+from ddgs_hub.diffusion.guides import DenoisingStep, Shift
 
 TRAIN_STEPS = 1000
 
@@ -123,6 +124,7 @@ def sample_latents(
     *,
     guidance_channels: int | Literal["all"] = 3,
     denoiser: Callable[..., Tensor] = denoise,
+    guide: Shift | None = None,
 ) -> Tensor:
     """Samples latents by respaced DDPM with learned variance and classifier-free guidance.
 
@@ -135,6 +137,7 @@ def sample_latents(
         noise: `(num_steps + 1, B, C, h, w)` replaces what the seeds would draw: z_T first, then each step's.
         guidance_channels: latent channels that are guided, from the first: three, as in the original DiT's code.
         denoiser: `denoise`, or its compiled form.
+        guide: shifts the mean of each step; see `guides`. None: nothing is shifted.
 
     Returns:
         Latents, `(B, C, h, w)`, in the scale that the model was trained on.
@@ -159,7 +162,7 @@ def sample_latents(
         else:
             outputs = denoiser(dit, torch.cat([z, z]), conditions[i], rows)
             output = _guided(outputs, guidance_scale, guided_channels)
-        z = _previous(schedule, output, z, i, step_noise)
+        z = _previous(schedule, output, z, i, step_noise, guide)
     return z
 
 
@@ -180,8 +183,8 @@ def _guided(outputs: Tensor, scale: float, channels: int) -> Tensor:
     return torch.cat([guided, conditional[:, channels:]], dim=1)
 
 
-def _previous(schedule: Schedule, output: Tensor, z: Tensor, i: int, noise: Tensor) -> Tensor:
-    """z_{i−1} ~ N(μ(ẑ, z_i), Σ_i) with the learned variance; the last step, i = 0, adds no noise.
+def _previous(schedule: Schedule, output: Tensor, z: Tensor, i: int, noise: Tensor, guide: Shift | None) -> Tensor:
+    """z_{i−1} ~ N(μ(ẑ, z_i) + shift, Σ_i) with the learned variance; the last step, i = 0, adds no noise.
 
     Args:
         schedule: the respaced chain.
@@ -189,13 +192,17 @@ def _previous(schedule: Schedule, output: Tensor, z: Tensor, i: int, noise: Tens
         z: z_i, `(B, C, h, w)`.
         i: the step.
         noise: standard normal, of the shape of `z`.
+        guide: what makes the shift.
     """
     eps, variance = output.chunk(2, dim=1)
     steps = torch.full((len(z),), i, device=z.device)
-    mean = schedule.posterior_mean(schedule.predict_z0(z, eps, steps), z, steps)
-    if i == 0:
-        return mean
-    return mean + (schedule.learned_log_variance(variance, steps) / 2).exp() * noise
+    z_hat = schedule.predict_z0(z, eps, steps)
+    mean = schedule.posterior_mean(z_hat, z, steps)
+    deviation = (schedule.learned_log_variance(variance, steps) / 2).exp()
+    if guide is not None:
+        shift = guide(DenoisingStep(i, len(schedule.betas), z, z_hat, mean, deviation))
+        mean = mean if shift is None else mean + shift
+    return mean if i == 0 else mean + deviation * noise
 
 
 def _noise(seed: int, shape: tuple[int, ...]) -> Tensor:

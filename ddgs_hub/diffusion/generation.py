@@ -22,6 +22,7 @@ from ddgs_hub.core.tracking import track_images
 from ddgs_hub.diffusion.codec import Codec
 from ddgs_hub.diffusion.ddpm import sample_latents
 from ddgs_hub.diffusion.denoiser import denoise
+from ddgs_hub.diffusion.guides import Guide
 from ddgs_hub.diffusion.pool_classes import PoolClasses
 
 ScoreImages: TypeAlias = Callable[[Sequence[bytes], Sequence[int]], NDArray[np.float32]]
@@ -53,14 +54,14 @@ def generate_pool(
     guidance_channels: int | Literal["all"] = 3,
     batch_size: int = 50,
     score_images: ScoreImages | None = None,
+    guide: Guide | None = None,
 ) -> int:
     """Generates a pool and writes it to `output` as Parquet with PNG images, in Hub layout.
 
     The images are ordered by `pool_index`, then by class, and denoised in this order. So all batches but the last are
     full, and a larger pool of the same seed begins with the smaller one. While the device works on one batch, threads
     encode the images of the batch before. Each finished batch is a file beside `output` until the pool is whole: a
-    killed run resumes after the last one. Several processes share the batches; what is in a batch does not depend on
-    their number, so the images do not either.
+    killed run resumes after the last one. Several processes share the batches, which do not depend on their number.
 
     Args:
         dit: the model, on its device, in its working precision.
@@ -71,9 +72,10 @@ def generate_pool(
         seed: of the run; see `image_seed`.
         num_steps: respaced DDPM steps.
         guidance_scale: of classifier-free guidance.
-        guidance_channels: latent channels that are guided, from the first; see `sample_latents`.
+        guidance_channels: see `sample_latents`.
         batch_size: images that are denoised together.
-        score_images: encoded images and their labels → difficulties, for the column `difficulty`. None: no such column.
+        score_images: encoded images and their labels → difficulties, for the column `difficulty`; None: none.
+        guide: steers each image by its label and number.
 
     Returns:
         The number of images.
@@ -81,17 +83,18 @@ def generate_pool(
     features = pool_features(classes.names, scored=score_images is not None)
     batches = _batches(len(classes.names), per_class, batch_size)
     settings = [asdict(classes), per_class, seed, num_steps, guidance_scale, guidance_channels, batch_size]
-    settings += [str(dit.transformer_blocks[0].attn1.to_q.weight.dtype), list(features)]
+    dtype, steered = str(dit.transformer_blocks[0].attn1.to_q.weight.dtype), [guide.identity] if guide else []
+    settings += [dtype, list(features), *steered]
     parts = Parts(Path(output), fingerprint(dit, codec.decoder, settings), len(batches))
-    how: dict[str, Any] = {"num_steps": num_steps, "guidance_scale": guidance_scale}
-    how |= {"guidance_channels": guidance_channels, "denoiser": compiled(denoise)}
+    how: dict[str, Any] = {"num_steps": num_steps, "guidance_scale": guidance_scale, "denoiser": compiled(denoise)}
+    how["guidance_channels"] = guidance_channels
     todo, count = parts.todo(), len(classes.names) * per_class
     with _progress([len(batches[k]) for k in todo], count) as progress, Writers(parts.write) as writers:
         for k in todo:
             seeds = [image_seed(seed, label, index) for label, index in batches[k]]
-            images = codec.decode(
-                sample_latents(dit, [classes.dit_ids[label] for label, _ in batches[k]], seeds, **how)
-            )
+            how["guide"] = guide.of(*zip(*batches[k], strict=True)) if guide else None
+            ids = [classes.dit_ids[label] for label, _ in batches[k]]
+            images = codec.decode(sample_latents(dit, ids, seeds, **how))
             writers.submit(k, partial(_rows, images, batches[k], seeds, classes, features, score_images))
             if k == todo[0]:
                 track_images(f"{progress.title}/images", images)

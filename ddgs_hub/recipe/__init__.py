@@ -5,10 +5,12 @@ the paper's value. This room loads neither torch nor datasets. It does not know 
 nothing of the Hub: the names of models and datasets are only text here.
 """
 
+from ddgs_hub.recipe.guiding import ModeGuidance
 from ddgs_hub.recipe.matching import OPERATIONS, DMSettings, IDCSettings, Metric
 from ddgs_hub.recipe.protocol import Protocol, parse_network_name
 from ddgs_hub.recipe.reading import (
     changed_keys,
+    completed,
     load_recipe,
     parse_recipe,
     parse_section,
@@ -44,6 +46,7 @@ __all__ = [
     "HubSettings",
     "IDCSettings",
     "Metric",
+    "ModeGuidance",
     "ModelSettings",
     "PoolSettings",
     "Pretraining",
@@ -53,6 +56,7 @@ __all__ = [
     "ScoreSettings",
     "ScorerTraining",
     "changed_keys",
+    "completed",
     "load_recipe",
     "parse_network_name",
     "parse_recipe",

@@ -16,6 +16,7 @@ from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe.sections import Recipe
 
 T = TypeVar("T")
+GUIDES = ("modes",)  # sections of `pool`, of which `pool.guide` names the one that is read
 MATCHING = ("dm", "idc")  # sections of images that are learnt by matching: `baseline` and `reproduce` read them
 RECIPES = Path(__file__).parents[1] / "recipes"
 # What PyYAML raises. A date that does not exist and a number of thousands of digits are ValueErrors.
@@ -163,11 +164,30 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def values_of_run(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without `dm` and `idc`, which decide nothing that a run makes or publishes.
+    """The recipe without what decides nothing that a run makes or publishes: `dm`, `idc`, and guides that do not guide.
 
-    So a set, a model or a run folder of before these sections is still known as made by the same recipe.
+    So a set, a model or a run folder of before these keys is still known as made by the same recipe.
     """
-    return {name: value for name, value in recipe_to_dict(recipe).items() if name not in MATCHING}
+    values = {name: value for name, value in recipe_to_dict(recipe).items() if name not in MATCHING}
+    guide = recipe.pool.guide
+    idle = {*GUIDES, "guide"} if guide == "none" else {*GUIDES} - {guide}
+    values["pool"] = {key: value for key, value in values["pool"].items() if key not in idle}
+    return values
+
+
+def completed(values: Any) -> Any:
+    """The values of a recipe as they were written, with the defaults of keys that its sections lack.
+
+    A recipe that was written before a key is so the same as one of today that leaves it alone. One that this version
+    cannot read stays as it is.
+    """
+    if not isinstance(values, dict):
+        return values
+    try:
+        known = recipe_to_dict(parse_recipe(values))
+    except InputError:
+        return values
+    return {name: known.get(name, value) for name, value in values.items()}
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.schema import Json
+from ddgs_hub.recipe.guiding import GuideName, ModeGuidance
 from ddgs_hub.recipe.matching import DMSettings, IDCSettings
 from ddgs_hub.recipe.protocol import Protocol
 from ddgs_hub.recipe.ranges import SECTION, Count, Decay, Distribution, NonNegative, Positive, PositiveShare, Share
@@ -135,6 +136,8 @@ class PoolSettings:
     guidance_scale: Annotated[float, Field(ge=1)] = 4.0
     guidance_channels: Literal["all"] | Count = 3  # latent channels that are guided, from the first
     batch_size: Count = 50  # images that are denoised together
+    guide: GuideName = "none"  # what steers the denoising: nothing, or what the section of that name says
+    modes: ModeGuidance = dataclasses.field(default_factory=ModeGuidance)
 
 
 @dataclass(frozen=True, kw_only=True, config=SECTION)

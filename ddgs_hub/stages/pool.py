@@ -7,8 +7,11 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import get_accelerator
 from ddgs_hub.core.revisions import named_revision
+from ddgs_hub.core.staging import shared_sibling
 from ddgs_hub.original import SUBSETS
 from ddgs_hub.recipe import Recipe
+from ddgs_hub.stages.guides import make_guide, require_guided_by
+from ddgs_hub.stages.run_folder import LATENTS
 
 if TYPE_CHECKING:
     from ddgs_hub.difficulty import BatchScorer
@@ -23,6 +26,7 @@ def make_pool(
     per_class: int,
     revision: str | None = None,
     scorer: str | None = None,
+    original: Path | None = None,
 ) -> Made:
     """Generates images; with a scorer, scores each batch as soon as it is decoded.
 
@@ -33,17 +37,20 @@ def make_pool(
         per_class: images a class.
         revision: of a DiT on the Hub.
         scorer: a Hub id or a folder.
+        original: folder of the original images, for a guide. Where nothing guides it is not looked at.
 
     Returns:
         The number of images, and how they were generated.
 
     Raises:
-        InputError: the DiT, its autoencoder or the scorer cannot be loaded, or does not know a class.
+        InputError: the DiT, its autoencoder or the scorer cannot be loaded, or does not know a class; or the guide
+            lacks something.
     """
     import torch
 
     from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_codec, load_dit, null_class
 
+    require_guided_by(recipe, original)
     dit, revision = named_revision(str(dit), revision)
     accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
     classes = _pool_classes(recipe, folder, revision)
@@ -53,6 +60,7 @@ def make_pool(
     if accelerator.mixed_precision == "bf16":
         cast_frozen(model, torch.bfloat16)
         codec.lower_decoder(torch.bfloat16)
+    guide = make_guide(recipe, classes, codec, original=original, latents=shared_sibling(output, LATENTS))
     count = generate_pool(
         model,
         codec,
@@ -65,10 +73,18 @@ def make_pool(
         guidance_channels=pool.guidance_channels,
         batch_size=pool.batch_size,
         score_images=_batch_scorer(scorer, classes) if scorer else None,
+        guide=guide,
     )
+    return _made(recipe, output, count, per_class)
+
+
+def _made(recipe: Recipe, output: Path, count: int, per_class: int) -> Made:
+    """The number of images, and how they were generated."""
+    pool = recipe.pool
     values = {"output": str(output), "images": count, "per_class": per_class, "seed": recipe.seed}
-    values |= {"num_steps": pool.num_steps, "guidance_scale": pool.guidance_scale}
+    values |= {"num_steps": pool.num_steps, "guidance_scale": pool.guidance_scale, "guide": pool.guide}
     how = f"{pool.num_steps} steps, guidance {pool.guidance_scale:g}"
+    how += f", guided by {pool.guide}" if pool.guide != "none" else ""
     return Made(f"{count:,} images, {per_class} a class, {how}", values)
 
 

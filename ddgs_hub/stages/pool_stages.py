@@ -4,7 +4,7 @@ A run goes through them and samples; a study goes through those that it needs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,11 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     if trained_base:
         add(BASE, run.base, (ORIGINAL,), make_base, recipe, run.original, run.base)
     add(DIT, run.dit, (ORIGINAL, *trained_base), make_dit, recipe, run.original, base, run.dit, command=command)
-    add(POOL, run.pool, (DIT,), make_pool, recipe, run.dit, run.pool, per_class=per_class)
+    guided: dict[str, Any] = {"original": run.original} if recipe.pool.guide != "none" else {}
+    add(POOL, run.pool, (DIT,), make_pool, recipe, run.dit, run.pool, per_class=per_class, **guided)
+    unguided = replace(recipe, pool=replace(recipe.pool, guide="none"))
     plain = {"per_class": plain_per_class, "revision": recipe.model.revision}
-    add(BASE_POOL, run.base_pool, trained_base, make_pool, recipe, base, run.base_pool, **plain)
+    add(BASE_POOL, run.base_pool, trained_base, make_pool, unguided, base, run.base_pool, **plain)
     scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
     scoring["soft_labels"] = recipe.score.soft_labels
     originals = (ORIGINAL, *trained_scorer)

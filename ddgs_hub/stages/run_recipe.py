@@ -10,7 +10,7 @@ from ddgs_hub.core.files import put_in_place
 from ddgs_hub.core.schema import read_bytes
 from ddgs_hub.core.text import one_line
 from ddgs_hub.hub.layout import RECIPE
-from ddgs_hub.recipe import changed_keys
+from ddgs_hub.recipe import changed_keys, completed
 
 
 def bind_folder(folder: Path, made: dict[str, Any], *, begun: bool) -> None:
@@ -47,7 +47,7 @@ def refuse_other_recipe(folder: Path, made: dict[str, Any]) -> None:
         InputError: it does, or its `recipe.yaml` is damaged; the message names the first value that differs.
     """
     path = folder / RECIPE
-    changed = changed_keys(_begun_with(path), made["recipe"]) if path.is_file() else {}
+    changed = changed_keys(completed(_begun_with(path)), completed(made["recipe"])) if path.is_file() else {}
     if changed:
         key, (old, new) = next(iter(changed.items()))
         raise InputError(

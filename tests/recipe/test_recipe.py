@@ -20,6 +20,7 @@ from ddgs_hub.recipe import (
     Recipe,
     SampleSettings,
     changed_keys,
+    completed,
     load_recipe,
     parse_recipe,
     recipe_names,
@@ -130,9 +131,27 @@ class TestReadingAndWriting:
         before = {
             name: value for name, value in recipe_to_dict(load_recipe("digits")).items() if name[:2] not in ("dm", "id")
         }
+        before["pool"] = {key: before["pool"][key] for key in [*before["pool"]][:5]}  # of before guides, too
         recipe = parse_recipe(before)
         assert (recipe.dm, recipe.idc) == (DMSettings(), IDCSettings())
         assert before == values_of_run(recipe) == values_of_run(load_recipe("digits", ["dm.steps=3", "idc.early=0"]))
+
+    def test_a_guide_is_in_the_values_of_a_run_where_it_guides(self) -> None:
+        guided = values_of_run(load_recipe("digits", ["pool.guide=modes", "pool.modes.strength=0.2"]))
+        assert guided["pool"]["guide"] == "modes"
+        assert guided["pool"]["modes"] == {"strength": 0.2, "share": 0.5, "count": None}
+        assert values_of_run(load_recipe("digits", ["pool.modes.strength=0.2"])) == values_of_run(load_recipe("digits"))
+
+    def test_keys_that_came_later_have_their_defaults_in_a_recipe_of_before(self) -> None:
+        now = recipe_to_dict(load_recipe("digits"))
+        before = {**now, "pool": {"size": 6}}
+        assert changed_keys(completed(before), now) == {
+            "pool.size": [6, 5],
+            "pool.guidance_scale": [4.0, 2.0],
+            "pool.batch_size": [50, 100],
+        }
+        assert completed({"name": "a"}) == {"name": "a"}  # no recipe of this version: as it is
+        assert completed(None) is None
 
     def test_no_difference(self) -> None:
         assert changed_keys(recipe_to_dict(load_recipe("digits")), recipe_to_dict(load_recipe("digits"))) == {}
@@ -264,6 +283,7 @@ class TestErrors:
                 "model.pretraining",
                 "finetune",
                 "pool",
+                "pool.modes",
                 "score.training",
                 "sample",
                 "evaluate",

@@ -26,7 +26,7 @@ ALONE = ["-m", "ddgs_hub"]
 LAUNCHED = ["-m", "accelerate.commands.launch", "--config_file", "ddgs_hub/launch/cpu.yaml"]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *ALONE]
 FINETUNE = ["--set", "finetune.epochs=0.1", "--set", "finetune.batch_size=12", "--set", "finetune.memory_size=4"]
-GENERATE = ["--set", "pool.num_steps=3", "--set", "pool.batch_size=8", "--per-class", "2"]
+GENERATE = ["--set", "pool.num_steps=3", "--set", "pool.batch_size=8", "--set", "pool.guide=modes", "--per-class", "2"]
 SCORE = ["--batch-size", "64"]
 PATIENCE = 60  # seconds within which no process may still wait for one that has died
 
@@ -40,10 +40,10 @@ class Inputs:
 
     def commands(self, folder: Path) -> dict[str, list[str]]:
         """The arguments of the stages that several processes share."""
-        common = "--recipe", "digits"
+        common, original = ("--recipe", "digits"), ("--original", str(self.original))
         return {
-            "finetune": [*common, *FINETUNE, "--original", str(self.original), "--output", str(folder / "dit")],
-            "generate": [*common, *GENERATE, "--output", str(folder / "pool")],
+            "finetune": [*common, *FINETUNE, *original, "--output", str(folder / "dit")],
+            "generate": [*common, *GENERATE, *original, "--output", str(folder / "pool")],
             "score": [str(self.original), "--scorer", str(self.scorer), *SCORE, "--output", str(folder / "scored")],
         }
 
