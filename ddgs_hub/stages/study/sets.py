@@ -291,6 +291,11 @@ def of_draw(cell: Cell) -> str:
     return f"-draw{cell.draw}" if cell.draw else ""
 
 
+def first_draw(name: str) -> str:
+    """The name of a set, whichever of its draws it is, without what `of_draw` gave it."""
+    return re.sub(r"-draw\d+$", "", name)
+
+
 def _reads(cell: Cell) -> tuple[str, ...]:
     """The stages whose outputs the method of a cell reads."""
     pool = cell.method.samples_from

@@ -262,6 +262,7 @@ def test_a_part_is_done_first_and_the_table_says_what_is_missing(small, unbroken
 def test_a_dry_run_says_the_plan_and_writes_nothing(small, tmp_path):
     out = small.run(tmp_path / "paper", "--dry-run", "--only", "method=dm")
     assert "to make first: original, dm-ipc1, dm-ipc2" in out
+    assert "training: about" in out  # by a few steps on noise
     assert not (tmp_path / "paper").exists()
 
 
