@@ -142,6 +142,7 @@ class Study:
     methods: Methods
     ipc: Ipcs
     networks: Networks  # `convnet` has the depth that fits the images, 6 at 224 px
+    epochs: dict[Count, Count] = Field(default_factory=dict)  # by IPC; where it has none, the recipe's protocol decides
     repeats: Count = 3
     # Sets of each method that is drawn by chance: repeat r trains on draw r mod `draws`, which has the seed + r mod
     # `draws`, or of the first generated images of each class those that follow the ones of the draw before.
