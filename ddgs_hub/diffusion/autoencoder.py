@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ddgs_hub.core.checkpoints import Checkpoints
+from ddgs_hub.core.checkpoints import Checkpoints, Stateful
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import VAE
@@ -115,7 +115,12 @@ def train_autoencoder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
     log = nn.Parameter(torch.zeros(training.steps, device=device), requires_grad=False)
     tensors = nn.ParameterList([*vae.parameters(), log])
-    parts = {"tensors": tensors, "optimizer": optimizer, "schedule": schedule, "draws": _Draws(generator)}
+    parts: dict[str, Stateful] = {
+        "tensors": tensors,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "draws": _Draws(generator),
+    }
     values = [asdict(replace(training, save_every=1)), flip, seed]
     store = Checkpoints(checkpoints, fingerprint(images, values) if checkpoints else "", parts)
     done = store.restore()
