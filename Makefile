@@ -5,7 +5,7 @@ LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 CODE := ddgs_hub builder_scripts benchmarks documentation examples tests
 
-.PHONY: demo test docs lowest quality style bench clean
+.PHONY: demo test docs lowest quality style bench gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,9 @@ style: $(VENV)/.installed  ## mend what can be mended mechanically
 
 bench: $(VENV)/.installed  ## speed against a plain implementation, in one run
 	$(BIN)/python -m benchmarks
+
+gpu: $(VENV)/.installed  ## tests, benchmarks and a base on one GPU, in runs/gpu; GPU="--toy" tries it on a CPU
+	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 clean:
 	rm -rf $(VENV) $(LOWEST) site .mypy_cache .ruff_cache .pytest_cache

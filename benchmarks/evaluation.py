@@ -51,9 +51,9 @@ def pictures(count: int, size: int, kind: str) -> Dataset:
     return Dataset.from_dict({"image": cells, "label": [k % 10 for k in range(count)]}, features=features)
 
 
-def both_sets(device: str) -> tuple[Dataset, Dataset]:
-    """Training images and validation images."""
-    return pictures(TRAIN_IMAGES, SIZE, "PNG"), pictures(VALIDATION_IMAGES[device], ORIGINAL_SIZE, "JPEG")
+def both_sets(device: str, tests: int | None = None) -> tuple[Dataset, Dataset]:
+    """Training images, and `tests` validation images, by default as many as the table above has."""
+    return pictures(TRAIN_IMAGES, SIZE, "PNG"), pictures(tests or VALIDATION_IMAGES[device], ORIGINAL_SIZE, "JPEG")
 
 
 class Encoded(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
@@ -90,7 +90,7 @@ def mixed(images: torch.Tensor, labels: torch.Tensor, network: nn.Module) -> tor
     return F.cross_entropy(logits, labels) * kept + F.cross_entropy(logits, labels[other]) * (1 - kept)
 
 
-def loaders(device: str) -> tuple[DataLoader[Any], DataLoader[Any]]:
+def loaders(device: str, tests: int | None = None) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Both sets, with the published transforms; the workers live as long as the training."""
     end = [transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
     augmented = [
@@ -101,7 +101,7 @@ def loaders(device: str) -> tuple[DataLoader[Any], DataLoader[Any]]:
         lighting,
     ]
     centred = [transforms.Resize(protocol_of("convnet", 1).resize), transforms.CenterCrop(SIZE), transforms.ToTensor()]
-    train, validation = both_sets(device)
+    train, validation = both_sets(device, tests)
     settings: dict[str, Any] = {
         "batch_size": 64,
         "num_workers": WORKERS,
@@ -114,15 +114,17 @@ def loaders(device: str) -> tuple[DataLoader[Any], DataLoader[Any]]:
     )
 
 
-def plain(device: str, network: str, width: int, no_grad: bool) -> dict[str, Any]:
+def plain(
+    device: str, network: str, width: int, no_grad: bool, epochs: int | None = None, tests: int | None = None
+) -> dict[str, Any]:
     """The published loop, batch by batch, in float32."""
-    train, validation = loaders(device)
+    train, validation = loaders(device, tests)
     for loader in (train, validation):
         next(iter(loader))  # the workers start before the clock does
     start, begun = time.perf_counter(), cpu_seconds()
     model = build_network(network, 10, SIZE, width=width).to(device)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
-    for _ in range(EPOCHS[device]):
+    for _ in range(epochs or EPOCHS[device]):
         model.train()
         for images, labels in train:
             loss = mixed(images.to(device), labels.to(device), model)
@@ -137,11 +139,13 @@ def plain(device: str, network: str, width: int, no_grad: bool) -> dict[str, Any
     synchronize(device)
     seconds = time.perf_counter() - start
     del train, validation  # ends the workers, which are counted then
-    accuracy = 100 * correct / VALIDATION_IMAGES[device]
+    accuracy = 100 * correct / (tests or VALIDATION_IMAGES[device])
     return {"seconds": seconds, "cpu_seconds": cpu_seconds() - begun, "accuracy": accuracy}
 
 
-def ours(device: str, network: str, width: int, configured: bool) -> dict[str, Any]:
+def ours(
+    device: str, network: str, width: int, configured: bool, epochs: int | None = None, tests: int | None = None
+) -> dict[str, Any]:
     """`train_network` on what is loaded once, as each of thousands of epochs and of several networks finds it.
 
     Args:
@@ -149,20 +153,23 @@ def ours(device: str, network: str, width: int, configured: bool) -> dict[str, A
         network: see `Protocol`.
         width: of the network.
         configured: accelerate is asked for bfloat16 and compilation; else nothing is said.
+        epochs: that are trained; None: as the table above has it.
+        tests: validation images; None: likewise.
     """
     if configured:
-        os.environ.update(ACCELERATE_MIXED_PRECISION="bf16", ACCELERATE_DYNAMO_BACKEND="INDUCTOR")
+        os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"
+        os.environ.setdefault("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
     protocol = protocol_of(network, width)
-    train, validation = both_sets(device)
+    train, validation = both_sets(device, tests)
     begun = time.perf_counter()
     examples = load_examples(train, protocol, training=True, where="the training images", device=device)
-    tests = load_examples(validation, protocol, training=False, where="the validation images", device=device)
+    tested = load_examples(validation, protocol, training=False, where="the validation images", device=device)
     synchronize(device)
     loaded = time.perf_counter()
-    train_network(examples, tests, protocol, 10, epochs=1, seed=0)
+    train_network(examples, tested, protocol, 10, epochs=1, seed=0)
     synchronize(device)
     start, cpu = time.perf_counter(), cpu_seconds()
-    [accuracy] = train_network(examples, tests, protocol, 10, epochs=EPOCHS[device], seed=0)
+    [accuracy] = train_network(examples, tested, protocol, 10, epochs=epochs or EPOCHS[device], seed=0)
     synchronize(device)
     seconds = time.perf_counter() - start
     return {

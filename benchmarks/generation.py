@@ -25,14 +25,14 @@ from ddgs_hub.diffusion import Codec, PoolClasses, cast_frozen, generate_pool
 GUIDANCE = 4.0
 
 
-def plain(device: str, images: int, steps: int) -> dict[str, float]:
+def plain(device: str, images: int, steps: int, size: str = "xl") -> dict[str, float]:
     """Seconds an image, one at a time."""
     torch.backends.cuda.matmul.allow_tf32 = True
-    model, vae = xl.plain_dit(device).eval(), xl.autoencoder(device)
+    model, vae = xl.plain_dit(device, size=size).eval(), xl.autoencoder(device, size)
 
     @torch.no_grad()
     def make(k: int, num_steps: int, folder: str) -> None:
-        noise = torch.randn(num_steps + 1, 1, *xl.LATENTS, device=device)
+        noise = torch.randn(num_steps + 1, 1, *xl.SIZES[size].latents, device=device)
         z = plain_sample(model, torch.tensor([k], device=device), noise, num_steps, GUIDANCE)
         image = vae.decode(z / vae.config.scaling_factor).sample[0]
         pixels = ((image + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
@@ -46,9 +46,9 @@ def plain(device: str, images: int, steps: int) -> dict[str, float]:
     return {"seconds": seconds[0] / images}
 
 
-def pooled(device: str, batch_size: int, batches: int, steps: int) -> dict[str, float]:
+def pooled(device: str, batch_size: int, batches: int, steps: int, size: str = "xl") -> dict[str, float]:
     """Seconds an image of `generate_pool`."""
-    dit, codec = xl.dit(device).requires_grad_(False), Codec(xl.autoencoder(device)).to(device)
+    dit, codec = xl.dit(device, size).requires_grad_(False), Codec(xl.autoencoder(device, size)).to(device)
     if has_bfloat16(torch.device(device)):
         cast_frozen(dit, torch.bfloat16)
         codec.lower_decoder(torch.bfloat16)

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,13 @@ def in_subprocess(module: str, function: str, **arguments: Any) -> dict[str, Any
     Raises:
         subprocess.CalledProcessError: the call failed; what it wrote to stderr stands there already.
     """
-    command = [sys.executable, "-m", "benchmarks.measure", module, function, json.dumps(arguments)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(call_of(module, function, arguments), check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def call_of(module: str, function: str, arguments: Mapping[str, Any]) -> list[str]:
+    """The command of such a process: it ends its output with a line of JSON."""
+    return [sys.executable, "-m", "benchmarks.measure", module, function, json.dumps(arguments)]
 
 
 def main() -> None:

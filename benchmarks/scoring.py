@@ -67,7 +67,7 @@ def resnet50(device: str) -> Scorer:
 
 
 @torch.no_grad()
-def plain(device: str) -> dict[str, Any]:
+def plain(device: str, images: int | None = None) -> dict[str, Any]:
     """What one writes from the paper: open an image, predict, take the probability of its class, go on."""
     prepare = transforms.Compose(
         [
@@ -80,17 +80,19 @@ def plain(device: str) -> dict[str, Any]:
     model = resnet50(device).models[0].to(memory_format=torch.contiguous_format)
     scores: list[float] = []
     start = 0.0
-    for row in photographs(PLAIN_IMAGES[device] + WARM_UP):
+    count = images or PLAIN_IMAGES[device]
+    for row in photographs(count + WARM_UP):
         if len(scores) == WARM_UP:
             start = time.perf_counter()
         probabilities = model(prepare(row["image"].convert("RGB"))[None].to(device)).softmax(1)
         scores.append(1 - probabilities[0, SUBSET.imagenet_indices[row["label"]]].item())
-    return {"rate": PLAIN_IMAGES[device] / (time.perf_counter() - start), "difficulty": scores}
+    return {"rate": count / (time.perf_counter() - start), "difficulty": scores}
 
 
-def ours(device: str) -> dict[str, Any]:
-    """`score()`, as a user calls it."""
-    rows, scorer, size = photographs(IMAGES[device]), resnet50(device), BATCH_SIZE[device]
+def ours(device: str, images: int | None = None, batch_size: int | None = None) -> dict[str, Any]:
+    """`score()`, as a user calls it; of `images` and in batches as the tables above have them if nothing is said."""
+    rows, scorer = photographs(images or IMAGES[device]), resnet50(device)
+    size = batch_size or BATCH_SIZE[device]
     score(rows.select(range(2 * size)), scorer, batch_size=size)  # float32, then bfloat16
     start = time.perf_counter()
     scored = score(rows, scorer, batch_size=size)

@@ -276,6 +276,7 @@ def test_mistakes_are_refused(digits):
         evaluate(train, renamed, protocol, ipc=10)
 
 
+@pytest.mark.cuda
 def test_cudnn_stays_on_where_its_sums_are_to_be_the_same():
     before = torch.backends.cudnn.enabled, torch.backends.cudnn.deterministic
     with module._deterministic(torch.device("cuda")):
