@@ -27,6 +27,7 @@ RECIPE = "imagenette64"
 SUBSET = SUBSETS["imagenette"]
 SPLITS = ("train", "validation")
 MOST_BYTES = 15 * 2**20  # of all weights, in half precision
+HEADERS = 2**16  # bytes, of both files
 QUALITY = 90  # of JPEGs
 AUTOENCODER_SHARE = 0.25  # of the time that is planned for training, at most
 TRAINED_SHARE = 0.85  # of the time: the rest is for starting, encoding and writing
@@ -149,11 +150,11 @@ def _depth(training: Pretraining, latent: Sequence[int], others: int) -> int:
                 patch_size=training.patch_size,
                 num_embeds_ada_norm=len(SUBSET.wnids),
             )
-        if _bytes(dit) + others <= MOST_BYTES:
+        if _bytes(dit) + others + HEADERS <= MOST_BYTES:
             return depth
     return 1
 
 
 def _bytes(model: torch.nn.Module) -> int:
-    """Of the weights in half precision."""
+    """Of the weights in half precision, as they are saved: a tensor that blocks share once for each."""
     return 2 * sum(tensor.numel() for tensor in model.state_dict().values())

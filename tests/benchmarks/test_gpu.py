@@ -39,7 +39,8 @@ def test_what_hangs_is_ended_with_all_that_it_started_and_what_fails_says_why():
 
 def test_report_of_the_tests_counts_them_and_keeps_the_failures(tmp_path):
     (tmp_path / "r.xml").write_text(
-        "<testsuites><testsuite><testcase classname='a' name='x'/><testcase classname='a' name='y'><skipped/></testcase>"
+        "<testsuites><testsuite><testcase classname='a' name='x'/>"
+        "<testcase classname='a' name='y'><skipped/></testcase>"
         "<testcase classname='a' name='z'><failure>assert 1 == 2</failure></testcase></testsuite></testsuites>"
     )
     found = read_report(tmp_path / "r.xml")
@@ -75,8 +76,8 @@ def test_second_call_skips_what_is_done_and_goes_on_with_the_base(tmp_path):
 
 def test_weights_of_the_recipe_are_brought_below_the_limit():
     training = BASE_RECIPE.model.pretraining
-    assert base._depth(training, (4, 16, 16), 2**20 // 2) == 6  # of 8; a block is 2.3 MiB
-    assert base._depth(training, (4, 16, 16), 2**20 * 2) == 5
+    assert base._depth(training, (4, 16, 16), 2**19) == 5  # of 8: a block is 2.3 MiB, and its embedder beside it
+    assert base._depth(training, (4, 16, 16), 4 * 2**20) == 3
 
 
 def test_packed_images_are_small_jpegs_of_the_same_classes(tmp_path):
