@@ -73,7 +73,7 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     add(DIT, run.dit, (ORIGINAL, *trained_base), make_dit, recipe, run.original, base, run.dit, command=command)
     scoring: dict[str, Any] = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
     originals = SCORED_ORIGINAL, run.original, (ORIGINAL, *trained_scorer), score_in_place, run.original, scorer
-    guided, guide_of = _guiding(recipe, run, scorer)
+    guided, guide_of = guiding(recipe, run)
     if SCORED_ORIGINAL in guide_of:
         add(*originals, **scoring)
     add(POOL, run.pool, (DIT, *guide_of), make_pool, recipe, run.dit, run.pool, per_class=per_class, **guided)
@@ -89,12 +89,12 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     return stages
 
 
-def _guiding(recipe: Recipe, run: RunFolder, scorer: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What `make_pool` is given for the recipe's guide, and the stages that make it."""
+def guiding(recipe: Recipe, run: RunFolder) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What `make_pool` is given for the recipe's guide, by name, and the stages that make it."""
     if recipe.pool.guide == "modes":
         return {"original": run.original}, (ORIGINAL,)
     if recipe.pool.guide == "difficulty":
-        guided_by = scorer if recipe.score.scorer is None else None  # with None, the recipe's, at its revision
+        guided_by = run.scorer if recipe.score.scorer is None else None  # None: the recipe's, at its revision
         return {"original": run.scored_original, "guided_by": guided_by}, (SCORED_ORIGINAL,)
     return {}, ()
 

@@ -14,6 +14,8 @@ from ddgs_hub.stages.guides import require_guided_by
 from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.pool_stages import BASE_POOL, DIT, ORIGINAL, POOL, SCORED_ORIGINAL, SCORER, pool_stages
 from ddgs_hub.stages.run_folder import RunFolder
+from ddgs_hub.stages.study.pools import study_stages
+from ddgs_hub.stages.study.study_folder import StudyFolder
 
 TINY = ["pool.num_steps=3", "pool.batch_size=8", "sample.ipc=2"]
 
@@ -51,6 +53,17 @@ def test_what_a_guide_looks_at_is_made_before_the_pool():
     for stages in (modes, difficulty):  # what the base generates is to be compared with
         assert stages[BASE_POOL].work.args[0].pool.guide == "none"
         assert "original" not in stages[BASE_POOL].work.keywords
+
+
+def test_a_study_gives_a_guide_the_same_and_lets_it_steer_the_base():
+    folders = StudyFolder(Path("study"), 20, sizes={"modes": 100, "difficulty": 40})
+    stages = {stage.name: stage for stage in study_stages(load_recipe("digits"), folders, "")}
+    modes, difficulty = stages["generate (modes)"], stages["generate (difficulty)"]
+    assert modes.work.keywords == {"original": Path("study/original"), "per_class": 100, "revision": None}
+    assert (modes.work.args[0].sample.ipc, modes.work.args[0].pool.guide, modes.work.args[1]) == (20, "modes", "digits")
+    assert difficulty.work.keywords["original"] == folders.scored_original
+    assert difficulty.work.keywords["guided_by"] == folders.scorer
+    assert (modes.made_of, difficulty.made_of) == ((ORIGINAL,), (SCORED_ORIGINAL,))
 
 
 @pytest.mark.parametrize("guide", ["modes", "difficulty"])
