@@ -239,7 +239,7 @@ class Sets:
                 made = _timed(make)
             if is_main():
                 self.folders.write_made(name, made)
-                self.say(f"{name:<24}{made.made.splitlines()[0]}  ({made.seconds} s)")
+                self.say(f"{name:<23} {made.made.splitlines()[0]}  ({made.seconds} s)")
                 if (check := check_in(made.values)) and not check.usable:
                     self.say(check.text)
 
