@@ -3,6 +3,7 @@
 A new Python takes six seconds to become a client of the Hub, and four of them go into libraries that are the same for
 all: this process imports those once. What reads HF_HOME, HF_ENDPOINT and the like as it is imported (huggingface_hub
 and all that is built on it, our package too) is not among them: each client imports that itself, in its environment.
+Where many clients have one environment, a server of their own has imported the libraries of `LATER` in it.
 
 A client is a process as `python -c …`, `python -m …` or `python script.py` starts it: environment, working directory,
 `sys.argv`, `sys.path`, `__main__`, streams, exit code, signals. What differs: clients have this process's hash seed
@@ -29,18 +30,42 @@ PRELOADED = (
     *("scipy.optimize", "scipy.stats", "sklearn.cluster", "matplotlib.pyplot", "safetensors.torch", "tokenizers"),
     *("fsspec", "jinja2", "multiprocess", "pydantic", "requests", "yaml"),
 )
+# What reads the environment as it is imported.
+LATER = ("accelerate", "datasets", "diffusers.pipelines.dit.pipeline_dit", "timm", "transformers")
+OF_A_LAUNCH = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # read later than that
+MANY = 3  # clients of one environment, for which a server of their own pays
+MOST_SERVERS = 2
 
 
-def serve(orders: socket.socket) -> dict | None:
+def serve(orders: socket.socket, libraries: tuple[str, ...] = PRELOADED) -> dict | None:
     """Forks a client for each order, and in the client returns the order; None at the end of all."""
-    for name in PRELOADED:
+    for name in libraries:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # else the first collection of each client would copy all of that
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one from the keyboard goes to the clients, too
+    counts: dict[str, int] = {}
+    servers: dict[str, socket.socket] = {}
     while fds := socket.recv_fds(orders, 1, 5)[1]:
-        if os.fork() == 0:
-            orders.close()
+        env = {name: value for name, value in read(fds[1])["env"].items() if name not in OF_A_LAUNCH}
+        key = json.dumps(env, sort_keys=True)
+        counts[key] = counts.get(key, 0) + 1
+        if key not in servers and counts[key] == MANY and libraries is not LATER:
+            if len(servers) == MOST_SERVERS:
+                servers.pop(next(iter(servers))).close()  # which ends it
+            servers[key], theirs = socket.socketpair()
+            if os.fork() == 0:
+                close(orders, *servers.values())
+                for fd in fds:  # else who reads from a client would wait for this server's end
+                    os.close(fd)
+                os.environ.clear()
+                os.environ.update(env)
+                return serve(theirs, LATER)
+            theirs.close()
+        if key in servers:
+            socket.send_fds(servers[key], [b"+"], fds)
+        elif os.fork() == 0:
+            close(orders, *servers.values())
             return begin(*fds)
         for fd in fds:
             os.close(fd)
@@ -48,6 +73,18 @@ def serve(orders: socket.socket) -> dict | None:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
     return None
+
+
+def close(*sockets: socket.socket) -> None:
+    for one in sockets:
+        one.close()
+
+
+def read(order: int) -> dict:
+    """What is wanted, out of an open file; it stays open."""
+    with open(order, closefd=False) as file:
+        file.seek(0)
+        return json.load(file)
 
 
 def begin(report: int, order: int, *streams: int) -> dict:
@@ -61,9 +98,8 @@ def begin(report: int, order: int, *streams: int) -> dict:
         os.write(report, b"%d\n" % os.waitstatus_to_exitcode(status))
         os._exit(0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with open(order) as file:
-        file.seek(0)
-        wanted = json.load(file)
+    wanted = read(order)
+    os.close(order)
     for number, fd in enumerate(streams):
         os.dup2(fd, number)
         os.close(fd)

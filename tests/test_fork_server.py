@@ -72,6 +72,24 @@ def test_libraries_of_the_hub_read_the_environment_of_the_client(env, tmp_path):
         assert done.stdout.split() == [str(tmp_path / home / "hub"), str(tmp_path / home)], done.stderr
 
 
+def test_many_clients_of_one_environment_have_its_libraries_loaded(env, tmp_path):
+    source = """
+import os, sys
+print("diffusers" in sys.modules, os.environ.get("RANK"), os.getcwd())
+import huggingface_hub, datasets
+print(huggingface_hub.constants.HF_HUB_CACHE, datasets.config.HF_CACHE_HOME)
+"""
+    for number in range(4):
+        done = run(["-c", source], env={**env, "RANK": str(number)}, cwd=tmp_path)
+        home = str(tmp_path)
+        assert done.stdout.split() == [str(number >= 2), str(number), home, f"{home}/hub", home], done.stderr
+    others = [run(["-c", source], env={**env, "HF_HOME": str(tmp_path / "other")}, cwd=tmp_path) for _ in range(2)]
+    assert {done.stdout.split()[3] for done in others} == {f"{tmp_path}/other/hub"}
+    argv = ["-c", SHOW.replace("(name for name in sys.modules", "(name for name in ()")]
+    forked, new = both(argv, env=env, cwd=tmp_path)
+    assert vars(forked) == vars(new)
+
+
 def test_clients_are_forked_whatever_was_imported_here(hub):
     source = "import sys; print('torch' in sys.modules, open('/proc/self/cmdline').read())"
     for name in ("diffusers", "sklearn.cluster", "timm", "ddgs_hub.stages.run"):  # some of which set variables

@@ -2,10 +2,12 @@
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,40 +24,70 @@ from ddgs_hub.cli.options import (
     show,
     tracking_of,
 )
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import Protocol, recipe_names
 
+SetsArgument = Annotated[
+    list[str],
+    typer.Argument(callback=place, metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV]."),
+]
+ProtocolOption = Annotated[
+    str,
+    typer.Option(
+        metavar="RECIPE",
+        autocompletion=completes(recipe_names),
+        help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
+    ),
+]
+ValidationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        callback=place,
+        metavar="SOURCE",
+        help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
+        "original.",
+    ),
+]
+NetworkOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
+]
+LabelsOption = Annotated[
+    Literal["hard", "soft"] | None,
+    typer.Option(help="Train on classes, or on a scorer's probabilities; default: the protocol's."),
+]
+RobustOption = Annotated[
+    bool, typer.Option("--robust", help="Label- and augmentation-robust scores (DD-Ranking) instead; needs --original.")
+]
+RobustOriginalOption = Annotated[
+    str | None,
+    typer.Option(
+        callback=place, help="Of --robust: real images to draw random ones from, a folder or OWNER/NAME[@REVISION]."
+    ),
+]
+FullAccuracyOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="Of --robust: of networks trained on all of these on hard labels; default: they are trained.",
+    ),
+]
+
 
 def evaluate(
-    data: Annotated[
-        list[str],
-        typer.Argument(
-            callback=place, metavar="DATA...", help="Training images: folders in Hub layout, OWNER/NAME[@REV]."
-        ),
-    ],
-    protocol: Annotated[
-        str,
-        typer.Option(
-            metavar="RECIPE",
-            autocompletion=completes(recipe_names),
-            help="Whose `evaluate` is followed: of the package, a .yaml file, OWNER/NAME[@REV].",
-        ),
-    ],
-    validation: Annotated[
-        list[str] | None,
-        typer.Option(
-            callback=place,
-            metavar="SOURCE",
-            help="Where the split to test on is: a folder, or OWNER/NAME[@REV]; can be repeated. Default: the recipe's "
-            "original.",
-        ),
-    ] = None,
-    network: Annotated[
-        list[str] | None,
-        typer.Option(help="Instead of the protocol's, whose width is of its own alone; can be repeated."),
-    ] = None,
+    data: SetsArgument,
+    protocol: ProtocolOption,
+    validation: ValidationOption = None,
+    network: NetworkOption = None,
+    labels: LabelsOption = None,
+    robust: RobustOption = False,
+    original: RobustOriginalOption = None,
+    full_accuracy: FullAccuracyOption = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to keep results in; what is there already is not made again.")
     ] = None,
@@ -77,15 +109,36 @@ def evaluate(
 
     Example: ddgs-hub evaluate org/woof-ddgs-ipc10@v1.0.0 original --validation original --protocol imagewoof --network
     convnet6 --network resnet18
+
+    Example: ddgs-hub evaluate distilled --robust --labels soft --original scored --protocol digits
     """
     from ddgs_hub.stages import evaluate_sources
 
     recipe = read_recipe(protocol, values, seed)
-    protocols = _protocols(recipe.evaluate, network, values)
+    followed = replace(recipe.evaluate, labels=labels) if labels else recipe.evaluate
+    sets = (recipe, _protocols(followed, network, values), data, validation or ())
+    if robust:
+        work = _robust_work(sets, original, full_accuracy, output, card=card)
+    elif original is not None or full_accuracy is not None:
+        raise InputError("--original and --full-accuracy are of robust scores: leave them away, or give --robust")
+    else:
+        work = partial(evaluate_sources, *sets, output=output, cards=card)
     lock = locked_for_launch(output) if output else nullcontext()
-    work = partial(evaluate_sources, recipe, protocols, data, validation or (), output=output, cards=card)
     with lock, tracking_of(report_to, output or Path("evaluation"), recipe):
         show(run_on_main(work), as_json)
+
+
+def _robust_work(
+    sets: tuple[Any, ...], original: str | None, full_accuracy: float | None, output: Path | None, *, card: bool
+) -> Callable[[], Made]:
+    """What `evaluate --robust` does with sets, as `evaluate_sources` takes them."""
+    from ddgs_hub.stages import evaluate_robust
+
+    if original is None:
+        raise InputError("robust scores compare with random real images: give --original, where these are")
+    if card:
+        raise InputError("a card has accuracies, and --robust makes other scores: leave --card away")
+    return partial(evaluate_robust, *sets, original=original, full_accuracy=full_accuracy, output=output)
 
 
 def _protocols(protocol: Protocol, networks: list[str] | None, values: list[str] | None) -> list[Protocol]:

@@ -57,8 +57,8 @@ def soft_targets(rows: Dataset, where: str) -> NDArray[np.float32]:
     for name in SOFT_LABEL_COLUMNS:
         if name not in rows.column_names:
             raise InputError(
-                f"{where} has no soft labels, the column '{name}' is missing: score its images by `ddgs-hub score "
-                "--soft-labels K` (of a pool before `sample`), or train on hard labels"
+                f"there are no soft labels in {where}, which has no column '{name}': score its images by `ddgs-hub "
+                "score --soft-labels K` (those of a pool before `sample`), or train on hard labels"
             )
     count, table = len(class_names(rows)), rows.select_columns(list(SOFT_LABEL_COLUMNS)).with_format("arrow")[:]
     classes, probabilities = (_cells(table, name, where) for name in SOFT_LABEL_COLUMNS)

@@ -54,14 +54,14 @@ def mix(
 
     Args:
         images: float `(B, 3, h, w)`.
-        labels: int64 `(B,)`.
+        labels: int64 `(B,)`; or soft ones, float32 `(B, num_classes)`, which are mixed as one-hot vectors are.
         num_classes: columns of the targets.
         protocol: says how often, and how much of an image may come from another one.
 
     Returns:
         The images, and float32 targets `(B, num_classes)` whose rows sum to 1.
     """
-    targets = one_hot(labels, num_classes).float()
+    targets = labels if labels.is_floating_point() else one_hot(labels, num_classes).float()
     if torch.rand(()) < protocol.cutmix:
         images, targets = CutMix(alpha=protocol.cutmix_beta)(images, targets)
     return images, targets

@@ -81,7 +81,7 @@ def evaluate(
     To train several networks on one dataset, load it once: see `load_examples` and `train_networks`.
 
     Args:
-        train: columns `image`, `label`; every row is used.
+        train: columns `image`, `label`, and those of soft labels where the protocol trains on them; every row is used.
         validation: the same, with the same classes in the same order.
         protocol: the network and how it is trained.
         ipc: images per class; decides the epochs where the protocol does not. None: those of `train`, see
@@ -177,7 +177,8 @@ def train_network(
         Top-1 accuracy in % at each of the protocol's tests.
 
     Raises:
-        InputError: `tests` were loaded at another size, or the protocol's network cannot take images of its size.
+        InputError: `tests` were loaded at another size, `examples` without the labels of the protocol, or the
+            protocol's network cannot take images of its size.
     """
     expected = (len(tests), 3, protocol.image_size, protocol.image_size)
     if tests.stack is None or tests.stack.shape != expected:
@@ -206,7 +207,7 @@ def _epochs(
     network: torch.nn.Module, examples: Examples, protocol: Protocol, num_classes: int, epochs: int
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Trains a network; yields the number of epochs done after each, and the loss of its last batch."""
-    labels, precision = examples.labels, _precision(examples.labels.device)
+    goals, precision = _goals(examples, protocol), _precision(examples.labels.device)
     at_once = images_at_once(network, protocol.image_size, protocol.batch_size)
     optimizer = torch.optim.SGD(
         network.parameters(), protocol.learning_rate, protocol.momentum, weight_decay=protocol.weight_decay
@@ -216,17 +217,26 @@ def _epochs(
         network.train()
         for batch in torch.randperm(len(examples)).split(protocol.batch_size):
             inputs = normalize(augment(examples, batch, protocol))
-            inputs, targets = mix(inputs, labels[batch.to(labels.device)], num_classes, protocol)
+            inputs, targets = mix(inputs, goals[batch.to(goals.device)], num_classes, protocol)
             optimizer.zero_grad(set_to_none=True)
-            total = torch.zeros((), device=labels.device)
-            for part, goals in zip(inputs.split(at_once), targets.split(at_once), strict=True):
+            total = torch.zeros((), device=goals.device)
+            for part, wanted in zip(inputs.split(at_once), targets.split(at_once), strict=True):
                 with precision():
-                    loss = F.cross_entropy(network(part), goals, reduction="sum") / len(batch)
+                    loss = F.cross_entropy(network(part), wanted, reduction="sum") / len(batch)
                 loss.backward()
                 total += loss.detach()
             optimizer.step()
         schedule.step()
         yield epoch, total
+
+
+def _goals(examples: Examples, protocol: Protocol) -> torch.Tensor:
+    """What the protocol trains on: int64 `(N,)`, or soft labels, float32 `(N, classes)`."""
+    if protocol.labels == "hard":
+        return examples.labels
+    if examples.targets is None:
+        raise InputError("the training images were loaded without soft labels: load them under this protocol")
+    return examples.targets
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ from ddgs_hub.core.decoding import decode_image
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import checked_labels, class_names, require_columns, undecoded
+from ddgs_hub.core.soft_labels import soft_targets
 from ddgs_hub.recipe import Protocol
 
 
@@ -29,6 +30,7 @@ class Examples:
     pixels: torch.Tensor  # uint8 (P,): the images in order, each (3, h, w), RGB
     sizes: torch.Tensor  # int64 (N, 2), height and width in px; on the CPU, where crops are drawn
     labels: torch.Tensor  # int64 (N,), on the device of the pixels
+    targets: torch.Tensor | None = None  # soft labels, float32 (N, classes), rows sum to 1, on the same device
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -47,14 +49,19 @@ class Examples:
         return counts.cumsum(0) - counts
 
 
-def pack(images: Iterable[Image], labels: torch.Tensor, device: torch.device | str = "cpu") -> Examples:
-    """RGB images of any sizes, and int64 `(N,)` of their labels, as `Examples` on a device."""
+def pack(
+    images: Iterable[Image],
+    labels: torch.Tensor,
+    device: torch.device | str = "cpu",
+    targets: torch.Tensor | None = None,
+) -> Examples:
+    """RGB images of any sizes, int64 `(N,)` of their labels, and soft labels, as `Examples` on a device."""
     pixels, sizes = bytearray(), []  # grows in place: a list of tensors would be copied whole to be joined
     for image in images:
         pixels += pil_to_tensor(image).numpy().tobytes()
         sizes.append((image.height, image.width))
     packed = torch.frombuffer(pixels, dtype=torch.uint8).to(device)
-    return Examples(packed, torch.tensor(sizes), labels.to(device))
+    return Examples(packed, torch.tensor(sizes), labels.to(device), None if targets is None else targets.to(device))
 
 
 def load_examples(
@@ -62,27 +69,30 @@ def load_examples(
 ) -> Examples:
     """Decodes the images and checks the labels of a dataset.
 
-    What is loaded serves every protocol with the same `image_size` and `crop_scale` (training) or `crop_pct`
+    What is loaded serves every protocol with the same `image_size`, `crop_scale` and `labels` (training) or `crop_pct`
     (validation): any network, seed and number of epochs.
 
     Args:
-        rows: columns `image` and `label` (ClassLabel); others are left alone.
+        rows: columns `image` and `label` (ClassLabel), and those of soft labels where the protocol trains on them;
+            others are left alone.
         protocol: decides the size that the images are kept at.
         training: keep what random crops need, see `for_training`; else what a test needs, see `for_validation`.
         where: the name of the dataset in messages.
         device: where the tensors are kept; None: a GPU where there is one.
 
     Raises:
-        InputError: there are no rows, a column is missing, an image cannot be decoded, or a label is none of the
-            classes.
+        InputError: there are no rows, a column is missing, an image cannot be decoded, a label is none of the
+            classes, or soft labels are wanted, and missing or wrong (see `soft_targets`).
     """
     require_columns(rows, "image", "label", where=where)
-    labels = torch.from_numpy(checked_labels(rows, where))
+    labels, targets = torch.from_numpy(checked_labels(rows, where)), None
+    if training and protocol.labels == "soft":
+        targets = torch.from_numpy(soft_targets(rows, where))
     prepare = (for_training if training else for_validation)(protocol)
     cells = undecoded(rows.select_columns("image"))
     decoded = Progress(f"decode {where}", len(rows), unit="image").over(cells)
     images = (prepare(decode_image(cell["image"], f"{row} of {where}")) for row, cell in enumerate(decoded))
-    return pack(images, labels, device or default_device())
+    return pack(images, labels, device or default_device(), targets)
 
 
 def default_device() -> torch.device:

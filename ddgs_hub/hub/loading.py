@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset, DatasetInfo, Features, Value
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import InMemoryTable, concat_tables
+from numpy.typing import NDArray
 from PIL.Image import Image
 
 from ddgs_hub.core.decoding import decode_image
@@ -21,6 +22,7 @@ from ddgs_hub.core.files import expanded
 from ddgs_hub.core.hub_client import dataset_file
 from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
+from ddgs_hub.core.soft_labels import soft_targets
 from ddgs_hub.core.text import MOST_OF_A_NAME, one_line
 from ddgs_hub.evaluation import TrainTransform, ValidationTransform, mix, same_classes
 from ddgs_hub.hub.joining import ScoredSource, join_scores
@@ -86,9 +88,15 @@ class LoadedDataset:
     def training_rows(self) -> Dataset:
         """`image` (transformed anew at each access) and `label` of the rows, for a `torch.utils.data.DataLoader`.
 
-        Access to a row raises an InputError if its image cannot be decoded; the message names the row.
+        `label` is the class, or where the protocol trains on soft labels, the probability of each class, float32
+        `(classes,)`; `mix` takes either. Access to a row raises an InputError if its image cannot be decoded; the
+        message names the row.
+
+        Raises:
+            InputError: soft labels are wanted, and missing or wrong.
         """
-        return _transformed(self.rows, self.train_transform.batch)
+        soft = soft_targets(self.rows, self.repo_id) if self.protocol.labels == "soft" else None
+        return _transformed(self.rows, self.train_transform.batch, soft)
 
     def validation_rows(self, rows: Dataset) -> Dataset:
         """The same of other rows, such as the validation images of the original dataset, as the protocol tests on them.
@@ -105,7 +113,7 @@ class LoadedDataset:
 
         Args:
             images: float32 `(B, 3, image_size, image_size)`.
-            labels: int64 `(B,)`.
+            labels: int64 `(B,)`, or soft ones, float32 `(B, classes)`.
 
         Returns:
             The images, and float32 targets `(B, classes)` for a cross entropy.
@@ -205,8 +213,11 @@ def _warn_of_size(where: str, size: int) -> None:
     )
 
 
-def _transformed(rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor]) -> Dataset:
-    return _numbered(undecoded(rows.select_columns(["image", "label"]))).with_transform(partial(_apply, transform))
+def _transformed(
+    rows: Dataset, transform: Callable[[Sequence[Image]], torch.Tensor], soft: NDArray[np.float32] | None = None
+) -> Dataset:
+    numbered = _numbered(undecoded(rows.select_columns(["image", "label"])))
+    return numbered.with_transform(partial(_apply, transform, soft))
 
 
 def _numbered(rows: Dataset) -> Dataset:
@@ -219,7 +230,10 @@ def _numbered(rows: Dataset) -> Dataset:
     return Dataset(table, info, indices_table=places, fingerprint=generate_random_fingerprint())
 
 
-def _apply(transform: Callable[[Sequence[Image]], torch.Tensor], batch: dict[str, Any]) -> dict[str, Any]:
+def _apply(
+    transform: Callable[[Sequence[Image]], torch.Tensor], soft: NDArray[np.float32] | None, batch: dict[str, Any]
+) -> dict[str, Any]:
     """At module level, so that workers of a data loader can unpickle it."""
     images = [decode_image(cell, row) for cell, row in zip(batch["image"], batch[NUMBER], strict=True)]
-    return {"image": transform(images), "label": batch["label"]}
+    labels = batch["label"] if soft is None else list(torch.from_numpy(soft[batch[NUMBER]]))
+    return {"image": transform(images), "label": labels}

@@ -5,14 +5,14 @@ Recipes are read before heavy libraries are loaded, so this module does not impo
 
 import math
 import re
-from dataclasses import replace
-from typing import Annotated
+from dataclasses import asdict, replace
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.recipe.ranges import SECTION, Count, Decay, NonNegative, Positive, PositiveShare, Share
+from ddgs_hub.recipe.ranges import SECTION, Count, Decay, Labels, NonNegative, Positive, PositiveShare, Share
 
 NETWORK_FAMILIES = ("convnet", "resnetap10", "resnet18")
 EPOCHS_BY_IPC = ((1, 3000), (10, 2000), (50, 1500), (200, 1000), (500, 500))  # (largest IPC, epochs) of the reference
@@ -67,11 +67,13 @@ class Protocol:
     flip: bool = True  # horizontal flips are the same class (not so for digits)
     color_jitter: Share = 0.4  # brightness, contrast and saturation × U(1 − this, 1 + this)
     lighting: NonNegative = 0.1  # standard deviation of the PCA lighting noise
+    labels: Labels = "hard"  # the class of an image, or the probabilities that a scorer gave it (score.soft_labels)
 
     @property
     def network_name(self) -> str:
-        """The network for people, such as `resnetap10` or `convnet of width 32`."""
-        return f"{self.network} of width {self.width}" if self.width else self.network
+        """The network for people, such as `resnetap10`, `convnet of width 32` or `resnet18 on soft labels`."""
+        name = f"{self.network} of width {self.width}" if self.width else self.network
+        return name if self.labels == "hard" else f"{name} on soft labels"
 
     def with_network(self, network: str, width: int | None = None) -> "Protocol":
         """The same protocol for a network; the width that is given here belongs to its own network alone.
@@ -85,6 +87,14 @@ class Protocol:
         """
         parse_network_name(network)
         return replace(self, network=network, width=width or (self.width if network == self.network else None))
+
+    def without_augmentation(self) -> "Protocol":
+        """The same protocol on each image as it is: whole, not flipped, its colors unchanged, and unmixed."""
+        return replace(self, crop_scale=1.0, flip=False, color_jitter=0.0, lighting=0.0, cutmix=0.0)
+
+    def to_values(self) -> dict[str, Any]:
+        """All values, of which `labels` only where they are not hard: as they were before there were soft ones."""
+        return {key: value for key, value in asdict(self).items() if (key, value) != ("labels", "hard")}
 
     def epochs_for(self, ipc: int) -> int:
         """Epochs at `ipc` images a class: `epochs`, or where that is None `epochs_scale` of the reference's table.

@@ -13,4 +13,5 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 Distribution = Literal["scale", "hill", "ground", "slope", "cliff"]  # that is sampled to (Table 3)
+Labels = Literal["hard", "soft"]  # that networks are trained on
 Decay = Annotated[float, Field(ge=0, lt=1)]

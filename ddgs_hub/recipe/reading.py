@@ -164,7 +164,9 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def values_of_run(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without what decides nothing that a run makes or publishes: `dm`, `idc`, and guides that do not guide.
+    """The recipe without what decides nothing that a run makes or publishes.
+
+    That is `dm`, `idc`, guides that do not guide, and soft labels that nobody makes or trains on.
 
     So a set, a model or a run folder of before these keys is still known as made by the same recipe.
     """
@@ -172,6 +174,9 @@ def values_of_run(recipe: Recipe) -> dict[str, Any]:
     guide = recipe.pool.guide
     idle = {*GUIDES, "guide"} if guide == "none" else {*GUIDES} - {guide}
     values["pool"] = {key: value for key, value in values["pool"].items() if key not in idle}
+    values["evaluate"] = recipe.evaluate.to_values()
+    if recipe.score.soft_labels is None:
+        del values["score"]["soft_labels"]
     return values
 
 

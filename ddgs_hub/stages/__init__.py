@@ -10,7 +10,8 @@
 | `score` | images and a scorer | the same with their difficulties |
 | `sample` | a scored pool and original | the distilled set |
 | `matching` | original images | images learnt by DM or IDC-1 |
-| `compare` | distilled and other sets | real images that are selected, accuracies |
+| `compare` | distilled and other sets (`evaluated_sets`) | real images that are selected, accuracies |
+| `robust` | distilled sets and their original | label-robust and augmentation-robust scores |
 | `figures` | a scored original, pool and distilled set, found by `figure_rows` | pictures |
 | `explore` | a scored pool and original | a page on which both are looked at and sampled anew |
 | `report` | a finished run | its page, `report.html` |
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ddgs_hub.stages.matching import make_matching
     from ddgs_hub.stages.original import make_original
     from ddgs_hub.stages.pool import make_pool
+    from ddgs_hub.stages.robust import evaluate_robust
     from ddgs_hub.stages.run import Run
     from ddgs_hub.stages.run_folder import RunFolder
     from ddgs_hub.stages.sample import make_distilled, sample_sets
@@ -74,6 +76,7 @@ _MODULES = {
     "matching": ("make_matching",),
     "original": ("make_original",),
     "pool": ("make_pool",),
+    "robust": ("evaluate_robust",),
     "run": ("Run",),
     "sample": ("make_distilled", "sample_sets"),
     "score": (
@@ -95,6 +98,7 @@ __all__ = [
     "ScoreRequest",
     "ScoredBuilder",
     "ScoredConfig",
+    "evaluate_robust",
     "evaluate_sources",
     "figures_folder",
     "find_rows",

@@ -1,7 +1,6 @@
 """From a distilled set and what it is compared with to accuracies: the stages `baseline` and `evaluate`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +12,14 @@ from ddgs_hub.baselines import herding, k_center, random_selection
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.fingerprint import fingerprint
-from ddgs_hub.core.hub_client import Pinned
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import Progress, stage
 from ddgs_hub.core.rows import class_names, read_rows, read_selected, write_rows
 from ddgs_hub.core.schema import Json, read_json, read_values
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.hub import EvaluatedOn, add_results, model_index, read_card
-from ddgs_hub.original import cached_rows, find_dataset, is_built_in, load_pinned, load_rows
+from ddgs_hub.hub import add_results, model_index, read_card
 from ddgs_hub.recipe import Protocol, Recipe
+from ddgs_hub.stages.evaluated_sets import ValidationSet, evaluated_on, open_sets, validation_sets
 from ddgs_hub.stages.run_folder import RESULTS, RunFolder, write_json
 
 if TYPE_CHECKING:
@@ -135,7 +133,7 @@ class Comparison:
 
     Args:
         validation: real images.
-        protocols: one for each network, alike in the images that they take.
+        protocols: one for each network, alike in the images and labels that they take.
         seed: of the first repeat of each.
         kept: a folder in which every result is written at once, so that a kill costs one network with its
             repeats; None: nowhere.
@@ -156,12 +154,16 @@ class Comparison:
         """A fingerprint of the validation images."""
         return fingerprint(self.validation)
 
-    def on(self, rows: Dataset, where: str) -> "list[Evaluation]":
+    def on(
+        self, rows: Dataset, where: str, protocols: Sequence[Protocol] | None = None, seed: int | None = None
+    ) -> "list[Evaluation]":
         """The evaluation of a set by each network; one that is kept already is read.
 
         Args:
             rows: the set.
             where: its name in messages.
+            protocols: instead of the comparison's, and alike in the images and labels that they take.
+            seed: instead of the comparison's.
 
         Raises:
             InputError: an image cannot be decoded, or the classes differ from the validation images'.
@@ -170,15 +172,16 @@ class Comparison:
 
         classes = same_classes(rows, self.validation, where)
         digest, examples, results = fingerprint(rows), None, []
-        for protocol in self.protocols:
+        seed = self.seed if seed is None else seed
+        for protocol in self.protocols if protocols is None else protocols:
             # Two networks of one name differ in their digests.
-            name = fingerprint(digest, self.identity, asdict(protocol), self.seed) if self.kept else ""
+            name = fingerprint(digest, self.identity, protocol.to_values(), seed) if self.kept else ""
             path = self.kept / f"{protocol.network}-{name}.json" if self.kept else None
             result = evaluated_before(path, digest) if path else None
             if result is None:
                 examples = examples or load_examples(rows, protocol, training=True, where=where)
                 ipc = images_per_class(rows)
-                result = train_networks(examples, self.tests, protocol, len(classes), ipc=ipc, seed=self.seed)
+                result = train_networks(examples, self.tests, protocol, len(classes), ipc=ipc, seed=seed)
                 if path:
                     write_json(path, {"rows_fingerprint": digest, **result.to_dict()})
             results.append(result)
@@ -194,15 +197,6 @@ def evaluated_before(path: Path, digest: str) -> "Evaluation | None":
         return read_values(values, Evaluation, str(path)) if values.get("rows_fingerprint") == digest else None
     except InputError:
         return None
-
-
-@dataclass(frozen=True)
-class ValidationSet:
-    """Real images to test on, by the name that a table has, and where on the Hub others find them."""
-
-    name: str
-    rows: Dataset
-    pinned: Pinned | None
 
 
 def evaluate_sources(
@@ -235,19 +229,16 @@ def evaluate_sources(
             written.
         ConnectionLostError: the Hub does not answer.
     """
-    from ddgs_hub.evaluation import accuracy_table, check_network, same_classes
+    from ddgs_hub.evaluation import accuracy_table, check_network
 
     sources = list(dict.fromkeys(sources))
     for protocol in protocols:  # all that is wrong is said before the first network is trained
         check_network(protocol)
     for source in sources if cards else ():
         read_card(expanded(source))
-    tests = _validation_sets(recipe, validation)
-    places = {test.name: _evaluated_on(test.pinned, recipe) for test in tests} if cards else {}
-    sets = {source: _open_rows(source, "train", recipe.data.subset)[0] for source in sources}
-    for source, rows in sets.items():
-        for test in tests:
-            same_classes(rows, test.rows, source)
+    tests = validation_sets(recipe, validation)
+    places = {test.name: evaluated_on(test.pinned, recipe) for test in tests} if cards else {}
+    sets = open_sets(sources, recipe.data.subset, [test.rows for test in tests], protocols)
     if output:
         output.mkdir(parents=True, exist_ok=True)
     results = [result for test in tests for result in _tested_on(test, sets, protocols, recipe.seed, output)]
@@ -271,53 +262,6 @@ def _tested_on(
         with stage(name):
             of_set[name] = comparison.on(rows, name)
     return [(name, test.name, of_set[name][k]) for k in range(len(protocols)) for name in sets]
-
-
-def _validation_sets(recipe: Recipe, names: Sequence[str]) -> list[ValidationSet]:
-    """The sets of these names, or the recipe's own if there are none."""
-    split, subset = recipe.data.validation_split, recipe.data.subset
-    if not names:
-        return [_own_validation_set(recipe)]
-    return [
-        ValidationSet(name, *_open_rows(name, split, subset, folder_split="validation"))
-        for name in dict.fromkeys(names)
-    ]
-
-
-def _own_validation_set(recipe: Recipe) -> ValidationSet:
-    data = recipe.data
-    for key in ("validation_share", "image_column", "label_column"):  # only `prepare` reads by these
-        if getattr(data, key) is not None:
-            raise InputError(
-                f"recipe {recipe.name} has data.{key}: give the folder that `ddgs-hub prepare` writes as --validation"
-            )
-    on_hub = not (is_built_in(data.original) or expanded(data.original).is_dir())
-    pinned = find_dataset(data.original, data.config, data.revision) if on_hub else None
-    commit = pinned.commit if pinned else data.revision
-    rows = cached_rows(data.original, data.validation_split, config=data.config, commit=commit, subset=data.subset)
-    return ValidationSet(data.original, rows, pinned)
-
-
-def _open_rows(
-    source: str, split: str, subset: str | None, folder_split: str = "train"
-) -> tuple[Dataset, Pinned | None]:
-    """The rows of a folder in Hub layout, or of a split on the Hub: of the classes of a subset, in its order.
-
-    Strangers name and order the classes of ImageNet's subsets in their own ways.
-    """
-    if expanded(source).is_dir() or source.partition("@")[0].count("/") != 1:
-        return load_rows(source, folder_split), None
-    pinned = find_dataset(source)
-    if subset is None:
-        return load_pinned(pinned, split), pinned
-    return cached_rows(pinned.id, split, commit=pinned.commit, subset=subset), pinned
-
-
-def _evaluated_on(pinned: Pinned | None, recipe: Recipe) -> EvaluatedOn:
-    if pinned is None:
-        raise InputError("a card names what was tested on so that others find it: give a Hub dataset as --validation")
-    split = recipe.data.validation_split
-    return EvaluatedOn(id=pinned.id, name=recipe.hub.pretty_name, split=split, revision=pinned.commit)
 
 
 def read_results(evaluation: Path) -> "dict[str, Evaluation]":

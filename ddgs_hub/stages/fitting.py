@@ -22,7 +22,7 @@ NAMED = 3  # classes that a message names
 
 
 def refuse_unfit(recipe: Recipe, *, size_is_meant: bool) -> None:
-    """Refuses a recipe whose base, size or scorer does not fit its original images.
+    """Refuses a recipe whose base, size or scorer does not fit its original images, or whose labels nobody makes.
 
     Args:
         recipe: with the source that it is to be carried out on.
@@ -34,6 +34,11 @@ def refuse_unfit(recipe: Recipe, *, size_is_meant: bool) -> None:
         ConnectionLostError: the Hub cannot be reached.
     """
     data = recipe.data
+    if recipe.evaluate.labels == "soft" and recipe.score.soft_labels is None:
+        raise InputError(
+            "evaluate.labels is soft, and score.soft_labels says of how many classes: set that as well, to the number "
+            "of classes at most"
+        )
     columns = ColumnNames(data.image_column, data.label_column)
     rows = open_source(
         data.original, data.train_split, config=data.config, revision=data.revision, column_names=columns

@@ -23,7 +23,7 @@ from ddgs_hub.stages.usability import check_pool_folder, with_check
 
 ORIGINAL, SCORER, BASE, DIT = "original", "train-scorer", "pretrain", "finetune"
 POOL, BASE_POOL = "generate", "generate (plain DiT)"
-SCORED_ORIGINAL, SCORED_POOL = "score original", "score pool"
+SCORED_ORIGINAL, SCORED_POOL, SCORED_BASE_POOL = "score original", "score pool", "score pool (plain DiT)"
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     originals = (ORIGINAL, *trained_scorer)
     add(SCORED_ORIGINAL, run.original, originals, score_in_place, run.original, scorer, **scoring)
     add(SCORED_POOL, run.pool, (POOL, *trained_scorer), _score_pool, recipe, run, scorer, **scoring)
+    if recipe.evaluate.labels == "soft":  # networks are trained on these images, too
+        made_of = (BASE_POOL, *trained_scorer)
+        add(SCORED_BASE_POOL, run.base_pool, made_of, score_in_place, run.base_pool, scorer, **scoring)
     return stages
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 import yaml
@@ -13,6 +14,8 @@ from hub_server import HubServer
 from huggingface_hub import DatasetCard
 from published import RECIPE, export, make_rows
 
+from ddgs_hub.cli.results import evaluate as evaluate_command
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import write_rows
 from ddgs_hub.original import SUBSETS
 
@@ -120,6 +123,34 @@ def test_validation_images_that_must_be_prepared_are_not_guessed(
     assert done.stderr == f"ddgs-hub: {message}\n"
 
 
+def test_robust_scores_are_printed_and_kept(hub: HubServer, place: Path) -> None:
+    write_rows(make_rows(*range(6)), place / "real")
+    write_rows(make_rows(*range(10, 14)), place / "real", "validation")
+    write_rows(make_rows(*range(4)), place / "set")
+    sets = ["set"]
+    how = ["--robust", "--original", "real", "--set", "evaluate.repeats=3", "--full-accuracy", "75"]
+    done = evaluate(hub, place, *how, "--output", "out", "--json", sets=sets, validation=["real"])
+    assert done.returncode == 0, done.stderr
+    (values,) = json.loads(done.stdout)["robust"]
+    assert values == json.loads((place / "out" / "robust.json").read_text())["robust"][0]
+    assert values["last"]["full_hard"]["rounds"] == [0.75] * 3
+    assert (values["data"], values["labels"], values["rounds"]) == (sets[0], "hard", 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"robust": True}, "robust scores compare with random real images: give --original, where these are"),
+        ({"original": "acme/real"}, "--original and --full-accuracy are of robust scores: leave them away, or give"),
+        ({"full_accuracy": 90.0}, "--original and --full-accuracy are of robust scores"),
+        ({"robust": True, "original": "acme/real", "card": True}, "--robust makes other scores: leave --card away"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate_command(["acme/real"], "digits", **arguments)
+
+
 def test_a_width_that_is_set_is_that_of_every_network(hub: HubServer, place: Path) -> None:
     networks = ["--network", "convnet1", "--network", "convnet2", "--set", "evaluate.width=3"]
     done = evaluate(hub, place, *networks, "--json", sets=["acme/real"])
@@ -190,6 +221,7 @@ def test_classes_of_a_subset_are_put_in_its_order(hub: HubServer, place: Path) -
         (["--network", "convnet9"], "convnet9 halves an image 9 times, which leaves nothing of 8 px"),
         (["--card"], "acme/real has no README.md that can be read: give the folder of a repository"),
         (["--validation", "acme/other"], "acme/other"),  # behind one that is there
+        (["--labels", "soft"], "there are no soft labels in acme/real, which has no column 'soft_label_classes'"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )

@@ -63,7 +63,7 @@ def test_what_anybody_wrote_is_checked(classes: list, probabilities: list, messa
 
 
 def test_rows_without_soft_labels_say_how_to_get_them() -> None:
-    with pytest.raises(InputError, match=r"the set has no soft labels, .*: score its images by `ddgs-hub score --soft"):
+    with pytest.raises(InputError, match=r"no soft labels in the set, .*: score its images by `ddgs-hub score --soft"):
         soft_targets(rows_of([[0]], [[1.0]]).remove_columns("soft_label_probabilities"), "the set")
     texts = rows_of([[0]], [[1.0]]).cast_column("soft_label_probabilities", List(Value("string")))
     with pytest.raises(InputError, match="column 'soft_label_probabilities' of the set does not hold numbers"):

@@ -16,6 +16,7 @@ from threads import one_thread
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import write_rows
 from ddgs_hub.core.schema import read_values
+from ddgs_hub.core.soft_labels import with_soft_labels
 from ddgs_hub.evaluation import evaluate as module
 from ddgs_hub.evaluation.evaluate import Evaluation, accuracy, evaluate, images_at_once, train_network
 from ddgs_hub.evaluation.networks import build_network
@@ -164,6 +165,35 @@ def test_the_reference_augmentations_train_every_network(digits):
         result = evaluate(train.select(range(0, 100, 10)), validation.select(range(20)), protocol, ipc=1)
         assert len(result.accuracies[0]) == 1, network
         assert 0 <= result.last[0] <= 100, network
+
+
+class TestSoftLabels:
+    def of(self, train: Dataset, sure: float) -> Dataset:
+        """The rows with soft labels: the class, and the one after it for what is left."""
+        labels = np.array(train["label"])
+        classes = np.stack([labels, (labels + 1) % 10], axis=1).astype(np.int32)
+        return with_soft_labels(train, classes, np.tile(np.float16([sure, 1 - sure]), (len(labels), 1)))
+
+    def test_certain_ones_train_what_hard_labels_do_and_others_do_not(self, digits, plain):
+        """CutMix mixes them as it mixes one-hot vectors: with certain labels every bit is the same."""
+        train, validation = digits
+        hard = Protocol(**SENSITIVE)
+        soft = dataclasses.replace(hard, labels="soft")
+        certain = evaluate(self.of(train, 1), validation, soft, ipc=10, device="cpu")
+        assert certain.accuracies == plain.accuracies
+        assert certain.protocol.network_name == "convnet of width 16 on soft labels"
+        unsure = evaluate(self.of(train, 0.5), validation, soft, ipc=10, device="cpu")
+        assert unsure.accuracies != plain.accuracies
+        assert evaluate(self.of(train, 0.5), validation, hard, ipc=10, device="cpu").accuracies == plain.accuracies
+
+    def test_without_them_it_is_refused(self, digits):
+        soft = Protocol(**SHORT, labels="soft", epochs=1, repeats=1)
+        with pytest.raises(InputError, match="no soft labels in the training images"):
+            evaluate(*digits, soft, device="cpu")
+        hard = dataclasses.replace(soft, labels="hard")
+        loaded = (load_examples(rows, hard, training=True, where="it", device="cpu") for rows in digits)
+        with pytest.raises(InputError, match="loaded without soft labels: load them under this protocol"):
+            train_network(*loaded, soft, 10, epochs=1, seed=0)
 
 
 def test_best_last_and_spread():

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hub_datasets import answers_of
 from hub_server import HubServer
 from huggingface_hub import HfApi
@@ -19,6 +21,7 @@ from torch.utils.data import DataLoader
 import ddgs_hub
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import undecoded, write_rows
+from ddgs_hub.core.soft_labels import with_soft_labels
 from ddgs_hub.evaluation import Protocol
 from ddgs_hub.hub import publish
 
@@ -279,6 +282,22 @@ def test_rows_for_a_data_loader(tmp_path: Path) -> None:
         loaded.validation_rows(renamed)
     with pytest.raises(InputError, match="the validation set has no column 'image'"):
         loaded.validation_rows(make_rows(7).remove_columns("image"))
+
+
+def test_soft_labels_for_a_data_loader(tmp_path: Path) -> None:
+    rows = make_rows(*range(6))
+    classes = np.array([[k % 2, 1 - k % 2] for k in range(6)], dtype=np.int32)
+    probabilities = np.float16([[1 - k / 10, k / 10] for k in range(6)])
+    write_rows(with_soft_labels(rows, classes, probabilities).select([4, 1, 2]), tmp_path)
+    loaded = ddgs_hub.load(tmp_path).with_protocol(Protocol(**EVALUATE, labels="soft", cutmix=0))
+    (batch,) = DataLoader(loaded.training_rows(), batch_size=3)
+    expected = torch.tensor([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2]])
+    torch.testing.assert_close(batch["label"], expected, atol=1e-3, rtol=0)
+    _, targets = loaded.mix(batch["image"], batch["label"])
+    torch.testing.assert_close(targets, batch["label"])
+    assert loaded.with_protocol(Protocol(**EVALUATE)).training_rows()[:]["label"] == [0, 1, 0]
+    with pytest.raises(InputError, match="there are no soft labels in "):
+        ddgs_hub.load(tell(export(tmp_path))).with_protocol(loaded.protocol).training_rows()
 
 
 def test_importing_the_package_is_light() -> None:

@@ -87,6 +87,18 @@ def test_wrong_values_are_refused_by_name(key, value):
         Protocol(**{key: value})
 
 
+def test_hard_labels_are_not_among_the_values_that_earlier_results_are_known_by():
+    values = Protocol().to_values()
+    assert "labels" not in values
+    assert {**values, "labels": "soft"} == Protocol(labels="soft").to_values()
+
+
+def test_without_augmentation_nothing_else_changes():
+    plain = Protocol(width=3, labels="soft").without_augmentation()
+    assert (plain.crop_scale, plain.flip, plain.color_jitter, plain.lighting, plain.cutmix) == (1, False, 0, 0, 0)
+    assert plain == Protocol(width=3, labels="soft", crop_scale=1, flip=False, color_jitter=0, lighting=0, cutmix=0)
+
+
 def test_network_names():
     assert parse_network_name("convnet12") == ("convnet", 12)
     assert parse_network_name("resnet18") == ("resnet18", None)

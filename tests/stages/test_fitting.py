@@ -37,6 +37,12 @@ def test_base_of_other_classes_is_refused_before_anything_is_written(photos, tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_soft_labels_that_nobody_makes_are_refused():
+    with pytest.raises(InputError, match=r"evaluate\.labels is soft, and score\.soft_labels says of how many classes"):
+        refuse_unfit(recipe_on("digits", "digits", "evaluate.labels=soft"), size_is_meant=True)
+    refuse_unfit(recipe_on("digits", "digits", "evaluate.labels=soft", "score.soft_labels=10"), size_is_meant=True)
+
+
 def test_base_at_another_size_is_refused():
     with pytest.raises(InputError, match=r"makes images of 16 px, and data.image_size is 32: set that to 16, or"):
         refuse_unfit(recipe_on("digits", "digits", "data.image_size=32"), size_is_meant=True)

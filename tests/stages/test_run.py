@@ -1,5 +1,6 @@
 """The whole method through the real command line, on the digits with few steps: unbroken, killed, and skipped."""
 
+import copy
 import json
 import os
 import re
@@ -23,8 +24,10 @@ from ddgs_hub.hub import describe_rows, hash_pool, hash_weights, publish
 from ddgs_hub.recipe import SampleSettings, load_recipe, parse_recipe, recipe_to_dict
 from ddgs_hub.sampling.datasets import MARKS
 from ddgs_hub.stages.costs import costs_table
-from ddgs_hub.stages.run import Run
-from ddgs_hub.stages.run_folder import Finished
+from ddgs_hub.stages.provenance import made_with
+from ddgs_hub.stages.run import Run, list_stages
+from ddgs_hub.stages.run_folder import Finished, RunFolder
+from ddgs_hub.stages.run_recipe import refuse_other_recipe
 from ddgs_hub.stages.sample import make_distilled
 
 QUICK = {
@@ -38,6 +41,8 @@ STAGES = [
     *("original", "train-scorer", "finetune", "generate", "generate (plain DiT)", "score original", "score pool"),
     *("sample", "evaluate", "figures", "hub folder"),
 ]
+
+MADE_OF = ("generate (plain DiT)", "train-scorer")  # what the images are made of that the plain DiT's scores are of
 
 
 @pytest.fixture(scope="module")
@@ -307,10 +312,36 @@ def test_what_a_run_publishes_makes_the_run_again(several, unbroken, hub, tmp_pa
     assert load_recipe(tmp_path / "more/hub/digits-ddgs-ipc1/recipe.yaml").ipcs == (2, 3)
 
 
+def test_a_run_on_soft_labels_scores_all_that_networks_are_trained_on(recipe, tmp_path):
+    values = ["score.soft_labels=3", "evaluate.labels=soft"]
+    stages = {}
+    for name, more in (("hard", values[:1]), ("soft", values)):
+        changed = load_recipe(recipe, more)
+        stages[name] = list_stages(changed, RunFolder.of_sets(tmp_path, changed))
+    assert [stage.name for stage in stages["hard"]] == STAGES
+    (added,) = [stage for stage in stages["soft"] if stage.name not in STAGES]
+    assert (added.name, added.output, added.made_of) == ("score pool (plain DiT)", tmp_path / "pool-dit", MADE_OF)
+    assert added.work.keywords["soft_labels"] == 3
+    scoring = [stage.work.keywords for stage in stages["hard"] if stage.name.startswith("score")]
+    assert [how["soft_labels"] for how in scoring] == [3, 3]
+
+
 def test_folder_of_another_recipe_is_refused(recipe, unbroken):
     changed = load_recipe(recipe, ["pool.guidance_scale=3.5"])
     with pytest.raises(InputError, match=r"belongs to another recipe \(pool.guidance_scale is 2.0 there, 3.5 here\)"):
         Run(changed, unbroken[0])()
+
+
+def test_a_folder_of_before_a_key_was_there_is_of_the_recipe_that_has_its_default(recipe, tmp_path):
+    made = made_with(load_recipe(recipe))
+    written = copy.deepcopy(made)
+    assert "labels" not in written["recipe"]["evaluate"]
+    assert "soft_labels" not in written["recipe"]["score"]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
+    refuse_other_recipe(tmp_path, made)
+    for value in ("evaluate.labels=soft", "score.soft_labels=3"):
+        with pytest.raises(InputError, match=rf"{value.partition('=')[0]} is (hard|None) there, (soft|3) here"):
+            refuse_other_recipe(tmp_path, made_with(load_recipe(recipe, [value])))
 
 
 def test_a_folder_that_no_run_has_made_is_left_alone(recipe, tmp_path):

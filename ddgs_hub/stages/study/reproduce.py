@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ddgs_hub.core.claims import Claims
+from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_distributed, is_main, run_on_main, wait_for_all
 from ddgs_hub.core.progress import in_words
@@ -80,8 +81,8 @@ def reproduce(
         The table (its values are those of `PaperTable.to_dict`) or the plan.
 
     Raises:
-        InputError: a folder belongs to another recipe or cannot be written, `only` chooses what there is not, or a
-            method cannot be carried out on the dataset.
+        InputError: a folder belongs to another recipe or cannot be written, a recipe trains on soft labels, `only`
+            chooses what there is not, or a method cannot be carried out on the dataset.
     """
     every = [cell for recipe in recipes for cell in study.for_recipe(recipe.name).cells(recipe.name)]
     chosen = select_cells(every, only)
@@ -134,6 +135,11 @@ def _begin(recipes: Sequence[Recipe], output: Path, *, dry_run: bool, size_is_me
     """Makes the folders of the recipes, or checks that they are theirs."""
     refuse_unwritable(output)
     for recipe in recipes:
+        if recipe.evaluate.labels == "soft":
+            raise InputError(
+                f"evaluate.labels of recipe {recipe.name} is soft, and a study trains on classes: set it to hard, or "
+                "give the sets to `ddgs-hub evaluate --labels soft`"
+            )
         if not (dry_run or (output / recipe.name / RECIPE).is_file()):
             refuse_unfit(recipe, size_is_meant=size_is_meant)
         made = {**made_with(recipe), "recipe": recipe_to_dict(recipe)}

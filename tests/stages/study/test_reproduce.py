@@ -283,6 +283,7 @@ def test_a_folder_of_another_recipe_is_refused(small, unbroken):
         (["table1", "--only", "ipc=7"], "no cell has the ipc '7'"),
         (["table2", "--original", "acme/photos"], "--original is of one dataset, and table2 has 2"),
         (["table1", "--recipe", "no"], "unknown recipe 'no'"),
+        (["table1", "--recipe", "digits", "--set", "evaluate.labels=soft"], "labels of recipe digits is soft"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, arguments, message):
