@@ -35,8 +35,19 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.staging import locked_for_launch
 from ddgs_hub.recipe import SampleSettings, ScoreSettings, parse_section
+from ddgs_hub.recipe.ranges import Distribution
 
 SAMPLE, SCORE = SampleSettings(), ScoreSettings()  # the commands' defaults are the recipe's
+DistributionOption = Annotated[
+    Distribution,
+    typer.Option(
+        help="What the difficulties follow. scale and quantile: the original's; hill, ground, slope, cliff: a shape; "
+        "mixture: between pool and original; curriculum: harder with more images; easy: the easiest; pool: nothing."
+    ),
+]
+MixtureOption = Annotated[
+    float, typer.Option(min=-1, max=1, help="α of mixture: 0 is the pool's difficulties, 1 the original's.")
+]
 
 
 def prepare(
@@ -175,9 +186,8 @@ def sample(
     ipc: Annotated[
         str, typer.Option(metavar="N[,N...]", help="Images per class; of several, each set is a folder in --output.")
     ] = str(SAMPLE.ipc),
-    distribution: Annotated[
-        Literal["scale", "hill", "ground", "slope", "cliff"], typer.Option(help="Target, by difficulty.")
-    ] = SAMPLE.distribution,
+    distribution: DistributionOption = SAMPLE.distribution,
+    mixture: MixtureOption = SAMPLE.mixture,
     divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = SAMPLE.divergence,
     weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = SAMPLE.weight,
     pool_size: Annotated[
@@ -213,8 +223,9 @@ def sample(
     """
     from ddgs_hub.stages import sample_sets
 
-    how = {"distribution": distribution, "divergence": divergence, "weight": weight, "pool_size": pool_size}
-    samples = [parse_section(SampleSettings, {**how, "ipc": number}, "sample") for number in several_ipcs(ipc)]
+    how = {"distribution": distribution, "mixture": mixture, "divergence": divergence, "weight": weight}
+    sizes = [{"ipc": number, "pool_size": pool_size} for number in several_ipcs(ipc)]
+    samples = [parse_section(SampleSettings, {**how, **size}, "sample") for size in sizes]
     work = partial(sample_sets, samples, pool, original, output, seed=seed)
     work = partial(work, generator=generator, license=license_id, pretty_name=pretty_name)
     with locked_for_launch(output):

@@ -14,7 +14,17 @@ from ddgs_hub.core.schema import Json
 from ddgs_hub.recipe.guiding import GuideName, ModeGuidance
 from ddgs_hub.recipe.matching import DMSettings, IDCSettings
 from ddgs_hub.recipe.protocol import Protocol
-from ddgs_hub.recipe.ranges import SECTION, Count, Decay, Distribution, NonNegative, Positive, PositiveShare, Share
+from ddgs_hub.recipe.ranges import (
+    SECTION,
+    Count,
+    Decay,
+    Distribution,
+    Mixture,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    Share,
+)
 
 FileName = Annotated[str, Field(pattern=r"^\w[\w.{}-]*$", max_length=96)]  # of a folder and of a repository
 SubsetName = Literal["imagewoof", "imagenette", "imageidc"]
@@ -177,6 +187,9 @@ class SampleSettings:
 
     ipc: Count = 10  # images per class
     distribution: Distribution = "scale"
+    mixture: Mixture = (
+        0.5  # α of the distribution `mixture`: 0 is the pool's own, 1 the original's, below 0 away from it
+    )
     divergence: Literal["paper", "reference"] = "paper"  # direction of Eq. 9's KL divergences
     weight: Share = 0.5  # λ of Eq. 9: 1 keeps the pool's distribution, 0 makes it uniform
     pool_size: Count | None = None  # n: of each class the first n × IPC images of a larger pool; None: all of it

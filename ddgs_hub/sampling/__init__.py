@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from ddgs_hub.core.histogram import difficulty_bins, difficulty_histogram
 from ddgs_hub.core.lazy import lazy_names
-from ddgs_hub.sampling.distributions import DISTRIBUTIONS, PRESETS, preset_counts, scaled_counts
-from ddgs_hub.sampling.selection import Selection, difficulty_guided_sample, select_by_difficulty
+from ddgs_hub.sampling.distributions import DISTRIBUTIONS, PRESETS, mixed_counts, preset_counts, scaled_counts
+from ddgs_hub.sampling.draw import EDGE, select_by_difficulty
+from ddgs_hub.sampling.keys import draw_keys
+from ddgs_hub.sampling.selection import Selection, difficulty_guided_sample
+from ddgs_hub.sampling.targets import TARGETS, ClassScores
 from ddgs_hub.sampling.thresholds import DIVERGENCES, Thresholds, objective_grid, search_thresholds
 from ddgs_hub.sampling.transform import EPSILON, floor_and_ceiling, log_transform
 
@@ -19,8 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "DISTRIBUTIONS",
     "DIVERGENCES",
+    "EDGE",
     "EPSILON",
     "PRESETS",
+    "TARGETS",
+    "ClassScores",
     "Distillation",
     "Selection",
     "Thresholds",
@@ -28,8 +34,10 @@ __all__ = [
     "difficulty_guided_sample",
     "difficulty_histogram",
     "distill",
+    "draw_keys",
     "floor_and_ceiling",
     "log_transform",
+    "mixed_counts",
     "objective_grid",
     "preset_counts",
     "scaled_counts",

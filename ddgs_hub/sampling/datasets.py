@@ -40,8 +40,9 @@ def distill(pool: Dataset, original: Dataset, sample: SampleSettings, *, seed: i
     Args:
         pool: columns `image`, `label`, `difficulty` and any others; images are neither decoded nor re-encoded.
         original: columns `label`, `difficulty`, with the same classes.
-        sample: IPC, distribution, divergence and λ.
-        seed: of the draw; class k draws from (seed, k).
+        sample: IPC, distribution and mixture, divergence and λ.
+        seed: of the draw: image i of class k has the key of (seed, k, i), see `draw_keys`; i is its `pool_index`, or
+            its place in the class where the pool has none.
 
     Raises:
         InputError: a column is missing, the classes differ, a label is outside them, a difficulty is no number in
@@ -81,7 +82,8 @@ class Scores:
         difficulty: of these, `(N,)`, float32 in 0 … 1.
         original_labels: of the rows of the original, `(M,)`.
         original_difficulty: of these, `(M,)`, float32 in 0 … 1.
-        numbers: the `pool_index` of the rows of the pool, `(N,)`; None where nobody asked for it.
+        numbers: the `pool_index` of the rows of the pool, `(N,)`; None where it has none, or none that is new in its
+            class.
     """
 
     names: list[str]
@@ -91,6 +93,14 @@ class Scores:
     original_difficulty: NDArray[np.float32]
     numbers: NDArray[np.int64] | None = None
 
+    def images(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers by which the draw knows some rows of a class: `pool_index`, or else their places in the class.
+
+        Args:
+            rows: of the pool, `(n,)`, ascending: all of a class where there are no numbers.
+        """
+        return np.arange(rows.size) if self.numbers is None else self.numbers[rows]
+
 
 def read_scores(pool: Dataset, original: Dataset, *, numbered: bool = False) -> Scores:
     """The columns that sampling looks at.
@@ -98,7 +108,7 @@ def read_scores(pool: Dataset, original: Dataset, *, numbered: bool = False) -> 
     Args:
         pool: columns `label`, `difficulty` and any others.
         original: columns `label`, `difficulty`, with the same classes.
-        numbered: whether the pool's `pool_index` is needed, for `SampleSettings.pool_size`.
+        numbered: whether `pool_index` is needed, for `SampleSettings.pool_size`; otherwise it is taken if it is there.
 
     Raises:
         InputError: a column is missing, the classes differ, a label is outside them, a difficulty is no number in
@@ -110,7 +120,7 @@ def read_scores(pool: Dataset, original: Dataset, *, numbered: bool = False) -> 
     if names != class_names(original):
         raise InputError("the pool and the original dataset have different classes: score and sample the same ones")
     labels, difficulty = checked_labels(pool, "the pool"), _difficulties(pool, "the pool")
-    numbers = _numbers(pool) if numbered else None
+    numbers = _numbers(pool, needed=numbered)
     original_labels = checked_labels(original, "the original dataset")
     return Scores(names, labels, difficulty, original_labels, _difficulties(original, "the original dataset"), numbers)
 
@@ -152,9 +162,12 @@ def select_class(scores: Scores, label: int, sample: SampleSettings, *, seed: in
         scores.original_difficulty[of_original],
         sample.ipc,
         distribution=sample.distribution,
+        mixture=sample.mixture,
         weight=sample.weight,
         divergence=sample.divergence,
-        seed=int(np.random.SeedSequence([seed, label]).generate_state(1)[0]),
+        seed=seed,
+        label=label,
+        images=scores.images(of_class),
     )
     return ClassSelection(of_class, selection)
 
@@ -194,13 +207,18 @@ def _marked(
     return marked
 
 
-def _numbers(pool: Dataset) -> NDArray[np.int64]:
-    """The column `pool_index`, `(N,)`, each number once in a class."""
-    require_columns(pool, "pool_index", where="the pool")
+def _numbers(pool: Dataset, *, needed: bool) -> NDArray[np.int64] | None:
+    """The column `pool_index`, `(N,)`, each number once in a class; None where that is not needed and not so."""
+    if needed:
+        require_columns(pool, "pool_index", where="the pool")
+    elif "pool_index" not in pool.column_names:
+        return None
     numbers = list(pool.with_format(None)["pool_index"])
     seen: set[tuple[int, int]] = set()
     for row, key in enumerate(zip(pool["label"], numbers, strict=True)):
-        if key[1] is None or key[1] < 0 or key in seen:
+        if not isinstance(key[1], int) or not 0 <= key[1] < 2**63 or key in seen:
+            if not needed:
+                return None
             raise InputError(
                 f"row {row} of the pool has pool_index {key[1]}, not a new one of its class: mend that row"
             )

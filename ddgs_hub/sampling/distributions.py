@@ -76,20 +76,45 @@ def preset_counts(shape: str, ipc: int) -> NDArray[np.int64]:
     return _largest_remainder(np.array(published[50], dtype=np.int64), ipc)
 
 
+def mixed_counts(pool: ArrayLike, original: ArrayLike, ipc: int, mixture: float) -> NDArray[np.int64]:
+    """Counts between two histograms, or beyond them: ∝ max(0, h_pool + α·(h_original − h_pool)), h being shares.
+
+    Args:
+        pool: images of the pool in each bin, shape (bins,), whole numbers ≥ 0, not all 0.
+        original: likewise of the original.
+        ipc: images per class, ≥ 1.
+        mixture: α, −1…1: 0 keeps the pool's histogram, 1 makes it the original's as `scaled_counts` does, and below 0
+            it goes away from the original.
+
+    Returns:
+        Counts per bin from easy to hard, shape (bins,), int64, summing to `ipc`, by largest remainder.
+
+    Raises:
+        InputError: `ipc` or `mixture` out of range.
+    """
+    if not -1 <= mixture <= 1:
+        raise InputError(f"mixture is {mixture}; α of the target 'mixture' lies in −1…1")
+    of_pool, of_original = np.asarray(pool), np.asarray(original)
+    # Times N·M, so that with α 0 and 1 the shares are whole numbers and equal remainders equal.
+    shares = (1 - mixture) * of_pool * of_original.sum() + mixture * of_original * of_pool.sum()
+    return _largest_remainder(np.maximum(shares, 0), as_count(ipc, "ipc", 1))
+
+
 def _preset(transformed_original: ArrayLike, ipc: int, *, shape: str) -> NDArray[np.int64]:
     return preset_counts(shape, ipc)
 
 
-# By name: (the original's transformed difficulties, IPC) → counts per bin.
+# By name, of the paper: (the original's transformed difficulties, IPC) → counts per bin.
 DISTRIBUTIONS: dict[str, Callable[[ArrayLike, int], NDArray[np.int64]]] = {
     "scale": scaled_counts,
     **{shape: partial(_preset, shape=shape) for shape in PRESETS},
 }
 
 
-def _largest_remainder(shares: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """Divides `total` in proportion to whole-numbered shares; of equal remainders the easier bin's goes first."""
-    counts, remainders = np.divmod(shares * total, shares.sum())
+def _largest_remainder(shares: NDArray[np.number], total: int) -> NDArray[np.int64]:
+    """Divides `total` in proportion to the shares; of equal remainders the easier bin's goes first."""
+    quotients, remainders = np.divmod(shares * total, shares.sum())
+    counts = quotients.astype(np.int64)
     by_remainder = np.argsort(-remainders, kind="stable")
     counts[by_remainder[: total - counts.sum()]] += 1
     return counts

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ddgs_hub.core.errors import InputError
-from ddgs_hub.core.histogram import MAX_BINS, as_count, as_difficulties, difficulty_bins, difficulty_histogram
-from ddgs_hub.sampling.distributions import DISTRIBUTIONS
+from ddgs_hub.core.histogram import as_count, as_difficulties, difficulty_bins, difficulty_histogram
+from ddgs_hub.sampling.keys import draw_keys
+from ddgs_hub.sampling.targets import TARGETS, ClassScores
 from ddgs_hub.sampling.thresholds import Thresholds, search_thresholds
 from ddgs_hub.sampling.transform import log_transform
 
@@ -21,7 +22,8 @@ class Selection:
         bins: difficulty bin of every pool row after the transformation, shape (N,), int64 in 0…9.
         transformed: difficulty of every pool row after the transformation (Eq. 8), shape (N,), float64 in ε…1.
         thresholds: the ranks of Eq. 9 that transformed the pool and the original, with their objective.
-        counts: how many images each bin should give, easy to hard, shape (10,), int64, summing to IPC.
+        counts: how many images each bin should give, easy to hard, shape (10,), int64, summing to IPC; of a target
+            that asks for no counts, how many were selected in each bin.
         available: how many images the pool has in each bin, shape (10,), int64, summing to N.
         shortfall: how many of `counts` each bin lacked, shape (10,), int64; the missing images come from other bins.
     """
@@ -35,43 +37,18 @@ class Selection:
     shortfall: NDArray[np.int64]
 
 
-def select_by_difficulty(pool: ArrayLike, counts: ArrayLike, rng: "np.random.Generator") -> NDArray[np.int64]:
-    """Draws images at random within bins of difficulty (Section 2.2).
-
-    A bin that holds fewer images than its count gives all of them. The missing ones are then drawn at random from the
-    rest of the pool.
-
-    Args:
-        pool: transformed difficulties, shape (N,), in 0…1.
-        counts: how many to draw from each bin, easy to hard, shape (bins,), whole numbers ≥ 0 summing to at most N.
-        rng: it alone decides the draw.
-
-    Returns:
-        Distinct rows of the pool, shape (sum of counts,), int64, ascending.
-
-    Raises:
-        InputError: a pool that `as_difficulties` refuses, counts that are not such numbers, or more of them than N.
-    """
-    wanted = _as_counts(counts)
-    bins = difficulty_bins(pool, wanted.size)
-    if wanted.sum() > bins.size:
-        raise InputError(f"counts ask for {wanted.sum()} images and the pool has {bins.size}; enlarge the pool")
-    drawn = [rng.permutation(np.flatnonzero(bins == k))[:count] for k, count in enumerate(wanted)]
-    picked = np.concatenate(drawn)
-    rest = np.setdiff1d(np.arange(bins.size), picked, assume_unique=True)
-    fill = rng.permutation(rest)[: wanted.sum() - picked.size]
-    return np.sort(np.concatenate([picked, fill]))
-
-
 def difficulty_guided_sample(
     pool: ArrayLike,
     original: ArrayLike,
     ipc: int,
     *,
     distribution: str = "scale",
+    mixture: float = 0.5,
     weight: float = 0.5,
     divergence: str = "paper",
     seed: int = 0,
+    label: int = 0,
+    images: ArrayLike | None = None,
 ) -> Selection:
     """Selects `ipc` images of one class from its pool by difficulty: Eq. 7–9 and the draw.
 
@@ -82,10 +59,15 @@ def difficulty_guided_sample(
         pool: difficulties of the generated images, shape (N,), N ≥ ipc, in 0…1.
         original: difficulties of the real images of the class, shape (M,), M ≥ 1, in 0…1.
         ipc: images per class, ≥ 1.
-        distribution: of the draw over ten bins: "scale" as the original, or "hill", "ground", "slope" or "cliff".
+        distribution: what the selection follows, a key of `TARGETS`: over ten bins "scale", "hill", "ground", "slope",
+            "cliff" or "mixture"; without bins "quantile", "pool", "easy" or "curriculum".
+        mixture: α of "mixture", −1…1; see `mixed_counts`.
         weight: λ of Eq. 9, in 0…1.
         divergence: "paper" or "reference", as in `search_thresholds`.
-        seed: of the draw; the same arguments and seed give the same selection.
+        seed: of the draw, with `label`; the same arguments and seed give the same selection.
+        label: of the class, ≥ 0: classes draw differently.
+        images: numbers of the generated images, shape (N,), by which the draw knows them in a pool of another size or
+            order; None: 0 … N − 1. See `draw_keys`.
 
     Returns:
         The selected rows, and the transformed difficulty and bin of every row of the pool.
@@ -95,28 +77,18 @@ def difficulty_guided_sample(
     """
     pool = as_difficulties(pool, "pool difficulty")
     original = as_difficulties(original, "original difficulty")
-    ipc, seed = as_count(ipc, "ipc", 1), as_count(seed, "seed", 0)
-    if distribution not in DISTRIBUTIONS:
-        raise InputError(f"distribution is {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
+    ipc = as_count(ipc, "ipc", 1)
+    if distribution not in TARGETS:
+        raise InputError(f"distribution is {distribution!r}; choose one of {', '.join(TARGETS)}")
     if pool.size < ipc:
         raise InputError(f"the pool has {pool.size} images, fewer than IPC {ipc}; generate more or lower the IPC")
+    keys = draw_keys(seed, label, np.arange(pool.size) if images is None else images)
+    if keys.size != pool.size:
+        raise InputError(f"images has {keys.size} numbers and the pool {pool.size} images: give one for each")
     thresholds = search_thresholds(pool, max(ipc // 2, 1), weight, divergence=divergence)
-    transformed = log_transform(pool, thresholds.bottom, thresholds.top)
-    counts = DISTRIBUTIONS[distribution](log_transform(original, thresholds.bottom, thresholds.top), ipc)
-    available = difficulty_histogram(transformed, counts.size)
-    return Selection(
-        indices=select_by_difficulty(transformed, counts, np.random.default_rng(seed)),
-        bins=difficulty_bins(transformed, counts.size),
-        transformed=transformed,
-        thresholds=thresholds,
-        counts=counts,
-        available=available,
-        shortfall=np.maximum(counts - available, 0),
-    )
-
-
-def _as_counts(counts: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(counts)
-    if array.ndim != 1 or not 1 <= array.size <= MAX_BINS or array.dtype.kind not in "iu" or (array < 0).any():
-        raise InputError(f"counts is {counts!r}; give one whole number, at least 0, for each bin from easy to hard")
-    return array.astype(np.int64)
+    pool_log, original_log = (log_transform(one, thresholds.bottom, thresholds.top) for one in (pool, original))
+    indices, wanted = TARGETS[distribution](ClassScores(pool, original, pool_log, original_log, keys, ipc, mixture))
+    counts = difficulty_histogram(pool_log[indices]) if wanted is None else wanted
+    available = difficulty_histogram(pool_log)
+    lacking = np.maximum(counts - available, 0)
+    return Selection(indices, difficulty_bins(pool_log), pool_log, thresholds, counts, available, lacking)

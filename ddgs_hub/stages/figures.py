@@ -1,6 +1,7 @@
 """From a scored original, pool and distilled set to the paper's Figures 2, 3 and 4: the stage `figures`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ddgs_hub.core.made import Made
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import class_names, require_columns, undecoded
 from ddgs_hub.core.staging import staged_folder
-from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, log_transform, select_by_difficulty
+from ddgs_hub.sampling import DISTRIBUTIONS, PRESETS, TARGETS, ClassScores, draw_keys, log_transform
 from ddgs_hub.stages.figure_rows import FigureRows, chosen_classes
 from ddgs_hub.stages.run_folder import DIFFICULTY_FIGURE, DISTRIBUTIONS_FIGURE, SHEET
 
@@ -46,13 +47,14 @@ def make_figures(rows: FigureRows, output: Path, classes: Sequence[str] = ()) ->
     if len(chosen) > MOST_CLASSES:
         raise InputError(f"{len(chosen)} classes are too many for a figure: give at most {MOST_CLASSES}")
     sampled = _Sampled(rows)
-    means = [values.mean() for values in sampled.original]
+    means = [one.original.mean() for one in sampled.of_class]
     by_mean = np.argsort(means, kind="stable")
     shown = chosen or sorted({int(by_mean[0]), int(by_mean[-1])})
     on_sheet = chosen or sorted(spread_indices(means, MOST_CLASSES).tolist())
     with staged_folder(output) as folder, Progress("figures", 3, unit="figure") as progress:
         panels = [sampled.difficulties(k, _why_shown(k, by_mean)) for k in shown]
-        used = rows.sample.ipc, rows.sample.distribution
+        of_paper = rows.sample.distribution in DISTRIBUTIONS  # which Fig. 4 shows
+        used = (rows.sample.ipc, rows.sample.distribution) if of_paper else None
         for picture, figure in (
             (DIFFICULTY_FIGURE, difficulty_figure(panels)),
             (DISTRIBUTIONS_FIGURE, distributions_figure(sampled.distributions(), used)),
@@ -142,44 +144,42 @@ class _Sampled:
     """
 
     def __init__(self, rows: FigureRows) -> None:
-        from ddgs_hub.sampling.datasets import distill_columns
+        from ddgs_hub.sampling.datasets import read_scores, select_class
 
-        self.rows = rows
-        self.names = class_names(rows.distilled)
-        made = distill_columns(rows.opened.columns, rows.opened.original, rows.sample, seed=rows.seed)
-        labels, values, log = (_column(made.pool, name) for name in ("label", "difficulty", "difficulty_log"))
-        # What was no candidate has no transformed difficulty, and is not shown.
-        candidates = [(labels == k) & ~np.isnan(log) for k in range(len(self.names))]
-        self.pool, self.pool_log = [values[chosen] for chosen in candidates], [log[chosen] for chosen in candidates]
-        labels, values = (_column(rows.opened.original, name) for name in ("label", "difficulty"))
-        self.original = [values[labels == k] for k in range(len(self.names))]
-        self.original_log = [
-            log_transform(original, selection["bottom"], selection["top"])
-            for original, selection in zip(self.original, made.classes, strict=True)
-        ]
+        self.rows, sample = rows, rows.sample
+        scores = read_scores(rows.opened.columns, rows.opened.original, numbered=sample.pool_size is not None)
+        self.names, self.of_class = scores.names, []
+        for k in range(len(self.names)):
+            made = select_class(scores, k, sample, seed=rows.seed)
+            pool, original = scores.difficulty[made.candidates], scores.original_difficulty[scores.original_labels == k]
+            ranks, keys = made.selection.thresholds, draw_keys(rows.seed, k, scores.images(made.candidates))
+            original_log = log_transform(original, ranks.bottom, ranks.top)
+            # The bins are those of the dataset, which has single precision.
+            pool_log = made.selection.transformed.astype(np.float32)
+            self.of_class.append(ClassScores(pool, original, pool_log, original_log, keys, sample.ipc, sample.mixture))
 
     def difficulties(self, label: int, why: str = "") -> "ClassDifficulties":
         """What Fig. 2 shows of a class, and why it is shown."""
         from ddgs_hub.evaluation import ClassDifficulties, Difficulties
 
-        sample, original, pool = self.rows.sample, self.original[label], self.pool[label]
-        counts = DISTRIBUTIONS[sample.distribution](original, sample.ipc)
-        drawn = select_by_difficulty(pool, counts, np.random.default_rng([self.rows.seed, label]))
+        one = self.of_class[label]
+        untransformed = replace(one, pool_log=one.pool, original_log=one.original)
+        drawn, _ = TARGETS[self.rows.sample.distribution](untransformed)
         of_class = _column(self.rows.distilled, "label") == label
         distilled, distilled_log = (
             _column(self.rows.distilled, name)[of_class] for name in ("difficulty", "difficulty_log")
         )
         return ClassDifficulties(
             self.names[label],
-            before=Difficulties(original, pool, pool[drawn]),
-            after=Difficulties(self.original_log[label], self.pool_log[label], distilled_log),
+            before=Difficulties(one.original, one.pool, one.pool[drawn]),
+            after=Difficulties(one.original_log, one.pool_log, distilled_log),
             distilled=distilled,
             why=why,
         )
 
     def distributions(self) -> dict[int, dict[str, NDArray[np.int64]]]:
         """What Fig. 4 shows: at the paper's IPCs and this one, of `scale` that of all classes together."""
-        original = np.concatenate(self.original_log)
+        original = np.concatenate([one.original_log for one in self.of_class])
         ipcs = sorted({self.rows.sample.ipc, *PRESETS["hill"]})
         return {ipc: {name: counts(original, ipc) for name, counts in DISTRIBUTIONS.items()} for ipc in ipcs}
 

@@ -102,7 +102,7 @@ class TestDefaults:
         recipe = parse_recipe(MINIMAL)
         assert dataclasses.astuple(recipe.finetune)[:8] == (8, 8, 1e-3, 0.1, 0.9999, 64, 0.002, 0.008)
         assert dataclasses.astuple(recipe.pool)[:4] == (5, 50, 4.0, 3)
-        assert dataclasses.astuple(recipe.sample) == (10, "scale", "paper", 0.5, None)
+        assert dataclasses.astuple(recipe.sample) == (10, "scale", 0.5, "paper", 0.5, None)
         assert (recipe.codec.encoder, recipe.codec.decoder) == (
             "stabilityai/sd-vae-ft-ema",
             "stabilityai/sd-vae-ft-mse",

@@ -5,15 +5,18 @@ import pytest
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.sampling import (
-    DISTRIBUTIONS,
+    TARGETS,
     difficulty_bins,
     difficulty_guided_sample,
     difficulty_histogram,
+    draw_keys,
     log_transform,
     scaled_counts,
     search_thresholds,
     select_by_difficulty,
 )
+
+WITHOUT_BINS = ("quantile", "pool", "easy", "curriculum")
 
 
 def pool_and_original(ipc=10, seed=0):
@@ -21,57 +24,12 @@ def pool_and_original(ipc=10, seed=0):
     return rng.random(5 * ipc) ** 2, rng.beta(0.3, 1.0, 130)
 
 
-def test_draws_the_counts_within_their_bins():
-    pool = np.random.default_rng(0).permutation(np.repeat([0.05, 0.25, 0.65, 1.0], 10))
-    counts = [3, 0, 10, 0, 0, 0, 0, 0, 0, 1]
-    indices = select_by_difficulty(pool, counts, np.random.default_rng(1))
-    np.testing.assert_array_equal(difficulty_histogram(pool[indices]), counts)
-    assert (np.diff(indices) > 0).all()
-
-
-def test_what_a_bin_lacks_comes_from_the_rest_of_the_pool():
-    pool = np.array([0.05, 0.06, 0.95, 0.96, 0.55])
-    for seed in range(20):
-        indices = select_by_difficulty(pool, [0, 0, 0, 0, 0, 0, 0, 0, 0, 4], np.random.default_rng(seed))
-        assert {2, 3} <= set(indices)
-        assert len(set(indices)) == 4
-
-
-def test_the_fill_is_uniform_over_the_rest():
-    pool = np.array([0.05, 0.15, 0.25, 0.35, 0.95])
-    rng = np.random.default_rng(0)
-    picks = np.bincount(
-        np.concatenate([select_by_difficulty(pool, [0, 0, 0, 0, 0, 0, 0, 0, 0, 2], rng) for _ in range(2000)])
-    )
-    assert picks[4] == 2000
-    # Each of the four others 500 times in the mean, with a standard deviation of 19.
-    assert np.abs(picks[:4] - 500).max() < 100
-
-
-def test_exact_tenths_are_drawn():
-    pool = [0.2, 0.6, 0.3, 0.7]
-    np.testing.assert_array_equal(
-        select_by_difficulty(pool, [0, 0, 1, 0, 0, 0, 1, 0, 0, 0], np.random.default_rng(0)), [0, 1]
-    )
-
-
-@pytest.mark.parametrize("counts", [[-1, 2], [0.5, 0.5], [[1]], []])
-def test_refuses_counts_that_are_none(counts):
-    with pytest.raises(InputError, match="counts is"):
-        select_by_difficulty([0.1, 0.2, 0.3], counts, np.random.default_rng(0))
-
-
-def test_refuses_more_than_the_pool_has():
-    with pytest.raises(InputError, match="counts ask for 4 images and the pool has 3"):
-        select_by_difficulty([0.1, 0.2, 0.3], [2, 2], np.random.default_rng(0))
-
-
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@pytest.mark.parametrize("distribution", TARGETS)
 @pytest.mark.parametrize("divergence", ["paper", "reference"])
 def test_whole_method_is_its_parts(distribution, divergence):
     pool, original = pool_and_original(ipc=20)
     selection = difficulty_guided_sample(
-        pool, original, 20, distribution=distribution, weight=0.3, divergence=divergence, seed=4
+        pool, original, 20, distribution=distribution, weight=0.3, divergence=divergence, seed=4, label=2
     )
     thresholds = search_thresholds(pool, 10, 0.3, divergence=divergence)
     transformed = log_transform(pool, thresholds.bottom, thresholds.top)
@@ -80,15 +38,16 @@ def test_whole_method_is_its_parts(distribution, divergence):
     np.testing.assert_array_equal(selection.bins, difficulty_bins(transformed))
     np.testing.assert_array_equal(selection.available, difficulty_histogram(transformed))
     np.testing.assert_array_equal(selection.shortfall, np.maximum(selection.counts - selection.available, 0))
-    np.testing.assert_array_equal(
-        selection.indices, select_by_difficulty(transformed, selection.counts, np.random.default_rng(4))
-    )
+    drawn = np.bincount(selection.bins[selection.indices], minlength=10)
+    assert drawn.sum() == selection.counts.sum() == 20
+    if distribution in WITHOUT_BINS:
+        np.testing.assert_array_equal(selection.counts, drawn)
+    else:
+        keys = draw_keys(4, 2, np.arange(100))
+        np.testing.assert_array_equal(selection.indices, select_by_difficulty(transformed, selection.counts, keys))
     if distribution == "scale":
         expected = scaled_counts(log_transform(original, thresholds.bottom, thresholds.top), 20)
         np.testing.assert_array_equal(selection.counts, expected)
-    drawn = np.bincount(selection.bins[selection.indices], minlength=10)
-    assert (drawn >= selection.counts - selection.shortfall).all()
-    assert drawn.sum() == 20
 
 
 def test_the_seed_decides_and_nothing_else_does():
@@ -98,8 +57,19 @@ def test_the_seed_decides_and_nothing_else_does():
     np.random.seed(1)  # noqa: NPY002
     again = difficulty_guided_sample(pool.copy(), original[::-1], 10, seed=1).indices
     other = difficulty_guided_sample(pool, original, 10, seed=2).indices
+    of_another_class = difficulty_guided_sample(pool, original, 10, seed=1, label=1).indices
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+    assert not np.array_equal(first, of_another_class)
+
+
+@pytest.mark.parametrize("distribution", TARGETS)
+def test_images_are_known_by_their_numbers(distribution):
+    pool, original = pool_and_original()
+    order = np.random.default_rng(5).permutation(50)
+    first = difficulty_guided_sample(pool, original, 10, distribution=distribution).indices
+    again = difficulty_guided_sample(pool[order], original, 10, distribution=distribution, images=order).indices
+    np.testing.assert_array_equal(np.sort(order[again]), first)
 
 
 def test_arguments_are_left_as_they_were():
@@ -135,7 +105,7 @@ def test_float32_columns():
     ],
 )
 @pytest.mark.parametrize("divergence", ["paper", "reference"])
-@pytest.mark.parametrize("distribution", ["scale", "hill"])
+@pytest.mark.parametrize("distribution", TARGETS)
 def test_every_edge_case_is_a_defined_result(pool, original, ipc, divergence, distribution):
     selection = difficulty_guided_sample(pool, original, ipc, divergence=divergence, distribution=distribution)
     assert selection.indices.size == np.unique(selection.indices).size == ipc
@@ -167,6 +137,8 @@ def test_results_are_frozen():
         ([0.1], [0.1], {"ipc": 1, "seed": -1}, "seed is -1"),
         ([0.1], [0.1], {"ipc": 1, "weight": -0.5}, "weight is -0.5"),
         ([0.1], [0.1], {"ipc": 1, "distribution": "flat"}, "distribution is 'flat'; choose one of scale, hill"),
+        ([0.1], [0.1], {"ipc": 1, "distribution": "mixture", "mixture": 1.5}, r"mixture is 1\.5"),
+        ([0.1, 0.2], [0.1], {"ipc": 1, "images": [1]}, "images has 1 numbers and the pool 2 images"),
         ([0.1], [0.1], {"ipc": 1, "divergence": "flat"}, "divergence is 'flat'"),
     ],
 )

@@ -80,7 +80,7 @@ def open_explored(where: str, original: str | None = None) -> Opened:
         if (run / RUN_ORIGINAL) == Path(original):
             scored_original(run / RUN_ORIGINAL)  # in words of a run, where it lacks them
         rows = open_pool(pool, original)
-    scores = _scores(rows)
+    scores = read_scores(rows.columns, rows.original)
     sample, seed = _settings(folder, run, rows)
     images = expanded(original) if original and expanded(original).is_dir() else None
     opened = Opened(
@@ -109,14 +109,6 @@ def _run_of(folder: Path) -> Path | None:
         if (run / RUN_POOL).is_dir() and (run / RUN_ORIGINAL).is_dir() and not config_files(run, POOL):
             return run
     return None
-
-
-def _scores(rows: OpenedPool) -> Scores:
-    """With the numbers of the images, if these are whole: without them only the size of the pool is no choice."""
-    try:
-        return read_scores(rows.columns, rows.original, numbered=True)
-    except InputError:
-        return read_scores(rows.columns, rows.original)
 
 
 def _settings(folder: Path, run: Path | None, rows: OpenedPool) -> tuple[SampleSettings, int]:

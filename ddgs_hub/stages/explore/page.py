@@ -10,7 +10,7 @@ import gradio as gr
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe import SampleSettings, parse_section
-from ddgs_hub.sampling import DISTRIBUTIONS, DIVERGENCES
+from ddgs_hub.sampling import DIVERGENCES, TARGETS
 from ddgs_hub.stages.explore import saving, words
 from ddgs_hub.stages.explore.drawing import histograms
 from ddgs_hub.stages.explore.gallery import SELECTED, Gallery
@@ -18,6 +18,7 @@ from ddgs_hub.stages.explore.opened import Opened
 from ddgs_hub.stages.explore.sampled import SampledClass, Sampler
 
 ALL = -1  # in the place of a label: all classes together
+CONTROLS = 8  # whose values say what is sampled; those that follow say where it goes
 STYLE = Path(__file__).with_name("page.css")
 Visibility = Literal["private"]
 IMAGES = "images"  # one at a time, in the order they were asked for
@@ -82,7 +83,16 @@ class Page:
         return [
             gr.Dropdown(choices, value=ALL, label="Class", elem_id="class"),
             _slider(1, max(most, 2), value=sample.ipc, step=1, label="IPC, images per class", elem_id="ipc"),
-            gr.Dropdown(list(DISTRIBUTIONS), value=sample.distribution, label="Distribution", elem_id="distribution"),
+            gr.Dropdown(list(TARGETS), value=sample.distribution, label="Distribution", elem_id="distribution"),
+            _slider(
+                -1,
+                1,
+                value=sample.mixture,
+                step=0.05,
+                label="α of the distribution mixture",
+                info="0: the pool's own, 1: the original's",
+                elem_id="mixture",
+            ),
             _slider(0, 1, value=sample.weight, step=0.01, label="Weight λ of Eq. 9", elem_id="weight"),
             gr.Radio(list(DIVERGENCES), value=sample.divergence, label="Divergence of Eq. 9", elem_id="divergence"),
             _slider(
@@ -132,8 +142,8 @@ class Page:
         made = ["", words.numbers(classes), histograms(classes), words.bins_table(classes), gr.Slider(value=1)]
         if self.read_only:
             return made
-        folder = _folder(values[7], sample)
-        return [*made, gr.skip() if folder == values[7] else folder]
+        folder = _folder(values[CONTROLS], sample)
+        return [*made, gr.skip() if folder == values[CONTROLS] else folder]
 
     def show(self, *values: Any) -> list[Any]:
         """A page of the gallery, and the slider of pages where there are several."""
@@ -152,7 +162,7 @@ class Page:
             sample, seed = _settings(values)
         except InputError:
             return ""
-        folder, repo, private = values[7:] or ("", "", False)
+        folder, repo, private = values[CONTROLS:] or ("", "", False)
         folder = _folder(folder, sample)
         lines = [saving.sample_line(self.opened, sample, seed, folder)]
         if repo.strip():
@@ -161,11 +171,11 @@ class Page:
 
     def save(self, *values: Any) -> str:
         """Writes the set."""
-        return _in_words(lambda sample, seed: saving.save(self.opened, sample, seed, values[7]), values)
+        return _in_words(lambda sample, seed: saving.save(self.opened, sample, seed, values[CONTROLS]), values)
 
     def publish(self, *values: Any) -> str:
         """Publishes the set, and writes it first where that is to be done."""
-        folder, repo, private = values[7:]
+        folder, repo, private = values[CONTROLS:]
 
         def work(sample: SampleSettings, seed: int) -> str:
             return saving.save_and_publish(self.opened, sample, seed, folder, repo, private=private)
@@ -198,13 +208,14 @@ def _settings(values: Sequence[Any]) -> tuple[SampleSettings, int]:
     Raises:
         InputError: a value is missing or out of its range.
     """
-    _, ipc, distribution, weight, divergence, pool_size, seed = values[:7]
+    _, ipc, distribution, mixture, weight, divergence, pool_size, seed = values[:CONTROLS]
     if seed is None or seed < 0:
         raise InputError("the seed is no whole number of 0 or more: give one")
-    if None in (ipc, weight, pool_size):
+    if None in (ipc, mixture, weight, pool_size):
         raise InputError("a number is missing beside a slider: give one")
-    wanted = {"ipc": int(ipc), "distribution": distribution, "weight": float(weight), "divergence": divergence}
-    sample = parse_section(SampleSettings, {**wanted, "pool_size": int(pool_size) or None}, "the settings of the page")
+    wanted = {"ipc": int(ipc), "distribution": distribution, "mixture": float(mixture), "weight": float(weight)}
+    wanted |= {"divergence": divergence, "pool_size": int(pool_size) or None}
+    sample = parse_section(SampleSettings, wanted, "the settings of the page")
     return sample, int(seed)
 
 

@@ -100,7 +100,7 @@ class BinFacts:
         available: in the pool.
         wanted: by the distribution.
         taken: selected.
-        filled: of these, in the place of images that other bins lacked.
+        filled: of these, in the place of images of other bins, near its edges or where those lacked some.
         short: of those wanted, how many it lacked.
     """
 
@@ -128,7 +128,7 @@ class BinFacts:
         if self.short:
             words.append(f"{self.short:,} missing, taken from other bins")
         if self.filled:
-            words.append(f"{self.filled:,} more in place of other bins' missing ones")
+            words.append(f"{self.filled:,} more, near its edges or in place of other bins' missing ones")
         return "; ".join(words)
 
 
