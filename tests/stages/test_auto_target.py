@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from datasets import Dataset, Features, Image, Value
+from datasets import ClassLabel, Dataset, Features, Image, Value
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, write_rows
@@ -53,8 +53,14 @@ def write(folder, digits, *, spoilt: bool):
             pool.append((int(of[place]), label, difficulty, place))
         for place, row in enumerate(group[POOL:80]):
             original.append((int(row), label, 0.9 if place % 20 == 0 else rng.uniform(0.01, 0.02)))
-    features = {**digits.features, "difficulty": Value("float32"), "pool_index": Value("int64")}
-    del features["source_index"]
+    names = [str(label) for label in range(CLASSES)]
+    features = {
+        "image": Image(),
+        "label": ClassLabel(names=names),
+        "difficulty": Value("float32"),
+        "pool_index": Value("int64"),
+    }
+
     images = digits.cast_column("image", Image(decode=False))["image"]
     columns = ("image", "label", "difficulty", "pool_index")
     rows = Dataset.from_list(
