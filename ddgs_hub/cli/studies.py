@@ -1,4 +1,4 @@
-"""The command that makes the tables of the paper."""
+"""The command that makes the tables of the paper, and those of our own studies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,7 @@ def reproduce(
     study: Annotated[
         str,
         typer.Argument(
-            help="table1, table2, table3 or table4 of the paper, or a .yaml file.",
+            help="table1, table2, table3 or table4 of the paper, evidence or evidence-dit, or a .yaml file.",
             autocompletion=completes(study_names),
         ),
     ],
@@ -50,12 +50,14 @@ def reproduce(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a table of the paper, with every set that it needs.
+    """Make a table of the paper, or another, with all it needs.
 
-    A network is trained for every cell, and behind the table stands what it cost. Without --recipe it is of the paper's
+    A network is trained for every cell, and behind the table stands what it cost. Without --recipe it is of the study's
     own datasets. The same command goes on after a kill, and can run on several machines at once that share the folder.
 
     Example: ddgs-hub reproduce table1 --recipe digits
+
+    Example: ddgs-hub reproduce evidence --original ./imagenette224 --set score.scorer=./scorer
 
     Example: ddgs-hub reproduce table1 --recipe imagewoof --only method=random,ours --only ipc=10 --dry-run
     """

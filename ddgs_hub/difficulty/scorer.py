@@ -176,17 +176,31 @@ class Scorer:
         Raises:
             InputError: the model does not end in a linear classifier.
         """
-        heads = [m for m in self.models[0].modules() if isinstance(m, nn.Linear)]
-        heads = [m for m in heads if m.out_features == self.classes.num_classes]
-        if not heads:
-            raise InputError(f"the scorer {self.name} does not end in a linear classifier: take another for features")
         features: list[Tensor] = []
-        hook = heads[-1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+        hook = self._head().register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
         try:
             self.models[0](self.prepare(images))
         finally:
             hook.remove()
         return features[0].flatten(1).float()
+
+    @torch.inference_mode()
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Softmax over the first model's classes, `(N, num_classes)`, from what `features` gave, `(N, D)`.
+
+        Raises:
+            InputError: the model does not end in a linear classifier.
+        """
+        logits: Tensor = self._head()(torch.from_numpy(features).to(self.device))
+        return logits.softmax(1).cpu().numpy()
+
+    def _head(self) -> nn.Linear:
+        """The first model's linear classifier."""
+        linear = [module for module in self.models[0].modules() if isinstance(module, nn.Linear)]
+        heads = [module for module in linear if module.out_features == self.classes.num_classes]
+        if not heads:
+            raise InputError(f"the scorer {self.name} does not end in a linear classifier: take another for features")
+        return heads[-1]
 
     def _try(self) -> None:
         """Classifies one image with each model: a loaded model may be broken, or of another size than the images."""

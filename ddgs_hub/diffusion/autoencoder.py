@@ -1,17 +1,20 @@
 """The autoencoders that the DiT works behind: loaded, or trained for images that no published one fits."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from diffusers import AutoencoderKL
 from pydantic import BaseModel, Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ddgs_hub.core.checkpoints import Checkpoints, Stateful
 from ddgs_hub.core.components import ComponentClass, load_component
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.file_names import VAE
+from ddgs_hub.core.fingerprint import fingerprint
 from ddgs_hub.core.hub_client import why_no_model
 from ddgs_hub.core.model_files import UNREACHABLE, ModelFiles
 from ddgs_hub.core.progress import Progress
@@ -67,8 +70,26 @@ def load_autoencoder(name_or_path: str | Path, revision: str | None = None) -> A
     return autoencoder
 
 
+class _Draws:
+    """The random generator of a training, as a part of its checkpoints."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": self.generator.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.generator.set_state(state_dict["state"])
+
+
 def train_autoencoder(
-    images: Tensor, training: AutoencoderTraining, *, flip: bool, seed: int = 0
+    images: Tensor,
+    training: AutoencoderTraining,
+    *,
+    flip: bool,
+    seed: int = 0,
+    checkpoints: str | Path | None = None,
 ) -> tuple[AutoencoderKL, list[float]]:
     """Trains an autoencoder on images: mean squared error and a small KL to N(0, 1).
 
@@ -79,6 +100,8 @@ def train_autoencoder(
         training: architecture and schedule.
         flip: whether half of the batches are mirrored.
         seed: decides the initial weights and the batches.
+        checkpoints: a folder for this training alone. A killed call resumes from the last checkpoint in it, and ends
+            with the weights of an unbroken one; one that has ended trains no more. None keeps no checkpoints.
 
     Returns:
         The autoencoder in eval mode, and the loss of every step.
@@ -90,26 +113,40 @@ def train_autoencoder(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=training.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=training.steps)
-    progress = Progress("autoencoder", training.steps, unit="step", images=training.batch_size)
-    losses = []
-    for _ in progress.over(range(training.steps)):
-        indices = torch.randint(len(images), (training.batch_size,), generator=generator)
-        batch = to_float(images[indices]).to(device)
-        if flip and torch.rand((), generator=generator) < 0.5:
-            batch = batch.flip(-1)
-        loss = _loss(vae, batch, training.kl_weight, generator)
+    log = nn.Parameter(torch.zeros(training.steps, device=device), requires_grad=False)
+    tensors = nn.ParameterList([*vae.parameters(), log])
+    parts: dict[str, Stateful] = {
+        "tensors": tensors,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "draws": _Draws(generator),
+    }
+    values = [asdict(replace(training, save_every=1)), flip, seed]
+    store = Checkpoints(checkpoints, fingerprint(images, values) if checkpoints else "", parts)
+    done = store.restore()
+    progress = Progress("autoencoder", training.steps, unit="step", done=done, images=training.batch_size)
+    for step in progress.over(range(done, training.steps)):
+        loss = _loss(vae, _draw(images, training.batch_size, flip, generator).to(device), training.kl_weight, generator)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        losses.append(loss.item())
-        progress.add(loss=losses[-1], learning_rate=schedule.get_last_lr()[0])
+        log[step] = loss.detach()
+        progress.add(loss=log[step], learning_rate=schedule.get_last_lr()[0])
         schedule.step()
+        if (step + 1) % training.save_every == 0 or step + 1 == training.steps:
+            store.save(step + 1)
     vae.eval()
     with torch.inference_mode():
         means = [vae.encode(to_float(part).to(device)).latent_dist.mean for part in images[:2048].split(256)]
     vae.register_to_config(scaling_factor=1 / torch.cat(means).std().item())
-    return vae, losses
+    return vae, log.tolist()
+
+
+def _draw(images: Tensor, batch_size: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """A batch of random images, float32 in −1 … 1; half of the batches are mirrored if `flip`."""
+    batch = to_float(images[torch.randint(len(images), (batch_size,), generator=generator)])
+    return batch.flip(-1) if flip and torch.rand((), generator=generator) < 0.5 else batch
 
 
 def _loss(vae: AutoencoderKL, batch: Tensor, kl_weight: float, generator: torch.Generator) -> Tensor:

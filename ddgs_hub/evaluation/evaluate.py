@@ -281,4 +281,6 @@ def _precision(device: torch.device) -> Any:
 
 def _deterministic(device: torch.device) -> Any:
     """Keeps cuDNN to algorithms that give the same sums every time."""
-    return torch.backends.cudnn.flags(deterministic=True, benchmark=False) if device.type == "cuda" else nullcontext()
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False)  # its default is to switch off

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ddgs_hub.core.markdown import cell as markdown_cell
@@ -12,6 +12,13 @@ from ddgs_hub.evaluation.improvement import Improvement, improvement
 from ddgs_hub.evaluation.paper_table import Accuracy, Coordinates, PaperTable, TableCell, tex
 
 ACCURACIES: tuple[Accuracy, Accuracy] = ("last", "best")
+POOL_COLUMNS = {  # value of a pool → header and format
+    "images": ("images", "{:,}"),
+    "mean_difficulty": ("mean difficulty", "{:.3f}"),
+    "accuracy": ("scorer's accuracy (%)", "{:.1f}"),
+    "precision": ("precision", "{:.2f}"),
+    "recall": ("recall", "{:.2f}"),
+}
 ALL = ""  # in CSV, in the place of a cell: over all cells
 
 
@@ -23,11 +30,13 @@ class ImprovementTable:
         table: the accuracies; its reference is what methods are compared with.
         controls: method → the method that differs by the choice of its images alone: a random one from the same pool.
         about: what sets and accuracies are, for the text above the table.
+        pools: name of a pool → what was measured of it; `POOL_COLUMNS` are shown.
     """
 
     table: PaperTable
     controls: Mapping[str, str]
     about: str = ""
+    pools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def methods(self) -> list[str]:
         """Those that are compared with the reference."""
@@ -62,6 +71,9 @@ class ImprovementTable:
                 "it is larger than that:",
                 self._over_controls(),
             ]
+        if self.pools:
+            parts += ["The pools, and the original images; precision and recall in the scorer's features:"]
+            parts += [self._pool_table()]
         return "\n\n".join([*parts, *self.table.costs_and_notes()])
 
     def latex(self) -> str:
@@ -94,7 +106,11 @@ class ImprovementTable:
             for method, control in self.controls.items()
             for found, better, worse in [self._verdict(method, control)]
         }
-        return {"improvements": self._records(), "over_pool": verdicts, **self.table.to_dict()}
+        pools = {
+            name: {key: values[key] for key in (*POOL_COLUMNS, "easy_bias") if key in values}
+            for name, values in self.pools.items()
+        }
+        return {"improvements": self._records(), "over_pool": verdicts, "pools": pools, **self.table.to_dict()}
 
     def by_cell(self) -> dict[str, dict[str, Improvement]]:
         """Name of a cell → method → improvement over the reference after the last epoch, as a figure shows it."""
@@ -164,6 +180,15 @@ class ImprovementTable:
         for method, control in self.controls.items():
             found = [self.over(method, control, cell=cell) for cell in self.cells()]
             lines.append([markdown_cell(method), *map(_with_error, found)])
+        return markdown_table(lines)
+
+    def _pool_table(self) -> str:
+        lines = [["pool", *(title for title, _ in POOL_COLUMNS.values())]]
+        for name, values in self.pools.items():
+            found = [(values.get(key), form) for key, (_, form) in POOL_COLUMNS.items()]
+            lines.append(
+                [markdown_cell(name), *("–" if value is None else form.format(value) for value, form in found)]
+            )
         return markdown_table(lines)
 
     def _header(self) -> list[str]:

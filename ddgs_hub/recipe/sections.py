@@ -71,6 +71,7 @@ class AutoencoderTraining:
     batch_size: Count = 64
     learning_rate: Positive = 2e-3  # peak, one-cycle
     kl_weight: NonNegative = 1e-4  # KL to N(0, 1), nats per latent number, beside the mean squared error
+    save_every: Count = 1000  # steps between checkpoints; a killed call resumes from the last
 
     def __post_init__(self) -> None:
         for width in self.block_out_channels:
@@ -100,6 +101,7 @@ class Pretraining:
     learning_rate: Positive = 1e-3  # peak, one-cycle
     label_dropout: Share = 0.1  # share of labels replaced by the null class
     ema_decay: Decay = 0.999
+    save_every: Count = 1000  # steps between checkpoints; a killed call resumes from the last
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -187,9 +189,7 @@ class SampleSettings:
 
     ipc: Count = 10  # images per class
     distribution: Distribution = "scale"
-    mixture: Mixture = (
-        0.5  # α of the distribution `mixture`: 0 is the pool's own, 1 the original's, below 0 away from it
-    )
+    mixture: Mixture = 0.5  # α of `mixture`: 0 is the pool's distribution, 1 the original's, below 0 away from it
     divergence: Literal["paper", "reference"] = "paper"  # direction of Eq. 9's KL divergences
     weight: Share = 0.5  # λ of Eq. 9: 1 keeps the pool's distribution, 0 makes it uniform
     pool_size: Count | None = None  # n: of each class the first n × IPC images of a larger pool; None: all of it

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.protocol import NetworkName
-from ddgs_hub.recipe.ranges import SECTION, Count, Distribution, NonNegative
+from ddgs_hub.recipe.ranges import SECTION, Count, Distribution, Mixture, NonNegative
 from ddgs_hub.recipe.reading import RECIPES, parse_section, read_yaml, yaml_path
 from ddgs_hub.recipe.sections import FileName
 
@@ -57,7 +57,7 @@ class Method:
     method: MethodName
     distribution: Distribution | None = None  # of `ours`; None: the recipe's, as with all that follows
     divergence: Literal["paper", "reference"] | None = None  # direction of Eq. 9's KL divergences
-    mixture: Annotated[float, Field(ge=-1, le=1)] | None = None  # share of the original's distribution in a `mixture`
+    mixture: Mixture | None = None  # α of the distribution `mixture`
     pool: PoolName | None = None  # what it samples from; None: that of the fine-tuned DiT, `minimax`
     pool_size: Count | None = None  # n
 
@@ -142,6 +142,7 @@ class Study:
     methods: Methods
     ipc: Ipcs
     networks: Networks  # `convnet` has the depth that fits the images, 6 at 224 px
+    epochs: dict[Count, Count] = Field(default_factory=dict)  # by IPC; where it has none, the recipe's protocol decides
     repeats: Count = 3
     # Sets of each method that is drawn by chance: repeat r trains on draw r mod `draws`, which has the seed + r mod
     # `draws`, or of the first generated images of each class those that follow the ones of the draw before.

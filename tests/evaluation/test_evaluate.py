@@ -274,3 +274,11 @@ def test_mistakes_are_refused(digits):
     renamed = validation.cast_column("label", ClassLabel(names=list("abcdefghij")))
     with pytest.raises(InputError, match="must mean the same class"):
         evaluate(train, renamed, protocol, ipc=10)
+
+
+def test_cudnn_stays_on_where_its_sums_are_to_be_the_same():
+    before = torch.backends.cudnn.enabled, torch.backends.cudnn.deterministic
+    with module._deterministic(torch.device("cuda")):
+        assert torch.backends.cudnn.enabled
+        assert torch.backends.cudnn.deterministic
+    assert (torch.backends.cudnn.enabled, torch.backends.cudnn.deterministic) == before

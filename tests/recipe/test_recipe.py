@@ -65,7 +65,7 @@ FLOATS = list(float_keys())
 
 class TestPackagedRecipes:
     def test_names(self) -> None:
-        assert recipe_names() == ["digits", "imageidc", "imagenette", "imagenette64", "imagewoof"]
+        assert recipe_names() == ["digits", "evidence64", "imageidc", "imagenette", "imagenette64", "imagewoof"]
 
     @pytest.mark.parametrize("name", recipe_names())
     def test_loads_under_its_own_name(self, name: str) -> None:

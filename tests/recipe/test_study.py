@@ -9,6 +9,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.study import Cell, Study, load_study, select_cells, study_names
 
 CELLS = {"table1": 225, "table2": 72, "table3": 45, "table4": 45}  # networks of the paper; Full is trained once
+EVIDENCE = {"evidence": 12 * 2 * 2 * 5, "evidence-dit": 9 * 2 * 5}
 OWN = """
 title: Mine
 recipes: [digits]
@@ -31,8 +32,20 @@ def test_a_table_of_the_paper_has_all_its_networks(name):
     assert len(cells(name)) == CELLS[name]
 
 
-def test_there_is_a_study_for_each_table():
-    assert study_names() == sorted(CELLS)
+def test_there_is_a_study_for_each_table_and_for_what_we_ask_ourselves():
+    assert study_names() == sorted([*CELLS, *EVIDENCE])
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_the_evidence_has_a_draw_for_each_seed_and_a_control_for_each_pool(name):
+    study = load_study(name)
+    assert (study.headline, study.reference, study.halves) == ("improvement", "random", True)
+    assert study.repeats == study.draws == 5
+    assert len(study.networks) == 2
+    assert {method.pool for method in study.methods if method.distribution == "auto"} <= {
+        method.pool for method in study.methods if method.distribution == "pool"
+    }
+    assert len(study.cells("evidence64")) == EVIDENCE[name]
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -23,7 +23,7 @@ from ddgs_hub.core.rows import class_names, read_rows
 from ddgs_hub.core.schema import FOREIGN, read_json
 from ddgs_hub.original import ImageHashes, halves_mask
 from ddgs_hub.recipe import Protocol, Recipe
-from ddgs_hub.recipe.study import Cell
+from ddgs_hub.recipe.study import Cell, Study
 from ddgs_hub.stages.provenance import code_commit
 from ddgs_hub.stages.run_folder import write_json
 from ddgs_hub.stages.study.sets import ImageSet, Sets, of_draw
@@ -113,11 +113,11 @@ class Cells:
     Args:
         recipe: of the dataset; its `evaluate` is the protocol.
         sets: the sets of images.
-        halves: see `Study.halves`.
+        study: how they are trained and tested.
     """
 
-    def __init__(self, recipe: Recipe, sets: Sets, *, halves: bool = False) -> None:
-        self.recipe, self.sets, self.halves = recipe, sets, halves
+    def __init__(self, recipe: Recipe, sets: Sets, study: Study) -> None:
+        self.recipe, self.sets, self.study = recipe, sets, study
         self._load = lru_cache(maxsize=1)(self._load_images)  # cells of one set come one after the other
         self._load_tests = lru_cache(maxsize=1)(self._load_validation)
 
@@ -143,7 +143,8 @@ class Cells:
 
     def protocol(self, cell: Cell) -> Protocol:
         """How the network of a cell is trained."""
-        return replace(self.recipe.evaluate.with_network(cell.network.network, cell.network.width), repeats=1)
+        protocol = self.recipe.evaluate.with_network(cell.network.network, cell.network.width)
+        return replace(protocol, repeats=1, epochs=self.study.epochs.get(cell.ipc or 0, protocol.epochs))
 
     def _name(self, cell: Cell) -> str:
         images = f"{cell.method.method}-ipc{cell.ipc}{of_draw(cell)}" if cell.ipc else cell.method.method
@@ -151,7 +152,9 @@ class Cells:
             images = self.sets.image_set(cell).task  # its name tells all settings
         width = self.protocol(cell).width
         of_width = f"-w{width}" if width else ""
-        return f"{images}-{cell.network.network}{of_width}-{cell.repeat}{'-halves' if self.halves else ''}"
+        epochs = f"-e{self.study.epochs[cell.ipc]}" if cell.ipc in self.study.epochs else ""
+        halves = "-halves" if self.study.halves else ""
+        return f"{images}-{cell.network.network}{of_width}{epochs}-{cell.repeat}{halves}"
 
     def _task(self, cell: Cell) -> Task:
         name = self._name(cell)
@@ -227,7 +230,7 @@ class Cells:
         def load(part: Dataset) -> "Examples":
             return load_examples(part, self.recipe.evaluate, training=False, where=where, device=_device())
 
-        if not self.halves:
+        if not self.study.halves:
             return Tests(load(rows))
         chooses = choosing_half(rows)
         return Tests(load(rows.select(np.flatnonzero(~chooses))), load(rows.select(np.flatnonzero(chooses))))

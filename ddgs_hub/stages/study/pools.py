@@ -1,9 +1,13 @@
 """The pools that `ours` of a study samples from: which stages make them, beside those of a run."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ddgs_hub.core.made import Made
 from ddgs_hub.recipe import Recipe
+from ddgs_hub.recipe.guiding import GuideName
+from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.pool_stages import (
     BASE_POOL,
     POOL,
@@ -18,10 +22,13 @@ from ddgs_hub.stages.score_request import ScoreRequest
 from ddgs_hub.stages.study.real_pool import make_real_pool
 from ddgs_hub.stages.study.study_folder import StudyFolder
 
-GENERATED = {"minimax": POOL, "dit": BASE_POOL}  # by the pool's name: the stage that makes it …
-SCORED = {  # … and the one whose output is sampled from
+GUIDES: tuple[GuideName, ...] = ("modes", "difficulty")  # pools of the base under this `pool.guide`
+# By the pool's name: the stage that makes it …
+GENERATED: dict[str, str] = {"minimax": POOL, "dit": BASE_POOL, **{guide: f"generate ({guide})" for guide in GUIDES}}
+SCORED: dict[str, str] = {  # … and the one whose output is sampled from
     "minimax": SCORED_POOL,
     "dit": "score pool (plain DiT)",
+    **{guide: f"score pool ({guide})" for guide in GUIDES},
     "real": "pool of real images",
     "easy-real": "pool of easy real images",
 }
@@ -61,11 +68,16 @@ def study_stages(recipe: Recipe, folders: StudyFolder, command: str) -> list[Sta
 
     originals = (folders.original, folders.scored_original, of_original)
     stages[SCORED_ORIGINAL] = score(SCORED_ORIGINAL, *originals, with_images=False)
+    for guide in GUIDES:
+        output = folders.pool_of(guide)
+        make = partial(_make_guided, recipe, guide, folders, output)
+        made_of = tuple(dict.fromkeys([*stages[BASE_POOL].made_of, *of_original]))
+        stages[GENERATED[guide]] = Stage(GENERATED[guide], output, make, distributed=True, made_of=made_of)
     for name, made_by in GENERATED.items():
         pool = (folders.pool_of(name), folders.scored_pool_of(name), (made_by, *trained_scorer))
         stages[SCORED[name]] = score(SCORED[name], *pool, with_images=True)
     for name in REAL:
-        make = partial(
+        of_real = partial(
             make_real_pool,
             folders.original,
             folders.scored_original,
@@ -74,5 +86,13 @@ def study_stages(recipe: Recipe, folders: StudyFolder, command: str) -> list[Sta
             easy_bias=folders.easy_bias if name == "easy-real" else 0.0,
             seed=recipe.seed,
         )
-        stages[SCORED[name]] = Stage(SCORED[name], folders.scored_pool_of(name), make, made_of=(SCORED_ORIGINAL,))
+        stages[SCORED[name]] = Stage(SCORED[name], folders.scored_pool_of(name), of_real, made_of=(SCORED_ORIGINAL,))
     return list(stages.values())
+
+
+def _make_guided(recipe: Recipe, guide: GuideName, folders: StudyFolder, output: Path) -> Made:
+    """Generates with the base under a guide; modes are as many as the largest set has images a class."""
+    base = recipe.model.base or folders.base
+    guided = replace(recipe.with_ipc(folders.ipc), pool=replace(recipe.pool, guide=guide))
+    per_class, revision = folders.sizes[guide], recipe.model.revision
+    return make_pool(guided, base, output, per_class=per_class, revision=revision, original=folders.original)

@@ -17,6 +17,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import class_names, read_rows, read_tables, write_split
 from ddgs_hub.core.staging import staged_folder
+from ddgs_hub.sampling import draw_keys
 from ddgs_hub.stages.score import describe_difficulty
 
 
@@ -69,7 +70,7 @@ def biased_order(
         labels: `(N,)`.
         difficulty: `(N,)`, 0 … 1.
         easy_bias: k ≥ 0; at 0 all orders are equally likely.
-        seed: of the draw; class c draws from (seed, c).
+        seed: of the draw; image i of class c has the key of (seed, c, i), see `draw_keys`.
 
     Returns:
         `(N,)`: the number of each image, 0 … n − 1 in a class of n; images of difficulty 1 come last where k > 0.
@@ -77,10 +78,11 @@ def biased_order(
     number = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        waiting = np.random.default_rng([seed, int(label)]).exponential(size=len(rows))
+        keys = draw_keys(seed, int(label), np.arange(len(rows)))
+        waiting = -np.log((keys + 0.5) / 2.0**64)
         weight = (1 - difficulty[rows].astype(np.float64)) ** easy_bias
-        keys = np.divide(waiting, weight, out=np.full(len(rows), np.inf), where=weight > 0)
-        number[rows[np.argsort(keys, kind="stable")]] = np.arange(len(rows))
+        until = np.divide(waiting, weight, out=np.full(len(rows), np.inf), where=weight > 0)
+        number[rows[np.argsort(until, kind="stable")]] = np.arange(len(rows))
     return number
 
 

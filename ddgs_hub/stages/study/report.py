@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> 
     table = make_table(study, datasets)
     shown: PaperTable | ImprovementTable = table
     if study.headline == "improvement":
-        shown = ImprovementTable(table, _controls(study), _about_draws(study))
+        shown = ImprovementTable(table, _controls(study), _about_draws(study), _pools(datasets))
     texts = {".md": shown.markdown() + "\n", ".tex": shown.latex(), ".csv": table.csv()}
     if isinstance(shown, ImprovementTable):
         texts["-improvement.csv"] = shown.csv()
@@ -134,6 +135,16 @@ def _controls(study: Study) -> dict[str, str]:
         for method in study.methods
         if method.samples_from in of_pool and method.label != of_pool[method.samples_from]
     }
+
+
+def _pools(datasets: Sequence[DatasetCells]) -> dict[str, dict[str, Any]]:
+    """What is known of the pools; of several datasets each under its name."""
+    found: dict[str, dict[str, Any]] = {}
+    for dataset in datasets:
+        of_dataset = f"{_name(dataset.cells.recipe.name)}: " if len(datasets) > 1 else ""
+        pools = dataset.cells.sets.pools(dataset.wanted)
+        found |= {f"{of_dataset}{name}": values for name, values in pools.items()}
+    return found
 
 
 def _about_draws(study: Study) -> str:

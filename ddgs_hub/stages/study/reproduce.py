@@ -1,5 +1,6 @@
 """A study from nothing to its table, by one worker or by several that share a folder: `ddgs-hub reproduce`."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from ddgs_hub.stages.run_recipe import bind_folder, refuse_other_recipe
 from ddgs_hub.stages.study.cells import Cells
 from ddgs_hub.stages.study.effort import Effort
 from ddgs_hub.stages.study.report import DatasetCells, write_report
-from ddgs_hub.stages.study.sets import Sets
+from ddgs_hub.stages.study.sets import Sets, first_draw
 from ddgs_hub.stages.study.tasks import Task, carry_out
 
 CLAIMS = ".claims"  # of all workers, in the folder that studies share
@@ -48,9 +49,9 @@ class Dataset:
     ipcs: Sequence[int]
 
     @cached_property
-    def effort(self) -> Effort:
-        """How much work its cells are; once the original is there."""
-        return Effort(self.cells)
+    def effort(self) -> Effort | None:
+        """How much work its cells are; None: it is not known before the original is there."""
+        return Effort.of_study(self.cells)
 
 
 def reproduce(
@@ -98,7 +99,7 @@ def reproduce(
         )
         for recipe in recipes
     ]
-    plan = run_on_main(lambda: _plan(study, datasets))
+    plan = run_on_main(lambda: _plan(study, datasets, predict=dry_run))
     if dry_run:
         return plan
     if is_main():
@@ -120,9 +121,11 @@ def _dataset(
     say: Callable[[str], None],
 ) -> Dataset:
     sets = Sets(recipe, output / recipe.name, chosen, study_command(study.name, recipe), say, study.easy_bias)
-    cells = Cells(recipe, sets, halves=study.halves)
+    cells = Cells(recipe, sets, study)
     left = run_on_main(partial(_undone, cells, chosen))
     makers = sets.tasks(chosen[number] for number in left)
+    if study.headline == "improvement":
+        makers += sets.quality_tasks(chosen, makers)
     return Dataset(every, chosen, cells, makers, study.for_recipe(recipe.name).ipc)
 
 
@@ -176,14 +179,21 @@ def _train(dataset: Dataset, cell: Cell, task: Task) -> None:
     cells, say = dataset.cells, dataset.cells.sets.say
     done = [other for other in dataset.chosen if cells.is_done(other)]
     left = [other for other in dataset.chosen if not cells.is_done(other)]
-    result, seconds = cells.read(cell), dataset.effort.seconds_left(done, left)
+    result, effort = cells.read(cell), dataset.effort
+    seconds = effort.seconds_left(done, left) if effort else None
     rest = f"; {in_words(seconds)} left for one worker" if left and seconds else ""
     text = f"{task.name:<44} best {result.best:.1f}, last {result.last:.1f} %  ({result.seconds:.1f} s)"
     say(f"{len(done)}/{len(dataset.chosen)} {text}{rest}")
 
 
-def _plan(study: Study, datasets: Sequence[Dataset]) -> Made:
-    """How many cells there are, what must be made for them, and how long that takes as far as it is known."""
+def _plan(study: Study, datasets: Sequence[Dataset], *, predict: bool) -> Made:
+    """How many cells there are, what must be made for them, and how long they take as far as it is known.
+
+    Args:
+        study: the cells.
+        datasets: what to do with each.
+        predict: whether to time some steps where no cell is done that would tell.
+    """
     plans, lines = [], [study.title]
     for dataset in datasets:
         cells, name = dataset.cells, dataset.cells.recipe.name
@@ -193,7 +203,9 @@ def _plan(study: Study, datasets: Sequence[Dataset]) -> Made:
         by_method: dict[str, int] = {}
         for cell in left:
             by_method[cell.method.label] = by_method.get(cell.method.label, 0) + 1
-        seconds = dataset.effort.seconds_left(done, left) if done and left else None
+        effort, seconds = dataset.effort if left and (done or predict) else None, None
+        if effort:
+            seconds = effort.seconds_left(done, left) if done else effort.predicted(left)
         plan = {"dataset": name, "cells": len(dataset.chosen), "done": len(done), "to_do": by_method}
         plans.append({**plan, "to_make": to_make, "seconds_left": seconds})
         lines.append(f"{name}: {len(dataset.chosen)} networks, {len(done)} done before, {len(left)} to do")
@@ -204,5 +216,7 @@ def _plan(study: Study, datasets: Sequence[Dataset]) -> Made:
             known = f"about {in_words(seconds)} on one worker" if seconds else "known after the first network"
             lines.append(f"  training: {known}")
         if to_make:
-            lines.append(f"  to make first: {', '.join(to_make)}")
+            draws = Counter(first_draw(task) for task in to_make)
+            told = (f"{task} ({count} draws)" if count > 1 else task for task, count in draws.items())
+            lines.append(f"  to make first: {', '.join(told)}")
     return Made("\n".join(lines), {"title": study.title, "datasets": plans})

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -23,6 +24,7 @@ from ddgs_hub.stages.pool_stages import BASE_POOL, ORIGINAL, POOL, SCORED_ORIGIN
 from ddgs_hub.stages.run_folder import Finished
 from ddgs_hub.stages.sample import make_distilled
 from ddgs_hub.stages.study.pools import GENERATED, SCORED, sized_by, study_stages
+from ddgs_hub.stages.study.quality import measure_quality
 from ddgs_hub.stages.study.study_folder import StudyFolder
 from ddgs_hub.stages.study.tasks import Task
 from ddgs_hub.stages.usability import check_in
@@ -158,6 +160,43 @@ class Sets:
                 tasks[images.task] = self._task(images.task, images.folder, self._maker(cell), needs)
         return list(tasks.values())
 
+    def quality_tasks(self, cells: Iterable[Cell], making: Sequence[Task]) -> list[Task]:
+        """What measures the generated pools of the cells: those that are there, or that one of `making` makes."""
+        recipe, folders, tasks = self.recipe, self.folders, []
+        there = {task.name for task in making}
+        for pool in _pools(cells):
+            if pool in GENERATED and (self._task_name(GENERATED[pool]) in there or folders.pool_of(pool).is_dir()):
+                output = folders.quality_of(pool)
+                work = partial(
+                    measure_quality,
+                    folders.original,
+                    folders.pool_of(pool),
+                    output,
+                    image_size=recipe.data.image_size,
+                    scorer=str(recipe.score.scorer or folders.scorer),
+                    revision=recipe.score.revision,
+                    seed=recipe.seed,
+                )
+                needs = self._names((GENERATED[pool], *self._scorer()))
+                tasks.append(self._task(self._quality_name(pool), output, _on_main(work), needs))
+        return tasks
+
+    def pools(self, cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
+        """What is known of the originals and of the pools of the cells: for each the values of what was made."""
+        names = {"original": self._task_name(SCORED_ORIGINAL)}
+        names |= {
+            pool: self._quality_name(pool) if pool in GENERATED else self._task_name(SCORED[pool])
+            for pool in _pools(cells)
+        }
+        folders = self.folders
+        return {pool: folders.read_made(name).values for pool, name in names.items() if folders.is_made(name)}
+
+    def _quality_name(self, pool: str) -> str:
+        return f"quality-{self._task_name(GENERATED[pool])}"
+
+    def _scorer(self) -> tuple[str, ...]:
+        return () if self.recipe.score.scorer else (SCORER,)
+
     def _is_there(self, images: ImageSet) -> bool:
         return self.folders.is_made(images.task) and images.folder.exists()
 
@@ -200,7 +239,7 @@ class Sets:
                 made = _timed(make)
             if is_main():
                 self.folders.write_made(name, made)
-                self.say(f"{name:<24}{made.made.splitlines()[0]}  ({made.seconds} s)")
+                self.say(f"{name:<23} {made.made.splitlines()[0]}  ({made.seconds} s)")
                 if (check := check_in(made.values)) and not check.usable:
                     self.say(check.text)
 
@@ -252,10 +291,22 @@ def of_draw(cell: Cell) -> str:
     return f"-draw{cell.draw}" if cell.draw else ""
 
 
+def first_draw(name: str) -> str:
+    """The name of a set, whichever of its draws it is, without what `of_draw` gave it."""
+    return re.sub(r"-draw\d+$", "", name)
+
+
 def _reads(cell: Cell) -> tuple[str, ...]:
     """The stages whose outputs the method of a cell reads."""
     pool = cell.method.samples_from
     return STAGES[cell.method.method] + ((SCORED[pool],) if pool else ())
+
+
+def _pools(cells: Iterable[Cell]) -> list[str]:
+    """The pools that the methods of the cells take images from, each once."""
+    methods = [cell.method for cell in cells]
+    named = [method.samples_from or (method.method if method.method in GENERATED else None) for method in methods]
+    return [name for name in dict.fromkeys(named) if name]
 
 
 def _timed(make: Callable[[], Made]) -> Finished:

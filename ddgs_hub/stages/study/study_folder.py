@@ -56,6 +56,10 @@ class StudyFolder(RunFolder):
         """A pool with its difficulties, by its name."""
         return self.path / f"{self.pool_of(name).name}-scored"
 
+    def quality_of(self, name: str) -> Path:
+        """What was measured of a generated pool, by its name."""
+        return self.path / "quality" / f"{self.pool_of(name).name}.json"
+
     def is_made(self, task: str) -> bool:
         """Whether a task of this name was done once."""
         return self._made(task).is_file()

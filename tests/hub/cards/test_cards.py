@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -184,3 +185,21 @@ def test_scores_of_a_local_source_name_no_repository() -> None:
     assert "The source is not on the Hub." in text
     assert 'load_dataset("OWNER/my-pictures-difficulty", split="validation", revision="VERSION")' in text
     assert "OWNER" not in with_repository(text, "acme/scores")
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ({"distribution": "quantile"}, "follows the quantiles of the original images, each matched to one image."),
+        ({"distribution": "pool"}, "times as large at random, to compare difficulty-guided sampling ("),
+        ({"distribution": "easy"}, "times as large as the easiest for a classifier, to compare"),
+        ({"distribution": "curriculum"}, "follows the quantiles of the easiest original images: the more images"),
+        ({"distribution": "mixture", "mixture": -0.5}, "and the original images', with α = -0.5."),
+        ({"distribution": "mixture", "mixture": -0.5}, "| Target distribution | `mixture`, α = -0.5 |"),
+    ],
+)
+def test_other_targets_are_named(sample: dict[str, Any], expected: str) -> None:
+    text = render_card(dataclasses.replace(full_dataset_card(), recipe=imagewoof(sample=sample)))
+    assert expected in text
+    without_bins = "takes no account of the ten bins" in text
+    assert without_bins == (sample["distribution"] != "mixture")

@@ -40,6 +40,7 @@ methods:
   - random
   - dit
   - {method: ours, pool: dit, distribution: scale}
+  - {method: ours, pool: modes, distribution: ground}
   - {method: ours, pool: real, distribution: scale}
   - {method: ours, pool: easy-real, distribution: scale, divergence: reference}
 ipc: [1]
@@ -52,7 +53,6 @@ rows: [network, method]
 columns: ipc
 reference: random
 """
-OURS_OF_EVIDENCE = ("dit-scale-n2-", "real-scale-", "easy-real4-scale-reference-n2-")  # names of its sets
 QUICK = {
     "finetune": {"epochs": 0.2, "batch_size": 16},
     "pool": {"size": 2, "num_steps": 4, "batch_size": 16},
@@ -212,6 +212,7 @@ def test_a_study_of_draws_halves_and_pools_begins_with_improvements(small, unbro
     assert {(one["method"], one["groups"]) for one in values["improvements"] if one["cell"] is None} == {
         ("DiT", 2),
         ("dit: scale", 2),
+        ("modes: ground", 2),
         ("real: scale", 2),
         ("easy-real: scale (reference)", 2),
     }
@@ -219,8 +220,14 @@ def test_a_study_of_draws_halves_and_pools_begins_with_improvements(small, unbro
     assert {Path(file).suffix for file in values["files"]} == {
         *(".md", ".tex", ".csv", ".json", ".parquet", ".png", ".svg")
     }
+    assert set(values["pools"]) == {"original", "dit", "modes", "real", "easy-real"}
+    assert values["pools"]["easy-real"]["mean_difficulty"] < values["pools"]["real"]["mean_difficulty"]
+    quality = values["pools"]["dit"]
+    assert quality["images"] == 20
+    assert all(0 <= quality[name] <= 1 for name in ("mean_difficulty", "precision", "recall"))
+    assert "| dit " in (tmp_path / "paper/evidence-small.md").read_text()
     cells = pq.read_table(tmp_path / "paper/evidence-small-cells.parquet").to_pylist()
-    assert [cell["draw"] for cell in cells] == [0, 0, 1] * 5  # the cells of a set are neighbours
+    assert [cell["draw"] for cell in cells] == [0, 0, 1] * 6  # the cells of a set are neighbours
     assert {cell["repeat"] % 2 - cell["draw"] for cell in cells} == {0}
     for cell in cells:
         assert cell["best"] == cell["accuracies"][int(np.argmax(cell["choosing"]))]
@@ -231,6 +238,7 @@ def test_a_study_of_draws_halves_and_pools_begins_with_improvements(small, unbro
         for name in (
             "random-2",
             "ours-dit-scale-n2-ipc1",
+            "ours-modes-ground-n2-ipc1",
             "ours-real-scale-ipc1",
             "ours-easy-real4-scale-reference-n2-ipc1",
         )
@@ -254,6 +262,7 @@ def test_a_part_is_done_first_and_the_table_says_what_is_missing(small, unbroken
 def test_a_dry_run_says_the_plan_and_writes_nothing(small, tmp_path):
     out = small.run(tmp_path / "paper", "--dry-run", "--only", "method=dm")
     assert "to make first: original, dm-ipc1, dm-ipc2" in out
+    assert "training: about" in out  # by a few steps on noise
     assert not (tmp_path / "paper").exists()
 
 
