@@ -53,6 +53,30 @@ def test_text_is_tidy(name: str) -> None:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
 
 
+@pytest.mark.parametrize(
+    ("guide", "line"),
+    [
+        ("none", ""),
+        (
+            "modes",
+            "| Guide | [MGD³](https://arxiv.org/abs/2505.18963): 10 k-means modes a class pull the first 50 % of the "
+            "steps, λ = 0.1 |\n",
+        ),
+        (
+            "difficulty",
+            "| Guide | The scorer pulls each image to a difficulty of an original image, from 50 % to 100 % of the "
+            "steps, by at most 0.3 of a step's standard deviation |\n",
+        ),
+    ],
+)
+def test_a_guide_has_a_line_of_its_own(guide: str, line: str) -> None:
+    card = full_dataset_card()
+    recipe = dataclasses.replace(card.recipe, pool=dataclasses.replace(card.recipe.pool, guide=guide))
+    guided, plain = (render_card(one) for one in (dataclasses.replace(card, recipe=recipe), card))
+    assert guided.replace(line, "") == plain
+    assert line in guided
+
+
 def test_datasets_reads_its_features_and_sizes_from_the_card() -> None:
     card = full_dataset_card()
     read = DatasetInfosDict.from_dataset_card_data(HubDatasetCard(render_card(card)).data)["default"]
