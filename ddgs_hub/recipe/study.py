@@ -120,7 +120,7 @@ class Cell:
 
     @property
     def pool(self) -> str | None:
-        """The pool that its set is sampled from; of `easy-real`, which is drawn itself, each draw has one of its own."""
+        """The pool that its set is sampled from; each draw of `easy-real`, a draw itself, has one of its own."""
         name = self.method.samples_from
         return f"{name}-draw{self.draw}" if name == "easy-real" and self.draw else name
 

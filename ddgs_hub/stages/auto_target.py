@@ -138,7 +138,7 @@ def choose_target(
         InputError: `originals` is None or has no images, an image cannot be decoded, or sampling raises it.
     """
     folder, trial = _folder_with_images(originals), trial or TRIAL
-    targets = {
+    targets: dict[float | None, SampleSettings] = {
         None: replace(sample, distribution="pool"),
         **{alpha: replace(sample, distribution="mixture", mixture=alpha) for alpha in trial.mixtures},
     }

@@ -318,9 +318,7 @@ def _sample(
     """Samples a set; with `chosen`, the folder of another, to what `auto` has chosen there."""
     if chosen:
         settings, _ = sampled_with(chosen)
-    return make_distilled(
-        settings, pool, scores, output, seed=seed, repository=False, original_images=originals
-    )
+    return make_distilled(settings, pool, scores, output, seed=seed, repository=False, original_images=originals)
 
 
 def _reads(cell: Cell) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ class StudyFolder(RunFolder):
     """Where the studies of one recipe keep what they make.
 
     Attributes:
-        sizes: images a class of each pool, by its name, see `recipe.study.Cell.pool`; each size has a folder of its own.
-            A pool without a size is of all original images.
+        sizes: images a class of each pool, by its name, see `recipe.study.Cell.pool`; each size has a folder of its
+            own. A pool without a size is of all original images.
         easy_bias: of the pool `easy-real`; each has a folder of its own.
     """
 
