@@ -32,7 +32,12 @@ SCORED: dict[str, str] = {  # … and the one whose output is sampled from
     "real": "pool of real images",
     "easy-real": "pool of easy real images",
 }
-REAL = ("real", "easy-real")
+
+
+def scored_by(pool: str) -> str:
+    """The stage whose output is sampled from, of a pool by its name, see `Cell.pool`."""
+    name, _, draw = pool.partition("-draw")
+    return f"{SCORED[name]}, draw {draw}" if draw else SCORED[name]
 
 
 def sized_by(stage: str) -> str:
@@ -80,15 +85,16 @@ def study_stages(recipe: Recipe, folders: StudyFolder, command: str) -> list[Sta
     for name, made_by in GENERATED.items():
         pool = (folders.pool_of(name), folders.scored_pool_of(name), (made_by, *trained_scorer))
         stages[SCORED[name]] = score(SCORED[name], *pool, with_images=True)
-    for name in REAL:
+    for name in ["real", *(pool for pool in folders.sizes if pool.startswith("easy-real"))]:
+        stage, output = scored_by(name), folders.scored_pool_of(name)
         of_real = partial(
             make_real_pool,
             folders.original,
             folders.scored_original,
-            folders.scored_pool_of(name),
+            output,
             per_class=folders.sizes.get(name),
-            easy_bias=folders.easy_bias if name == "easy-real" else 0.0,
-            seed=recipe.seed,
+            easy_bias=0.0 if name == "real" else folders.easy_bias,
+            seed=recipe.seed + int(name.partition("-draw")[2] or 0),
         )
-        stages[SCORED[name]] = Stage(SCORED[name], folders.scored_pool_of(name), of_real, made_of=(SCORED_ORIGINAL,))
+        stages[stage] = Stage(stage, output, of_real, made_of=(SCORED_ORIGINAL,))
     return list(stages.values())
