@@ -1,6 +1,7 @@
 """`python -m benchmarks` runs all benchmarks, each in a process of its own so that none warms up another.
 
-They measure speed; `versions` counts bytes.
+They measure speed; `versions` counts bytes, `stable_draws` images that two samplings share, and `guides` looks at what
+guides make.
 
 `benchmarks.paper_cost`, which computes what a study costs, is not among them: it takes a GPU.
 """
@@ -11,7 +12,7 @@ import sys
 
 BENCHMARKS = (
     *("threshold_search", "scoring", "streaming", "generation", "finetuning", "evaluation", "matching"),
-    "versions",
+    *("versions", "stable_draws", "guides"),
 )
 
 

@@ -6,6 +6,7 @@ only how to fetch a scorer.
 """
 
 from ddgs_hub.difficulty.batch_scorer import BatchScorer
+from ddgs_hub.difficulty.differentiable import DifferentiableMargins
 from ddgs_hub.difficulty.features import extract_features
 from ddgs_hub.difficulty.known_classes import read_scorer_classes
 from ddgs_hub.difficulty.scorer import Scorer, pin_scorer, scorer_repository
@@ -17,6 +18,7 @@ from ddgs_hub.difficulty.stream import score_tables
 
 __all__ = [
     "BatchScorer",
+    "DifferentiableMargins",
     "Scorer",
     "ScorerClasses",
     "Scores",

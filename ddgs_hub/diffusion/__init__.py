@@ -13,6 +13,7 @@ from ddgs_hub.diffusion.codec import Codec, load_codec
 from ddgs_hub.diffusion.ddpm import Schedule, diffusion_losses, sample_latents
 from ddgs_hub.diffusion.denoiser import cast_frozen, denoise, embed_conditions
 from ddgs_hub.diffusion.difffit import add_difffit, fold_difffit
+from ddgs_hub.diffusion.difficulty_guidance import DifficultyGuide
 from ddgs_hub.diffusion.dit import (
     base_of,
     base_size,
@@ -37,6 +38,7 @@ from ddgs_hub.diffusion.pretraining import pretrain
 __all__ = [
     "Codec",
     "DenoisingStep",
+    "DifficultyGuide",
     "Guide",
     "LatentCache",
     "MinimaxCriterion",

@@ -78,10 +78,17 @@ class Codec:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> np.ndarray:
         """Images of `latents` (B, C, h, w): uint8, `(B, H, W, 3)`."""
-        latents = (latents / self.decoder.config.scaling_factor).to(next(self.decoder.parameters()).dtype)
-        together = max(LATENT_PIXELS_TOGETHER // latents[0, 0].numel(), 1)
-        images = torch.cat([self.decoder.decode(part).sample for part in latents.split(together)])
+        images = torch.cat([self.pixels(part) for part in latents.split(self.decoded_together(latents))])
         return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    def pixels(self, latents: Tensor) -> Tensor:
+        """Images of `latents` (B, C, h, w), about −1 … 1, `(B, 3, H, W)`; at once, and differentiable."""
+        latents = (latents / self.decoder.config.scaling_factor).to(next(self.decoder.parameters()).dtype)
+        return self.decoder.decode(latents).sample
+
+    def decoded_together(self, latents: Tensor) -> int:
+        """How many of these latents are decoded at once."""
+        return max(LATENT_PIXELS_TOGETHER // latents[0, 0].numel(), 1)
 
 
 def load_codec(settings: CodecSettings, dit: str | Path, revision: str | None = None) -> Codec:

@@ -114,13 +114,11 @@ class ImprovementTable:
 
     def by_cell(self) -> dict[str, dict[str, Improvement]]:
         """Name of a cell → method → improvement over the reference after the last epoch, as a figure shows it."""
-        reference = self.table.reference
-        return {
-            "\n".join(self._told(cell)): {
-                method: found for method in self.methods() if (found := self.over(method, reference, cell=cell))
-            }
-            for cell in self.cells()
-        }
+        reference, by_cell = self.table.reference, {}
+        for cell in self.cells():
+            found = {method: self.over(method, reference, cell=cell) for method in self.methods()}
+            by_cell["\n".join(self._told(cell))] = {method: one for method, one in found.items() if one}
+        return {cell: of_cell for cell, of_cell in by_cell.items() if of_cell}
 
     def _axes(self) -> list[str]:
         axes = [*self.table.axes, self.table.column_axis]

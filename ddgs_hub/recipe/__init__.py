@@ -5,7 +5,7 @@ the paper's value. This room loads neither torch nor datasets. It does not know 
 nothing of the Hub: the names of models and datasets are only text here.
 """
 
-from ddgs_hub.recipe.guiding import ModeGuidance
+from ddgs_hub.recipe.guiding import DifficultyGuidance, ModeGuidance
 from ddgs_hub.recipe.matching import OPERATIONS, DMSettings, IDCSettings, Metric
 from ddgs_hub.recipe.protocol import Protocol, parse_network_name
 from ddgs_hub.recipe.reading import (
@@ -42,6 +42,7 @@ __all__ = [
     "CodecSettings",
     "DMSettings",
     "DataSettings",
+    "DifficultyGuidance",
     "FinetuneSettings",
     "HubSettings",
     "IDCSettings",

@@ -12,8 +12,11 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
-# What a selection follows: the five of Table 3, and ours; `sampling.TARGETS` has a function for each.
-Distribution = Literal["scale", "hill", "ground", "slope", "cliff", "quantile", "pool", "easy", "curriculum", "mixture"]
+# What a selection follows: the five of Table 3, and ours; `sampling.TARGETS` has a function for each, but for `auto`,
+# which chooses one.
+Distribution = Literal[
+    "scale", "hill", "ground", "slope", "cliff", "quantile", "pool", "easy", "curriculum", "mixture", "auto"
+]
 Mixture = Annotated[float, Field(ge=-1, le=1)]
 Labels = Literal["hard", "soft"]  # that networks are trained on
 Decay = Annotated[float, Field(ge=0, lt=1)]

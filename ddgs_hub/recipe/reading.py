@@ -16,7 +16,7 @@ from ddgs_hub.core.text import one_line
 from ddgs_hub.recipe.sections import Recipe
 
 T = TypeVar("T")
-GUIDES = ("modes",)  # sections of `pool`, of which `pool.guide` names the one that is read
+GUIDES = ("modes", "difficulty")  # sections of `pool`, of which `pool.guide` names the one that is read
 MATCHING = ("dm", "idc")  # sections of images that are learnt by matching: `baseline` and `reproduce` read them
 RECIPES = Path(__file__).parents[1] / "recipes"
 # What PyYAML raises. A date that does not exist and a number of thousands of digits are ValueErrors.

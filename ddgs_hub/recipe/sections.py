@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from ddgs_hub.core.revisions import named_revision
 from ddgs_hub.core.schema import Json
-from ddgs_hub.recipe.guiding import GuideName, ModeGuidance
+from ddgs_hub.recipe.guiding import DifficultyGuidance, GuideName, ModeGuidance
 from ddgs_hub.recipe.matching import DMSettings, IDCSettings
 from ddgs_hub.recipe.protocol import Protocol
 from ddgs_hub.recipe.ranges import (
@@ -150,6 +150,7 @@ class PoolSettings:
     batch_size: Count = 50  # images that are denoised together
     guide: GuideName = "none"  # what steers the denoising: nothing, or what the section of that name says
     modes: ModeGuidance = dataclasses.field(default_factory=ModeGuidance)
+    difficulty: DifficultyGuidance = dataclasses.field(default_factory=DifficultyGuidance)
 
 
 @dataclass(frozen=True, kw_only=True, config=SECTION)

@@ -29,7 +29,8 @@ MethodName = Literal["random", "k-center", "herding", "dit", "dm", "idc-1", "min
 # which easy ones are frequent, and what the base generates with the guides `modes` and `difficulty`.
 PoolName = Literal["minimax", "dit", "real", "easy-real", "modes", "difficulty"]
 DRAWN = ("random", "dit", "minimax", "ours")  # methods of which there is more than one draw …
-SETTLED = ("quantile", "easy", "curriculum")  # … but for `ours` to these, which leave nothing to chance
+# … but for `ours` to these, which leave nothing to chance, of a pool that is not drawn itself.
+SETTLED = ("quantile", "easy", "curriculum")
 Axis = Literal["dataset", "ipc", "network", "method"]
 
 
@@ -118,6 +119,12 @@ class Cell:
     draw: int = 0  # which of the draws of its set; see `Study.draws`
 
     @property
+    def pool(self) -> str | None:
+        """The pool that its set is sampled from; each draw of `easy-real`, a draw itself, has one of its own."""
+        name = self.method.samples_from
+        return f"{name}-draw{self.draw}" if name == "easy-real" and self.draw else name
+
+    @property
     def coordinates(self) -> dict[str, str]:
         """What `--only` chooses by, as text; what a cell does not have is missing."""
         values = {
@@ -188,7 +195,8 @@ class Study:
         """All cells of one dataset, those of one set together. The full dataset has no IPC, so its cells are few."""
         cells = []
         for method in self.methods:
-            draws = self.draws if method.method in DRAWN and method.distribution not in SETTLED else 1
+            settled = method.distribution in SETTLED and method.samples_from != "easy-real"
+            draws = self.draws if method.method in DRAWN and not settled else 1
             for ipc in [None] if method.method == "full" else self.ipc:
                 of_set = [
                     Cell(dataset, method, ipc, network, repeat, repeat % draws)

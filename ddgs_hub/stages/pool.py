@@ -14,8 +14,10 @@ from ddgs_hub.stages.guides import make_guide, require_guided_by
 from ddgs_hub.stages.run_folder import LATENTS
 
 if TYPE_CHECKING:
+    from diffusers import DiTTransformer2DModel
+
     from ddgs_hub.difficulty import BatchScorer
-    from ddgs_hub.diffusion import PoolClasses
+    from ddgs_hub.diffusion import Codec, PoolClasses
 
 
 def make_pool(
@@ -27,6 +29,7 @@ def make_pool(
     revision: str | None = None,
     scorer: str | None = None,
     original: Path | None = None,
+    guided_by: str | Path | None = None,
 ) -> Made:
     """Generates images; with a scorer, scores each batch as soon as it is decoded.
 
@@ -37,7 +40,8 @@ def make_pool(
         per_class: images a class.
         revision: of a DiT on the Hub.
         scorer: a Hub id or a folder.
-        original: folder of the original images, for a guide. Where nothing guides it is not looked at.
+        original: folder of the original images, for a guide: scored where it guides by difficulty.
+        guided_by: the scorer of a guide; None: `scorer`, or that of the recipe.
 
     Returns:
         The number of images, and how they were generated.
@@ -46,21 +50,14 @@ def make_pool(
         InputError: the DiT, its autoencoder or the scorer cannot be loaded, or does not know a class; or the guide
             lacks something.
     """
-    import torch
+    from ddgs_hub.diffusion import generate_pool
 
-    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, generate_pool, load_codec, load_dit, null_class
-
-    require_guided_by(recipe, original)
-    dit, revision = named_revision(str(dit), revision)
-    accelerator, pool, folder = get_accelerator(), recipe.pool, find_dit(dit, revision)
-    classes = _pool_classes(recipe, folder, revision)
-    model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)
-    classes.require_known(null_class(model), f"what {dit} is to generate")
-    codec = load_codec(recipe.codec, folder, revision).to(accelerator.device)
-    if accelerator.mixed_precision == "bf16":
-        cast_frozen(model, torch.bfloat16)
-        codec.lower_decoder(torch.bfloat16)
-    guide = make_guide(recipe, classes, codec, original=original, latents=shared_sibling(output, LATENTS))
+    guiding = _guiding_scorer(recipe, guided_by or scorer)
+    require_guided_by(recipe, original, guiding)
+    pool = recipe.pool
+    model, codec, classes = _load(recipe, str(dit), revision)
+    latents = shared_sibling(output, LATENTS)
+    guide = make_guide(recipe, classes, codec, original=original, scorer=guiding, latents=latents)
     count = generate_pool(
         model,
         codec,
@@ -78,6 +75,24 @@ def make_pool(
     return _made(recipe, output, count, per_class)
 
 
+def _load(recipe: Recipe, dit: str, revision: str | None) -> "tuple[DiTTransformer2DModel, Codec, PoolClasses]":
+    """The DiT and its autoencoders, on their device and in their precision, and the classes to generate."""
+    import torch
+
+    from ddgs_hub.diffusion import cast_frozen, find_dit, fold_difffit, load_codec, load_dit, null_class
+
+    dit, revision = named_revision(dit, revision)
+    accelerator, folder = get_accelerator(), find_dit(dit, revision)
+    classes = _pool_classes(recipe, folder, revision)
+    model = fold_difffit(load_dit(folder, revision=revision)).requires_grad_(False).to(accelerator.device)
+    classes.require_known(null_class(model), f"what {dit} is to generate")
+    codec = load_codec(recipe.codec, folder, revision).to(accelerator.device)
+    if accelerator.mixed_precision == "bf16":
+        cast_frozen(model, torch.bfloat16)
+        codec.lower_decoder(torch.bfloat16)
+    return model, codec, classes
+
+
 def _made(recipe: Recipe, output: Path, count: int, per_class: int) -> Made:
     """The number of images, and how they were generated."""
     pool = recipe.pool
@@ -86,6 +101,14 @@ def _made(recipe: Recipe, output: Path, count: int, per_class: int) -> Made:
     how = f"{pool.num_steps} steps, guidance {pool.guidance_scale:g}"
     how += f", guided by {pool.guide}" if pool.guide != "none" else ""
     return Made(f"{count:,} images, {per_class} a class, {how}", values)
+
+
+def _guiding_scorer(recipe: Recipe, given: str | Path | None) -> str | None:
+    """The scorer that a guide asks: the one that was given, or that of the recipe, at its revision."""
+    if given is not None:
+        return str(given)
+    score = recipe.score
+    return f"{score.scorer}@{score.revision}" if score.scorer and score.revision else score.scorer
 
 
 def _batch_scorer(scorer: str, classes: "PoolClasses") -> "BatchScorer":

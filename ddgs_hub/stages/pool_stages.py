@@ -71,20 +71,32 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     if trained_base:
         add(BASE, run.base, (ORIGINAL,), make_base, recipe, run.original, run.base)
     add(DIT, run.dit, (ORIGINAL, *trained_base), make_dit, recipe, run.original, base, run.dit, command=command)
-    guided: dict[str, Any] = {"original": run.original} if recipe.pool.guide != "none" else {}
-    add(POOL, run.pool, (DIT,), make_pool, recipe, run.dit, run.pool, per_class=per_class, **guided)
+    scoring: dict[str, Any] = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
+    originals = SCORED_ORIGINAL, run.original, (ORIGINAL, *trained_scorer), score_in_place, run.original, scorer
+    guided, guide_of = guiding(recipe, run)
+    if SCORED_ORIGINAL in guide_of:
+        add(*originals, **scoring)
+    add(POOL, run.pool, (DIT, *guide_of), make_pool, recipe, run.dit, run.pool, per_class=per_class, **guided)
     unguided = replace(recipe, pool=replace(recipe.pool, guide="none"))
     plain = {"per_class": plain_per_class, "revision": recipe.model.revision}
     add(BASE_POOL, run.base_pool, trained_base, make_pool, unguided, base, run.base_pool, **plain)
-    scoring = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
-    scoring["soft_labels"] = recipe.score.soft_labels
-    originals = (ORIGINAL, *trained_scorer)
-    add(SCORED_ORIGINAL, run.original, originals, score_in_place, run.original, scorer, **scoring)
+    if SCORED_ORIGINAL not in guide_of:
+        add(*originals, **scoring)
     add(SCORED_POOL, run.pool, (POOL, *trained_scorer), _score_pool, recipe, run, scorer, **scoring)
     if recipe.evaluate.labels == "soft":  # networks are trained on these images, too
         made_of = (BASE_POOL, *trained_scorer)
         add(SCORED_BASE_POOL, run.base_pool, made_of, score_in_place, run.base_pool, scorer, **scoring)
     return stages
+
+
+def guiding(recipe: Recipe, run: RunFolder) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What `make_pool` is given for the recipe's guide, by name, and the stages that make it."""
+    if recipe.pool.guide == "modes":
+        return {"original": run.original}, (ORIGINAL,)
+    if recipe.pool.guide == "difficulty":
+        guided_by = run.scorer if recipe.score.scorer is None else None  # None: the recipe's, at its revision
+        return {"original": run.scored_original, "guided_by": guided_by}, (SCORED_ORIGINAL,)
+    return {}, ()
 
 
 def _score_pool(recipe: Recipe, run: RunFolder, scorer: str | Path, **scoring: Any) -> Made:

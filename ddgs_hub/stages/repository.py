@@ -1,5 +1,6 @@
 """From a distilled set to the folder that is published: rows, card, pictures, and what made them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ddgs_hub.core.made import Made
@@ -19,6 +20,7 @@ from ddgs_hub.hub import (
 from ddgs_hub.hub.layout import public_name
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.compare import METHODS, read_evaluation, read_table
+from ddgs_hub.stages.figure_rows import sampled_with
 from ddgs_hub.stages.pool_origin import made_of
 from ddgs_hub.stages.provenance import made_with, original_ids
 from ddgs_hub.stages.run_folder import SELECTIONS, RunFolder
@@ -37,6 +39,8 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> Made:
     """
     rows = read_rows(run.distilled)
     of_set = recipe.with_ipc(run.ipc)
+    if recipe.sample.distribution == "auto":  # the card says what was chosen, and `recipe.yaml` that it was
+        of_set = replace(of_set, sample=sampled_with(run.distilled)[0])
     made, sample = made_with(recipe), recipe.sample  # `recipe.yaml` makes all sets of the run
     content = {**describe_rows(rows), "pool": hash_pool(run.pool), **made_of(recipe, run)}
     candidates = None

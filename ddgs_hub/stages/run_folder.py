@@ -77,6 +77,11 @@ class RunFolder:
         return self.path / RUN_ORIGINAL
 
     @property
+    def scored_original(self) -> Path:
+        """The original with its difficulties; a run scores it in its place."""
+        return self.original
+
+    @property
     def scorer(self) -> Path:
         """The cross-fitted scorer, where the recipe has one trained."""
         return self.path / "scorer"

@@ -22,6 +22,7 @@ from ddgs_hub.hub import OpenedPool, hash_scores, open_pool
 from ddgs_hub.hub.layout import SAMPLING
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling.datasets import MARKS, Distillation, distill_columns
+from ddgs_hub.stages.auto_target import Choice, choose_target
 from ddgs_hub.stages.pool_origin import PoolOrigin, find_origin
 from ddgs_hub.stages.run_folder import SELECTIONS, write_json
 from ddgs_hub.stages.sampled_repository import Draw, write_sampled_repository
@@ -37,6 +38,7 @@ def make_distilled(
     seed: int | None = None,
     mark_pool: bool = False,
     repository: bool = True,
+    original_images: Path | None = None,
 ) -> Made:
     """Samples one distilled dataset from a scored pool, see `open_pool`.
 
@@ -49,20 +51,22 @@ def make_distilled(
         mark_pool: whether the folder of the pool gains columns that say what was selected.
         repository: whether `output` gets a repository in its `hub/`, as a run folder has, but without an evaluation;
             `publish` takes it. The stage of a run leaves that to a later one.
+        original_images: folder of the original images, for the distribution `auto`; None: that of `original`.
 
     Returns:
         Number of images, mean difficulty, how each class was selected, sources, the folder to publish, and what is
         found of the pool, see `check_pool`.
 
     Raises:
-        InputError: the pool or the original cannot be read, or `distill_columns` raises it.
+        InputError: the pool or the original cannot be read, or `distill_columns` or `choose_target` raises it.
     """
     opened = open_pool(pool, original)
     origin = find_origin(opened, pool) if repository else None
     seed = _seed(seed, origin)
-    result = distill_columns(opened.columns, opened.original, sample, seed=seed)
+    settled = _settle(opened, original_images or original, sample, seed)
+    result = distill_columns(opened.columns, opened.original, settled.settings, seed=seed)
     with staged_folder(output) as folder:
-        made = _write_set(opened, origin, original, sample, seed, result, folder, output)
+        made = _write_set(opened, origin, original, settled, seed, result, folder, output)
     if mark_pool:
         _mark_pool(opened, result)
     return made
@@ -104,17 +108,25 @@ def sample_sets(
     opened = open_pool(pool, original)
     origin = find_origin(opened, pool, generator=generator, license=license, pretty_name=pretty_name)
     seed, made = _seed(seed, origin), []
-    results = [distill_columns(opened.columns, opened.original, sample, seed=seed) for sample in samples]
+    choices = [_settle(opened, original, sample, seed) for sample in samples]
+    results = [distill_columns(opened.columns, opened.original, one.settings, seed=seed) for one in choices]
     with staged_folder(output) as folder:
-        for sample, result in zip(samples, results, strict=True):
-            name = f"ipc{sample.ipc}" if len(samples) > 1 else ""
+        for settled, result in zip(choices, results, strict=True):
+            name = f"ipc{settled.settings.ipc}" if len(samples) > 1 else ""
             (folder / name).mkdir(exist_ok=True)
-            made.append(_write_set(opened, origin, original, sample, seed, result, folder / name, output / name))
+            made.append(_write_set(opened, origin, original, settled, seed, result, folder / name, output / name))
     if len(samples) == 1:
         return made[0]
     sets = [{"ipc": sample.ipc, **one.values} for sample, one in zip(samples, made, strict=True)]
     text = "\n".join(f"IPC {sample.ipc}: {one.text}" for sample, one in zip(samples, made, strict=True))
     return Made(text, {"output": str(output), "sets": sets})
+
+
+def _settle(opened: OpenedPool, originals: str | Path | None, sample: SampleSettings, seed: int) -> Choice:
+    """The settings to sample with; of the distribution `auto` those that proxies choose."""
+    if sample.distribution != "auto":
+        return Choice(sample)
+    return choose_target(opened, originals, sample, seed)
 
 
 def _seed(given: int | None, origin: PoolOrigin | None) -> int:
@@ -128,19 +140,22 @@ def _write_set(
     opened: OpenedPool,
     origin: PoolOrigin | None,
     original: str | Path | None,
-    sample: SampleSettings,
+    settled: Choice,
     seed: int,
     result: Distillation,
     folder: Path,
     output: Path,
 ) -> Made:
     """Writes a distilled set into `folder`, which will be `output`; with an origin, its repository as well."""
+    sample = settled.settings
     with Progress("sample", len(result.indices), unit="row") as progress:
         rows = _with_images(opened, result)
         progress.update(len(rows))
     write_rows(rows, folder)
     write_json(folder / SELECTIONS, result.classes)
     values = {**opened.sources, "sample": asdict(sample), "seed": seed}
+    tried = {"auto": settled.to_dict()} if settled.tried else {}
+    values |= tried
     if origin:  # for `publish --with-pool`; this file stays here
         local = {} if opened.pool_source else {"pool": opened.folder}
         if original is not None and opened.original_source is None:
@@ -148,7 +163,7 @@ def _write_set(
         values["folders"] = {name: str(path.resolve()) for name, path in local.items()}
         values["original_scores"] = hash_scores(opened.original)
     write_json(folder / SAMPLING, values)
-    lines, to_publish = [_in_words(rows, result)], None
+    lines, to_publish = [_in_words(rows, result), *([settled.text] if tried else [])], None
     if opened.pool_source:
         lines.append(f"pool of {opened.pool_source.id} at commit {opened.pool_source.commit}")
     if origin:
@@ -172,6 +187,7 @@ def _write_set(
         "sources": opened.sources,
         "seed": seed,
         "repository": to_publish,
+        **tried,
     }
     of_set = Made("\n".join(lines), made)
     # A run has judged its pool when it was scored, with its images.

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from threads import one_thread
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, undecoded
@@ -46,6 +47,12 @@ def test_only_the_first_steps_are_guided_as_the_published_sampler_does(guide):
     assert [i for i in range(50) if shift(step(i)) is not None] == list(range(26, 50))
     whole = ModeGuide(guide.modes, share=1.0).of([0, 1], [0, 0])
     assert [i for i in range(4) if whole(step(i, 4)) is not None] == [1, 2, 3]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_one_thread():
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -263,6 +263,8 @@ class TestErrors:
             ("model.pretraining", {"hidden_size": 10, "depth": 1, "num_heads": 4}, r"hidden_size 10 is not a multiple"),
             ("codec.training", {"block_out_channels": [8, 12]}, r"block_out_channels 12 is not a multiple of norm_g"),
             ("codec.training", {"block_out_channels": []}, r"block_out_channels: list should have at least 1 item"),
+            ("pool.difficulty", {"begin": 0.6, "end": 0.6}, r"pool\.difficulty: begin 0\.6 is not below end 0\.6"),
+            ("pool.guide", "mode", r"pool\.guide: input should be 'none', 'modes' or 'difficulty', got 'mode'"),
             ("data.flip", False, r"recipe: evaluate\.flip is true and data\.flip false"),
         ],
     )
@@ -285,6 +287,7 @@ class TestErrors:
                 "finetune",
                 "pool",
                 "pool.modes",
+                "pool.difficulty",
                 "score.training",
                 "sample",
                 "evaluate",

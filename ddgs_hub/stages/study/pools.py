@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ddgs_hub.core.made import Made
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.recipe.guiding import GuideName
 from ddgs_hub.stages.pool import make_pool
@@ -15,6 +14,7 @@ from ddgs_hub.stages.pool_stages import (
     SCORED_POOL,
     SCORER,
     Stage,
+    guiding,
     pool_stages,
 )
 from ddgs_hub.stages.score import score_source
@@ -32,7 +32,12 @@ SCORED: dict[str, str] = {  # … and the one whose output is sampled from
     "real": "pool of real images",
     "easy-real": "pool of easy real images",
 }
-REAL = ("real", "easy-real")
+
+
+def scored_by(pool: str) -> str:
+    """The stage whose output is sampled from, of a pool by its name, see `Cell.pool`."""
+    name, _, draw = pool.partition("-draw")
+    return f"{SCORED[name]}, draw {draw}" if draw else SCORED[name]
 
 
 def sized_by(stage: str) -> str:
@@ -70,29 +75,26 @@ def study_stages(recipe: Recipe, folders: StudyFolder, command: str) -> list[Sta
     stages[SCORED_ORIGINAL] = score(SCORED_ORIGINAL, *originals, with_images=False)
     for guide in GUIDES:
         output = folders.pool_of(guide)
-        make = partial(_make_guided, recipe, guide, folders, output)
-        made_of = tuple(dict.fromkeys([*stages[BASE_POOL].made_of, *of_original]))
+        # Modes are as many as the largest set has images a class.
+        guided = replace(recipe.with_ipc(folders.ipc), pool=replace(recipe.pool, guide=guide))
+        given, guide_of = guiding(guided, folders)
+        given |= {"per_class": folders.sizes.get(guide, 0), "revision": recipe.model.revision}
+        make = partial(make_pool, guided, recipe.model.base or folders.base, output, **given)
+        made_of = tuple(dict.fromkeys([*stages[BASE_POOL].made_of, *guide_of]))
         stages[GENERATED[guide]] = Stage(GENERATED[guide], output, make, distributed=True, made_of=made_of)
     for name, made_by in GENERATED.items():
         pool = (folders.pool_of(name), folders.scored_pool_of(name), (made_by, *trained_scorer))
         stages[SCORED[name]] = score(SCORED[name], *pool, with_images=True)
-    for name in REAL:
+    for name in ["real", *(pool for pool in folders.sizes if pool.startswith("easy-real"))]:
+        stage, output = scored_by(name), folders.scored_pool_of(name)
         of_real = partial(
             make_real_pool,
             folders.original,
             folders.scored_original,
-            folders.scored_pool_of(name),
+            output,
             per_class=folders.sizes.get(name),
-            easy_bias=folders.easy_bias if name == "easy-real" else 0.0,
-            seed=recipe.seed,
+            easy_bias=0.0 if name == "real" else folders.easy_bias,
+            seed=recipe.seed + int(name.partition("-draw")[2] or 0),
         )
-        stages[SCORED[name]] = Stage(SCORED[name], folders.scored_pool_of(name), of_real, made_of=(SCORED_ORIGINAL,))
+        stages[stage] = Stage(stage, output, of_real, made_of=(SCORED_ORIGINAL,))
     return list(stages.values())
-
-
-def _make_guided(recipe: Recipe, guide: GuideName, folders: StudyFolder, output: Path) -> Made:
-    """Generates with the base under a guide; modes are as many as the largest set has images a class."""
-    base = recipe.model.base or folders.base
-    guided = replace(recipe.with_ipc(folders.ipc), pool=replace(recipe.pool, guide=guide))
-    per_class, revision = folders.sizes[guide], recipe.model.revision
-    return make_pool(guided, base, output, per_class=per_class, revision=revision, original=folders.original)

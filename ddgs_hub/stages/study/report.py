@@ -79,7 +79,7 @@ def write_report(study: Study, datasets: Sequence[DatasetCells], path: Path) -> 
         put_in_place(file, text)
     write_json(files[-2], shown.to_dict())
     write_cells([result for dataset in datasets for _, result in dataset.results()], files[-1])
-    if isinstance(shown, ImprovementTable) and any(shown.by_cell().values()):
+    if isinstance(shown, ImprovementTable) and shown.by_cell():
         pictures = [path.with_name(f"{path.name}-improvement{suffix}") for suffix in (".png", ".svg")]
         save_figure(improvements_figure(shown.by_cell(), table.reference), *pictures)
         files += pictures

@@ -15,15 +15,16 @@ from ddgs_hub.core.made import Made
 from ddgs_hub.core.processes import is_main, run_on_main
 from ddgs_hub.core.rows import read_rows, read_selected
 from ddgs_hub.core.staging import locked_for_launch
-from ddgs_hub.recipe import Recipe
+from ddgs_hub.recipe import Recipe, SampleSettings
 from ddgs_hub.recipe.ranges import Distribution
 from ddgs_hub.recipe.study import Cell
 from ddgs_hub.stages.compare import make_baseline
+from ddgs_hub.stages.figure_rows import sampled_with
 from ddgs_hub.stages.matching import make_matching
 from ddgs_hub.stages.pool_stages import BASE_POOL, ORIGINAL, POOL, SCORED_ORIGINAL, SCORER, Stage
 from ddgs_hub.stages.run_folder import Finished
 from ddgs_hub.stages.sample import make_distilled
-from ddgs_hub.stages.study.pools import GENERATED, SCORED, sized_by, study_stages
+from ddgs_hub.stages.study.pools import GENERATED, SCORED, scored_by, sized_by, study_stages
 from ddgs_hub.stages.study.quality import measure_quality
 from ddgs_hub.stages.study.study_folder import StudyFolder
 from ddgs_hub.stages.study.tasks import Task
@@ -98,18 +99,19 @@ class Sets:
         self.sizes = run_on_main(
             lambda: {name: there.size_made(self._task_of(name), size) for name, size in least.items()}
         )
-        by_pool = {name: self.sizes.get(GENERATED.get(name, stage)) for name, stage in SCORED.items()}
+        pools = dict.fromkeys([*SCORED, *(cell.pool for cell in cells if cell.pool)])
+        by_pool = {name: self.sizes.get(GENERATED.get(name, scored_by(name))) for name in pools}
         self.folders = replace(there, sizes={name: size for name, size in by_pool.items() if size})
 
     def _least(self, cells: Iterable[Cell]) -> dict[str, int]:
         """Images a class that pools, and selections that nest, have at least, by the name of what makes them."""
         least = {POOL: self.largest, BASE_POOL: self.largest, **dict.fromkeys(SELECTIONS, self.largest)}
         for cell in cells:
-            ipc, pool, count = cell.ipc or 0, cell.method.samples_from, self.pool_size(cell)
+            ipc, pool, count = cell.ipc or 0, cell.pool, self.pool_size(cell)
             if cell.method.method in GENERATED:
                 stage, size = GENERATED[cell.method.method], (cell.draw + 1) * ipc
             elif pool and count and pool != "real":  # that is always of all images
-                stage, size = GENERATED.get(pool, SCORED[pool]), count * ipc
+                stage, size = GENERATED.get(pool, scored_by(pool)), count * ipc
             else:
                 continue
             least[stage] = max(least.get(stage, 0), size)
@@ -143,7 +145,7 @@ class Sets:
 
     def tasks(self, cells: Iterable[Cell]) -> list[Task]:
         """What must be made for the cells whose set is not there, stages first."""
-        every = list(cells)
+        every = _with_first_draws(cells)
         missing = run_on_main(lambda: [k for k, cell in enumerate(every) if not self._is_there(self.image_set(cell))])
         wanted = [every[k] for k in missing]
         needed = self._closure(stage for cell in wanted for stage in _reads(cell))
@@ -154,9 +156,9 @@ class Sets:
                 work = stage.work if stage.distributed else _on_main(stage.work)
                 tasks[name] = self._task(name, stage.output, work, self._names(stage.made_of))
         for cell in wanted:
-            images = self.image_set(cell)
+            images, first = self.image_set(cell), _first_draw(cell)
             if images.task not in tasks:
-                needs = self._names(_reads(cell))
+                needs = self._names(_reads(cell)) + (() if first is None else (self.image_set(first).task,))
                 tasks[images.task] = self._task(images.task, images.folder, self._maker(cell), needs)
         return list(tasks.values())
 
@@ -230,7 +232,7 @@ class Sets:
         return f"{self._task_of(stage)}-{size}" if size else self._task_of(stage)
 
     def _task_of(self, stage: str) -> str:
-        bias = f" {self.folders.easy_bias:g}" if stage == SCORED["easy-real"] else ""
+        bias = f" {self.folders.easy_bias:g}" if stage.startswith(SCORED["easy-real"]) else ""
         return re.sub(r"\W+", "-", f"{stage}{bias}").strip("-").lower()
 
     def _task(self, name: str, output: Path, make: Callable[[], Made], needs: tuple[str, ...]) -> Task:
@@ -239,7 +241,7 @@ class Sets:
                 made = _timed(make)
             if is_main():
                 self.folders.write_made(name, made)
-                self.say(f"{name:<24}{made.made.splitlines()[0]}  ({made.seconds} s)")
+                self.say(f"{name:<23} {made.made.splitlines()[0]}  ({made.seconds} s)")
                 if (check := check_in(made.values)) and not check.usable:
                     self.say(check.text)
 
@@ -253,7 +255,7 @@ class Sets:
         if method in ("dm", "idc-1"):
             return lambda: make_matching(recipe, method, folders.original, output, ipc=ipc, command=self.command)
         seed = recipe.seed + cell.draw
-        if pool := cell.method.samples_from:
+        if pool := cell.pool:
             given = {key: getattr(cell.method, key) for key in ("divergence", "mixture")}
             settings = replace(
                 recipe.sample,
@@ -262,8 +264,10 @@ class Sets:
                 pool_size=self.pool_size(cell),
                 **{key: value for key, value in given.items() if value is not None},
             )
-            rows = (folders.scored_pool_of(pool), folders.scored_original)
-            return _on_main(partial(make_distilled, settings, *rows, output, seed=seed, repository=False))
+            first = _first_draw(cell)
+            chosen = None if first is None else self.image_set(first).folder
+            rows = (folders.scored_pool_of(pool), folders.scored_original, output, folders.original)
+            return _on_main(partial(_sample, settings, *rows, seed=seed, chosen=chosen))
         return _on_main(
             lambda: make_baseline(
                 method,
@@ -296,10 +300,30 @@ def first_draw(name: str) -> str:
     return re.sub(r"-draw\d+$", "", name)
 
 
+def _first_draw(cell: Cell) -> Cell | None:
+    """Of a further draw of `auto` the first one, whose choice it shares; else None."""
+    is_further = cell.method.distribution == "auto" and cell.draw > 0
+    return replace(cell, repeat=0, draw=0) if is_further else None
+
+
+def _with_first_draws(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, each after the one whose choice it shares."""
+    pairs = ((_first_draw(cell), cell) for cell in cells)
+    return list(dict.fromkeys(cell for pair in pairs for cell in pair if cell is not None))
+
+
+def _sample(
+    settings: SampleSettings, pool: Path, scores: Path, output: Path, originals: Path, *, seed: int, chosen: Path | None
+) -> Made:
+    """Samples a set; with `chosen`, the folder of another, to what `auto` has chosen there."""
+    if chosen:
+        settings, _ = sampled_with(chosen)
+    return make_distilled(settings, pool, scores, output, seed=seed, repository=False, original_images=originals)
+
+
 def _reads(cell: Cell) -> tuple[str, ...]:
     """The stages whose outputs the method of a cell reads."""
-    pool = cell.method.samples_from
-    return STAGES[cell.method.method] + ((SCORED[pool],) if pool else ())
+    return STAGES[cell.method.method] + ((scored_by(cell.pool),) if cell.pool else ())
 
 
 def _pools(cells: Iterable[Cell]) -> list[str]:

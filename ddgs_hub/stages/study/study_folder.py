@@ -14,8 +14,8 @@ class StudyFolder(RunFolder):
     """Where the studies of one recipe keep what they make.
 
     Attributes:
-        sizes: images a class of each pool, by its name in `recipe.study.PoolName`; each size has a folder of its own.
-            A pool without a size is of all original images.
+        sizes: images a class of each pool, by its name, see `recipe.study.Cell.pool`; each size has a folder of its
+            own. A pool without a size is of all original images.
         easy_bias: of the pool `easy-real`; each has a folder of its own.
     """
 
@@ -33,9 +33,9 @@ class StudyFolder(RunFolder):
         return self.pool_of("dit")
 
     def pool_of(self, name: str) -> Path:
-        """A pool, by its name in `recipe.study.PoolName`."""
-        bias = f"{self.easy_bias:g}" if name == "easy-real" else ""
-        parts = ("pool", "" if name == "minimax" else f"{name}{bias}", str(self.sizes.get(name) or ""))
+        """A pool, by its name, see `recipe.study.Cell.pool`."""
+        biased = name.replace("easy-real", f"easy-real{self.easy_bias:g}")
+        parts = ("pool", "" if name == "minimax" else biased, str(self.sizes.get(name) or ""))
         return self.path / "-".join(part for part in parts if part)
 
     @property

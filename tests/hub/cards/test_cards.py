@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -50,6 +51,30 @@ def test_text_is_tidy(name: str) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
+
+
+@pytest.mark.parametrize(
+    ("guide", "line"),
+    [
+        ("none", ""),
+        (
+            "modes",
+            "| Guide | [MGD³](https://arxiv.org/abs/2505.18963): 10 k-means modes a class pull the first 50 % of the "
+            "steps, λ = 0.1 |\n",
+        ),
+        (
+            "difficulty",
+            "| Guide | The scorer pulls each image to a difficulty of an original image, from 50 % to 100 % of the "
+            "steps, by at most 0.3 of a step's standard deviation |\n",
+        ),
+    ],
+)
+def test_a_guide_has_a_line_of_its_own(guide: str, line: str) -> None:
+    card = full_dataset_card()
+    recipe = dataclasses.replace(card.recipe, pool=dataclasses.replace(card.recipe.pool, guide=guide))
+    guided, plain = (render_card(one) for one in (dataclasses.replace(card, recipe=recipe), card))
+    assert guided.replace(line, "") == plain
+    assert line in guided
 
 
 def test_datasets_reads_its_features_and_sizes_from_the_card() -> None:
@@ -184,3 +209,21 @@ def test_scores_of_a_local_source_name_no_repository() -> None:
     assert "The source is not on the Hub." in text
     assert 'load_dataset("OWNER/my-pictures-difficulty", split="validation", revision="VERSION")' in text
     assert "OWNER" not in with_repository(text, "acme/scores")
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ({"distribution": "quantile"}, "follows the quantiles of the original images, each matched to one image."),
+        ({"distribution": "pool"}, "times as large at random, to compare difficulty-guided sampling ("),
+        ({"distribution": "easy"}, "times as large as the easiest for a classifier, to compare"),
+        ({"distribution": "curriculum"}, "follows the quantiles of the easiest original images: the more images"),
+        ({"distribution": "mixture", "mixture": -0.5}, "and the original images', with α = -0.5."),
+        ({"distribution": "mixture", "mixture": -0.5}, "| Target distribution | `mixture`, α = -0.5 |"),
+    ],
+)
+def test_other_targets_are_named(sample: dict[str, Any], expected: str) -> None:
+    text = render_card(dataclasses.replace(full_dataset_card(), recipe=imagewoof(sample=sample)))
+    assert expected in text
+    without_bins = "takes no account of the ten bins" in text
+    assert without_bins == (sample["distribution"] != "mixture")

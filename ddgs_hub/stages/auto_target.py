@@ -1,0 +1,247 @@
+"""The target `auto`: a mixture of the pool's and the original's difficulties whose share small networks choose.
+
+The paper samples towards the original's distribution whatever the IPC is. Whether that pays depends on the pool, the
+scorer and the IPC. Here candidate selections are tried: small networks ("proxies", as in Coleman et al. 2020,
+"Selection via Proxy", arXiv 1906.11829) are trained on each and tested on original images that are in none of them. No
+image that validates is looked at, so what is published can still be evaluated on these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from ddgs_hub.core.decoding import decode_image, encoded_bytes
+from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.progress import Progress
+from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, undecoded
+from ddgs_hub.hub import OpenedPool
+from ddgs_hub.recipe import Protocol, SampleSettings
+from ddgs_hub.sampling import draw_keys
+from ddgs_hub.sampling.datasets import distill_columns
+
+if TYPE_CHECKING:
+    from ddgs_hub.evaluation import Examples
+
+# At 32 px on two cores a proxy takes seconds; nothing is mirrored, as `sample` does not know whether images may be.
+PROXY = Protocol(
+    network="convnet",
+    width=32,
+    image_size=32,
+    crop_pct=1.0,
+    epochs_scale=0.02,  # 60 epochs at IPC 1, 40 at 10, 30 at 50, 20 at 200
+    evaluations=1,
+    flip=False,
+    color_jitter=0.0,
+    lighting=0.0,
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How candidates are tried.
+
+    Attributes:
+        mixtures: α that are compared with the pool itself, each −1 … 1.
+        repeats: draws of each candidate, a proxy on each; at least 2.
+        held_out: original images a class that the proxies are tested on, at most.
+        noise: standard errors of the paired difference that a candidate must be better by than the pool.
+        proxy: how a proxy is trained.
+    """
+
+    mixtures: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
+    repeats: int = 8
+    held_out: int = 50
+    noise: float = 2.0
+    proxy: Protocol = PROXY
+
+
+TRIAL = Trial()
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate, and how its proxies did.
+
+    Attributes:
+        mixture: α; None is the pool itself, at random.
+        accuracies: of each proxy, %, on the held-out originals.
+        difference: mean difference from the pool's, paired by draw and network, in points.
+        standard_error: of that mean, in points.
+    """
+
+    mixture: float | None
+    accuracies: list[float]
+    difference: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `auto` has come to.
+
+    Attributes:
+        settings: what to sample with; of `auto` the distribution `mixture`, or `pool` where no candidate is clearly
+            better.
+        tried: the pool, and each candidate; empty where nothing was to be chosen.
+        held_out: on how many original images they were tested.
+    """
+
+    settings: SampleSettings
+    tried: Sequence[Tried] = ()
+    held_out: int = 0
+
+    @property
+    def text(self) -> str:
+        """A sentence on what was chosen, and why."""
+        parts = [
+            f"α = {one.mixture:g} {one.difference:+.1f} ± {one.standard_error:.1f}"
+            for one in self.tried
+            if one.mixture is not None
+        ]
+        chosen = self.settings
+        name = f"mixture, α = {chosen.mixture:g}" if chosen.distribution == "mixture" else "pool, at random"
+        count = len(self.tried[0].accuracies)
+        return (
+            f"auto: {name}; {count} proxies each, tested on {self.held_out} originals that none has seen, points over "
+            f"the pool: {', '.join(parts)}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        chosen = {"distribution": self.settings.distribution, "mixture": self.settings.mixture}
+        return {"chosen": chosen, "held_out": self.held_out, "tried": [asdict(one) for one in self.tried]}
+
+
+def choose_target(
+    opened: OpenedPool, originals: str | Path | None, sample: SampleSettings, seed: int, trial: Trial | None = None
+) -> Choice:
+    """Trains proxies on candidate selections of a pool, and chooses among mixtures and the pool itself.
+
+    A candidate must be better than the pool by `Trial.noise` standard errors; of several the one with the highest mean
+    is taken. Draw r and network r have the seed `seed` + r for every candidate, so differences are paired. The same
+    arguments give the same choice, on one machine with one number of threads.
+
+    Args:
+        opened: the scored pool.
+        originals: folder of the original images, of the pool's classes.
+        sample: the settings; its distribution is not looked at.
+        seed: of the draws and networks.
+        trial: what is tried; None: `TRIAL`.
+
+    Raises:
+        InputError: `originals` is None or has no images, an image cannot be decoded, or sampling raises it.
+    """
+    folder, trial = _folder_with_images(originals), trial or TRIAL
+    targets: dict[float | None, SampleSettings] = {
+        None: replace(sample, distribution="pool"),
+        **{alpha: replace(sample, distribution="mixture", mixture=alpha) for alpha in trial.mixtures},
+    }
+    drawn = {
+        (alpha, repeat): distill_columns(opened.columns, opened.original, settings, seed=seed + repeat).indices
+        for alpha, settings in targets.items()
+        for repeat in range(trial.repeats)
+    }
+    pool = _PoolImages.read(opened, np.unique(np.concatenate(list(drawn.values()))), trial.proxy)
+    tests = _held_out(folder, pool.digests, seed, trial)
+    found = dict[float | None, list[float]]()
+    for (alpha, repeat), rows in Progress("auto: proxies", len(drawn), unit="network").over(drawn.items()):
+        found.setdefault(alpha, []).append(_train_proxy(pool, rows, tests, trial.proxy, sample.ipc, seed + repeat))
+    of_pool = np.array(found[None])
+    tried = [_tried(alpha, np.array(accuracies), of_pool) for alpha, accuracies in found.items()]
+    return Choice(targets[_best(tried, trial.noise)], tried, len(tests))
+
+
+def _folder_with_images(originals: str | Path | None) -> Path:
+    """The folder that the held-out images are taken from."""
+    way_out = "give --original, a folder of original images that `score` or a run wrote, or take another distribution"
+    if originals is None or not Path(originals).expanduser().is_dir():
+        raise InputError(f"the distribution auto tests on original images, and {originals} is no folder: {way_out}")
+    folder = Path(originals).expanduser()
+    if "image" not in read_rows(folder).column_names:
+        raise InputError(f"the distribution auto tests on original images, and {folder} has none: {way_out}")
+    return folder
+
+
+def _tried(alpha: float | None, accuracies: NDArray[np.float64], of_pool: NDArray[np.float64]) -> Tried:
+    gaps = accuracies - of_pool
+    error = float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
+    return Tried(alpha, accuracies.tolist(), float(gaps.mean()), error)
+
+
+def _best(tried: Sequence[Tried], noise: float) -> float | None:
+    """α of the best candidate that is clearly better than the pool; None where none is."""
+    better = [one for one in tried if one.mixture is not None and one.difference > noise * one.standard_error]
+    return max(better, key=lambda one: one.difference).mixture if better else None
+
+
+@dataclass(frozen=True)
+class _PoolImages:
+    """Those images of a pool that some candidate takes, small, by their rows."""
+
+    images: dict[int, Image]
+    labels: NDArray[np.int64]  # of all rows of the pool, 0 … num_classes − 1
+    num_classes: int
+    digests: frozenset[bytes]  # of the encoded images
+
+    @classmethod
+    def read(cls, opened: OpenedPool, rows: NDArray[np.int64], proxy: Protocol) -> "_PoolImages":
+        from ddgs_hub.evaluation.tensors import for_training
+
+        prepare, images, digests = for_training(proxy), {}, set()
+        cells = undecoded(read_selected(opened.folder, rows, files=opened.files, names=["image"]))
+        for row, cell in zip(rows.tolist(), cells, strict=True):
+            images[row] = prepare(decode_image(cell["image"], f"{row} of the pool"))
+            digests.add(_digest(cell["image"], row))
+        labels, num_classes = checked_labels(opened.columns, "the pool"), len(class_names(opened.columns))
+        return cls(images, labels, num_classes, frozenset(digests))
+
+    def examples(self, rows: NDArray[np.int64]) -> "Examples":
+        """A selection, to train on."""
+        import torch
+
+        from ddgs_hub.evaluation.tensors import default_device, pack
+
+        labels = torch.from_numpy(self.labels[rows])
+        return pack((self.images[row] for row in rows.tolist()), labels, default_device())
+
+
+def _held_out(folder: Path, taken: frozenset[bytes], seed: int, trial: Trial) -> "Examples":
+    """Original images to test on: of each class those with the smallest keys that no candidate trains on."""
+    import torch
+
+    from ddgs_hub.evaluation.tensors import default_device, for_validation, pack
+
+    labels = checked_labels(read_rows(folder, names=["label"]), str(folder))
+    of_classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    chosen = np.sort(
+        np.concatenate([rows[np.argsort(draw_keys(seed, 0, rows))[: trial.held_out]] for rows in of_classes])
+    )
+    cells = undecoded(read_selected(folder, chosen, names=["image"]))
+    left = [k for k, cell in enumerate(cells) if _digest(cell["image"], int(chosen[k])) not in taken]
+    if not left:
+        raise InputError(
+            f"{folder} has no image that is not selected: the distribution auto has nothing to test on; take another"
+        )
+    prepare = for_validation(trial.proxy)
+    images = (prepare(decode_image(cells[k]["image"], f"{chosen[k]} of {folder}")) for k in left)
+    return pack(images, torch.from_numpy(labels[chosen[left]]), default_device())
+
+
+def _train_proxy(
+    pool: _PoolImages, rows: NDArray[np.int64], tests: "Examples", proxy: Protocol, ipc: int, seed: int
+) -> float:
+    """Trains one proxy on some rows of the pool; its accuracy after the last epoch, %."""
+    from ddgs_hub.evaluation import train_network
+
+    epochs = proxy.epochs_for(ipc)
+    return train_network(pool.examples(rows), tests, proxy, pool.num_classes, epochs=epochs, seed=seed)[-1]
+
+
+def _digest(cell: Any, row: int) -> bytes:
+    return blake2b(encoded_bytes(cell, row), digest_size=16).digest()
