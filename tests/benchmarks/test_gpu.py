@@ -77,7 +77,7 @@ def test_second_call_skips_what_is_done_and_goes_on_with_the_base(tmp_path):
 def test_weights_of_the_recipe_are_brought_below_the_limit():
     training = BASE_RECIPE.model.pretraining
     assert base._depth(training, (4, 16, 16), 2**19) == 5  # of 8: a block is 2.3 MiB, and its embedder beside it
-    assert base._depth(training, (4, 16, 16), 4 * 2**20) == 3
+    assert base._depth(training, (4, 16, 16), 4 * 2**20) == 4
 
 
 def test_packed_images_are_small_jpegs_of_the_same_classes(tmp_path):
