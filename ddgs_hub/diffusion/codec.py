@@ -51,9 +51,12 @@ class Codec:
     def lower_decoder(self, dtype: torch.dtype) -> "Codec":
         """Casts the decoder to `dtype`, except its last layer; in place.
 
-        The last layer makes the pixels, and bfloat16 has no more bits than a pixel.
+        The last layer makes the pixels, and bfloat16 has no more bits than a pixel. An encoder that is of the same
+        autoencoder remains as it is: a guide finds modes in what it encodes.
         """
-        nn.Module.to(self.decoder, dtype)
+        for part in (self.decoder.decoder, self.decoder.post_quant_conv):
+            if part is not None:
+                nn.Module.to(part, dtype)
         last = nn.Module.to(self.decoder.decoder.conv_out, torch.float32)
         last.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
         return self
@@ -83,7 +86,7 @@ class Codec:
 
     def pixels(self, latents: Tensor) -> Tensor:
         """Images of `latents` (B, C, h, w), about −1 … 1, `(B, 3, H, W)`; at once, and differentiable."""
-        latents = (latents / self.decoder.config.scaling_factor).to(next(self.decoder.parameters()).dtype)
+        latents = (latents / self.decoder.config.scaling_factor).to(next(self.decoder.decoder.parameters()).dtype)
         return self.decoder.decode(latents).sample
 
     def decoded_together(self, latents: Tensor) -> int:

@@ -164,7 +164,7 @@ class TestRecipe:
     @pytest.mark.parametrize(
         ("command", "message"),
         [
-            ("run imagemeow", "unknown recipe 'imagemeow': choose one of digits, imageidc, "),
+            ("run imagemeow", "unknown recipe 'imagemeow': choose one of digits, evidence64, imageidc, "),
             ("prepare --recipe imagemeow --output out", "unknown recipe 'imagemeow'"),
             ("run none.yaml", "cannot read recipe none.yaml: No such file"),
             ("run broken.yaml", "recipe broken.yaml is not valid YAML"),

@@ -137,3 +137,14 @@ class TestFindingModes:
         latents = torch.arange(3.0)[torch.tensor([0, 1, 1, 2, 2, 2])][:, None, None, None].expand(6, *SHAPE)
         modes = find_modes(latents, 10)
         np.testing.assert_array_equal(modes[:, 0, 0, 0], [2, 1, 0])
+
+
+def test_modes_are_found_in_float32_where_images_are_decoded_in_bfloat16():
+    """The autoencoder of the digits' base is encoder and decoder in one."""
+    codec = Codec.from_pretrained(base_path("digits"))
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    before = codec.encode(images)
+    codec.lower_decoder(torch.bfloat16)
+    for exact, after in zip(before, codec.encode(images), strict=True):
+        torch.testing.assert_close(after, exact, rtol=0, atol=0)
+    assert codec.pixels(before[0]).dtype == torch.float32  # of the last layer
