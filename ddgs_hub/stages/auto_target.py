@@ -6,11 +6,11 @@ scorer and the IPC. Here candidate selections are tried: small networks ("proxie
 image that validates is looked at, so what is published can still be evaluated on these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from ddgs_hub.sampling.datasets import distill_columns
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation import Examples
+
+K = TypeVar("K")  # names a candidate
 
 # At 32 px on two cores a proxy takes seconds; nothing is mirrored, as `sample` does not know whether images may be.
 PROXY = Protocol(
@@ -147,14 +149,43 @@ def choose_target(
         for alpha, settings in targets.items()
         for repeat in range(trial.repeats)
     }
-    pool = _PoolImages.read(opened, np.unique(np.concatenate(list(drawn.values()))), trial.proxy)
-    tests = _held_out(folder, pool.digests, seed, trial)
-    found = dict[float | None, list[float]]()
-    for (alpha, repeat), rows in Progress("auto: proxies", len(drawn), unit="network").over(drawn.items()):
-        found.setdefault(alpha, []).append(_train_proxy(pool, rows, tests, trial.proxy, sample.ipc, seed + repeat))
+    found, held_out = train_proxies(opened, folder, drawn, trial, ipc=sample.ipc, seed=seed)
     of_pool = np.array(found[None])
     tried = [_tried(alpha, np.array(accuracies), of_pool) for alpha, accuracies in found.items()]
-    return Choice(targets[_best(tried, trial.noise)], tried, len(tests))
+    return Choice(targets[_best(tried, trial.noise)], tried, held_out)
+
+
+def train_proxies(
+    opened: OpenedPool,
+    originals: Path,
+    drawn: Mapping[tuple[K, int], NDArray[np.int64]],
+    trial: Trial,
+    *,
+    ipc: int,
+    seed: int,
+) -> tuple[dict[K, list[float]], int]:
+    """Trains a proxy on each selection, and tests it on originals that are in none of them.
+
+    Args:
+        opened: the scored pool.
+        originals: folder of the original images.
+        drawn: the rows of the pool, `(classes · ipc,)`, of each candidate and repeat.
+        trial: `held_out` and `proxy`.
+        ipc: images per class.
+        seed: network r has `seed` + r.
+
+    Returns:
+        The accuracies of each candidate, %, by repeat, and on how many originals they were tested.
+
+    Raises:
+        InputError: an image cannot be decoded, or all originals are selected.
+    """
+    pool = _PoolImages.read(opened, np.unique(np.concatenate(list(drawn.values()))), trial.proxy)
+    tests = _held_out(originals, pool.digests, seed, trial)
+    found = dict[K, list[float]]()
+    for (candidate, repeat), rows in Progress("auto: proxies", len(drawn), unit="network").over(drawn.items()):
+        found.setdefault(candidate, []).append(_train_proxy(pool, rows, tests, trial.proxy, ipc, seed + repeat))
+    return found, len(tests)
 
 
 def _folder_with_images(originals: str | Path | None) -> Path:
