@@ -9,7 +9,7 @@ from ddgs_hub.core.errors import InputError
 from ddgs_hub.recipe.study import Cell, Study, load_study, select_cells, study_names
 
 CELLS = {"table1": 225, "table2": 72, "table3": 45, "table4": 45}  # networks of the paper; Full is trained once
-EVIDENCE = {"evidence": 11 * 2 * 2 * 5, "evidence-dit": 9 * 2 * 5}
+EVIDENCE = {"evidence": 11 * 2 * 2 * 5, "evidence-dit": 10 * 2 * 5}
 OWN = """
 title: Mine
 recipes: [digits]
