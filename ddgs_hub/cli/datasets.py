@@ -42,7 +42,8 @@ DistributionOption = Annotated[
     Distribution,
     typer.Option(
         help="What the difficulties follow. scale and quantile: the original's; hill, ground, slope, cliff: a shape; "
-        "mixture: between pool and original; curriculum: harder with more images; easy: the easiest; pool: nothing."
+        "mixture: between pool and original; curriculum: harder with more images; easy: the easiest; pool: nothing; "
+        "auto: a mixture, or nothing, as small networks choose on original images."
     ),
 ]
 MixtureOption = Annotated[

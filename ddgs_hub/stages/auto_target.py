@@ -18,12 +18,15 @@ from PIL.Image import Image
 
 from ddgs_hub.core.decoding import decode_image, encoded_bytes
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.files import expanded
 from ddgs_hub.core.progress import Progress
 from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, undecoded
 from ddgs_hub.hub import OpenedPool
+from ddgs_hub.hub.layout import ORIGINAL, POOL, config_files
 from ddgs_hub.recipe import Protocol, SampleSettings
 from ddgs_hub.sampling import draw_keys
 from ddgs_hub.sampling.datasets import distill_columns
+from ddgs_hub.stages.figure_rows import has_images
 
 if TYPE_CHECKING:
     from ddgs_hub.evaluation import Examples
@@ -137,7 +140,8 @@ def choose_target(
         trial: what is tried; None: `TRIAL`.
 
     Raises:
-        InputError: `originals` is None or has no images, an image cannot be decoded, or sampling raises it.
+        InputError: `originals` is None, has no images or other classes, an image cannot be decoded, or sampling raises
+            it.
     """
     folder, trial = _folder_with_images(originals), trial or TRIAL
     targets: dict[float | None, SampleSettings] = {
@@ -178,23 +182,27 @@ def train_proxies(
         The accuracies of each candidate, %, by repeat, and on how many originals they were tested.
 
     Raises:
-        InputError: an image cannot be decoded, or all originals are selected.
+        InputError: an image cannot be decoded, the classes differ, or all originals that are looked at are selected.
     """
     pool = _PoolImages.read(opened, np.unique(np.concatenate(list(drawn.values()))), trial.proxy)
-    tests = _held_out(originals, pool.digests, seed, trial)
-    found = dict[K, list[float]]()
+    tests = _held_out(originals, pool, seed, trial)
+    found, trained = dict[K, list[float]](), dict[tuple[bytes, int], float]()
     for (candidate, repeat), rows in Progress("auto: proxies", len(drawn), unit="network").over(drawn.items()):
-        found.setdefault(candidate, []).append(_train_proxy(pool, rows, tests, trial.proxy, ipc, seed + repeat))
+        same = (rows.tobytes(), repeat)  # at small IPCs several candidates are one selection
+        if same not in trained:
+            trained[same] = _train_proxy(pool, rows, tests, trial.proxy, ipc, seed + repeat)
+        found.setdefault(candidate, []).append(trained[same])
     return found, len(tests)
 
 
 def _folder_with_images(originals: str | Path | None) -> Path:
     """The folder that the held-out images are taken from."""
     way_out = "give --original, a folder of original images that `score` or a run wrote, or take another distribution"
-    if originals is None or not Path(originals).expanduser().is_dir():
+    if originals is None or not (folder := expanded(originals)).is_dir():
         raise InputError(f"the distribution auto tests on original images, and {originals} is no folder: {way_out}")
-    folder = Path(originals).expanduser()
-    if "image" not in read_rows(folder).column_names:
+    if any(config_files(folder, config) for config in (ORIGINAL, POOL)):  # its images are the distilled ones
+        raise InputError(f"the distribution auto tests on original images, and {folder} is a distilled set: {way_out}")
+    if not has_images(folder):
         raise InputError(f"the distribution auto tests on original images, and {folder} has none: {way_out}")
     return folder
 
@@ -217,7 +225,7 @@ class _PoolImages:
 
     images: dict[int, Image]
     labels: NDArray[np.int64]  # of all rows of the pool, 0 … num_classes − 1
-    num_classes: int
+    names: list[str]  # of the classes
     digests: frozenset[bytes]  # of the encoded images
 
     @classmethod
@@ -229,8 +237,8 @@ class _PoolImages:
         for row, cell in zip(rows.tolist(), cells, strict=True):
             images[row] = prepare(decode_image(cell["image"], f"{row} of the pool"))
             digests.add(_digest(cell["image"], row))
-        labels, num_classes = checked_labels(opened.columns, "the pool"), len(class_names(opened.columns))
-        return cls(images, labels, num_classes, frozenset(digests))
+        labels, names = checked_labels(opened.columns, "the pool"), class_names(opened.columns)
+        return cls(images, labels, names, frozenset(digests))
 
     def examples(self, rows: NDArray[np.int64]) -> "Examples":
         """A selection, to train on."""
@@ -242,19 +250,24 @@ class _PoolImages:
         return pack((self.images[row] for row in rows.tolist()), labels, default_device())
 
 
-def _held_out(folder: Path, taken: frozenset[bytes], seed: int, trial: Trial) -> "Examples":
+def _held_out(folder: Path, pool: _PoolImages, seed: int, trial: Trial) -> "Examples":
     """Original images to test on: of each class those with the smallest keys that no candidate trains on."""
     import torch
 
     from ddgs_hub.evaluation.tensors import default_device, for_validation, pack
 
-    labels = checked_labels(read_rows(folder, names=["label"]), str(folder))
+    rows_of_folder = read_rows(folder, names=["label"])
+    if class_names(rows_of_folder) != pool.names:
+        raise InputError(
+            f"{folder} has other classes than the pool, or in another order: give the pool's own as --original"
+        )
+    labels = checked_labels(rows_of_folder, str(folder))
     of_classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     chosen = np.sort(
         np.concatenate([rows[np.argsort(draw_keys(seed, 0, rows))[: trial.held_out]] for rows in of_classes])
     )
     cells = undecoded(read_selected(folder, chosen, names=["image"]))
-    left = [k for k, cell in enumerate(cells) if _digest(cell["image"], int(chosen[k])) not in taken]
+    left = [k for k, cell in enumerate(cells) if _digest(cell["image"], int(chosen[k])) not in pool.digests]
     if not left:
         raise InputError(
             f"{folder} has no image that is not selected: the distribution auto has nothing to test on; take another"
@@ -271,7 +284,7 @@ def _train_proxy(
     from ddgs_hub.evaluation import train_network
 
     epochs = proxy.epochs_for(ipc)
-    return train_network(pool.examples(rows), tests, proxy, pool.num_classes, epochs=epochs, seed=seed)[-1]
+    return train_network(pool.examples(rows), tests, proxy, len(pool.names), epochs=epochs, seed=seed)[-1]
 
 
 def _digest(cell: Any, row: int) -> bytes:

@@ -133,7 +133,7 @@ def test_pages_fit_the_screen_and_ask_nobody(browser, address, size):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
     page.goto(address + "method/")
     equations = page.locator(".equation svg").all()
-    assert len(equations) == 11
+    assert len(equations) == 12
     for equation in equations:
         box = equation.bounding_box()
         assert box

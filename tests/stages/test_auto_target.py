@@ -108,6 +108,15 @@ def test_within_noise_the_pool_is_taken_at_random(tmp_path, digits):
     assert "pool, at random" in found.text
 
 
+def test_a_pool_without_choice_takes_one_network_a_repeat(spoilt, monkeypatch):
+    trained, train = [], auto_target._train_proxy
+    monkeypatch.setattr(auto_target, "_train_proxy", lambda *given: trained.append(given[-1]) or train(*given))
+    quick = replace(QUICK, mixtures=(-1.0, 1.0), proxy=replace(QUICK.proxy, epochs=1))
+    found = choose_target(open_pool(*spoilt), spoilt[1], replace(AUTO, ipc=POOL), 0, quick)
+    assert trained == [0, 1, 2]
+    assert found.settings.distribution == "pool"
+
+
 def test_originals_that_are_in_a_selection_are_not_tested_on(spoilt):
     pool, _ = spoilt  # the pool as its own original: each image may be trained on
     trial = replace(QUICK, mixtures=(), held_out=POOL)
@@ -147,3 +156,20 @@ def test_scores_without_images_are_refused(spoilt, tmp_path):
     write_rows(read_rows(spoilt[1], names=["label", "difficulty"]), tmp_path / "scores")
     with pytest.raises(InputError, match="scores has none: give --original"):
         choose_target(open_pool(*spoilt), tmp_path / "scores", AUTO, 0, QUICK)
+
+
+def test_originals_in_another_order_of_classes_are_refused(spoilt, tmp_path):
+    rows = read_rows(spoilt[1])
+    features = rows.features.copy()
+    features["label"] = ClassLabel(names=[str(label) for label in reversed(range(CLASSES))])
+    write_rows(rows.cast(features), tmp_path / "turned")
+    with pytest.raises(InputError, match="turned has other classes than the pool, or in another order"):
+        choose_target(open_pool(*spoilt), tmp_path / "turned", AUTO, 0, QUICK)
+
+
+def test_a_distilled_set_is_not_taken_for_its_original(spoilt, tmp_path):
+    write_rows(read_rows(spoilt[0]), tmp_path / "set")  # as a set that was published with its original's difficulties
+    write_rows(read_rows(spoilt[1], names=["label", "difficulty"]), tmp_path / "scores")
+    (tmp_path / "scores" / "data").rename(tmp_path / "set" / "original")
+    with pytest.raises(InputError, match="is a distilled set: give --original"):
+        choose_target(open_pool(spoilt[0], tmp_path / "set"), tmp_path / "set", AUTO, 0, QUICK)

@@ -96,7 +96,8 @@ def open_explored(where: str, original: str | None = None) -> Opened:
     if not opened.most_ipc:
         empty = scores.names[int(np.bincount(scores.labels, minlength=len(scores.names)).argmin())]
         raise InputError(f"class '{empty}' has no image in {where}: enlarge the pool, or drop the class")
-    return replace(opened, sample=replace(sample, ipc=min(sample.ipc, opened.most_ipc)))
+    shown = "scale" if sample.distribution == "auto" else sample.distribution  # the page trains nothing
+    return replace(opened, sample=replace(sample, ipc=min(sample.ipc, opened.most_ipc), distribution=shown))
 
 
 def _run_of(folder: Path) -> Path | None:

@@ -215,10 +215,11 @@ def test_scores_of_a_local_source_name_no_repository() -> None:
     ("sample", "expected"),
     [
         ({"distribution": "quantile"}, "follows the quantiles of the original images, each matched to one image."),
-        ({"distribution": "pool"}, "times as large at random, to compare difficulty-guided sampling ("),
+        ({"distribution": "pool"}, "times as large at random, whatever their difficulty for a classifier: the"),
         ({"distribution": "easy"}, "times as large as the easiest for a classifier, to compare"),
         ({"distribution": "curriculum"}, "follows the quantiles of the easiest original images: the more images"),
-        ({"distribution": "mixture", "mixture": -0.5}, "and the original images', with α = -0.5."),
+        ({"distribution": "mixture", "mixture": 0.5}, "a mixture of the pool's distribution and the original images'"),
+        ({"distribution": "mixture", "mixture": -0.5}, "moved away from the original images', with α = -0.5."),
         ({"distribution": "mixture", "mixture": -0.5}, "| Target distribution | `mixture`, α = -0.5 |"),
     ],
 )

@@ -59,6 +59,15 @@ def opened(run):
     return open_explored(str(run))
 
 
+def test_of_settings_with_auto_it_begins_with_scale(run, tmp_path):
+    shutil.copytree(run, tmp_path / "auto")
+    path = tmp_path / "auto" / "distilled-ipc2" / "sampling.json"
+    sampling = json.loads(path.read_text())
+    sampling["sample"]["distribution"] = "auto"
+    path.write_text(json.dumps(sampling))
+    assert open_explored(str(tmp_path / "auto")).sample.distribution == "scale"
+
+
 def test_a_run_its_repository_and_a_pool_with_its_original_open_alike(run, opened, tmp_path):
     assert opened.sample == SampleSettings(ipc=2)
     assert (opened.seed, opened.most_ipc, opened.name) == (3, 8, "run")
