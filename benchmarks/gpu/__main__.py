@@ -1,7 +1,6 @@
 """`python -m benchmarks.gpu`: see the package."""
 
 import argparse
-import json
 import shutil
 import signal
 import sys
@@ -13,10 +12,11 @@ from typing import Any
 import torch
 
 from benchmarks.gpu import base
-from benchmarks.gpu.parts import GPU, TEST_REPORT, TESTS, TOY, Sizes, all_parts
-from benchmarks.gpu.record import SHOWN, Record, read_report, run
+from benchmarks.gpu.parts import GPU, TEST_REPORT, TESTS, TOY, Part, Sizes, all_parts
+from benchmarks.gpu.record import SHOWN, Record, last_object, read_report, run
 from benchmarks.measure import best_device, call_of
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.text import quoted
 
 BASE_SHARE = 0.3  # of all time: no benchmark begins that could take it from the training
 MARGIN = 15.0  # seconds at the end of a call, to write and to leave
@@ -37,6 +37,8 @@ class Call:
     def __init__(self, sizes: Sizes, output: Path, original: str | None, minutes: float, total: float) -> None:
         self.sizes, self.output, self.work = sizes, output, output / "work"
         self.original = original
+        if original is not None and not Path(original).is_dir():  # said now, not when the time for benchmarks is gone
+            raise InputError(f"--original {quoted(original)} is no folder: give one of ImageNette's images, or none")
         self.end = time.monotonic() + 60 * minutes - MARGIN
         device = best_device()
         name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
@@ -55,17 +57,22 @@ class Call:
         """Does what is not done yet; whether all is done."""
         for part in all_parts(self.sizes, self.record.machine["device"], self.work):
             kept = 60 * self.record.total_minutes * (1 - BASE_SHARE)
-            if part.name in self.record.parts or self.record.spent + part.limit > kept:
+            if self._has(part) or self.record.spent + part.limit > kept:
                 continue
             if part.limit > self.left:
                 return False
             found = self._run(part.command, part.limit, part.environment)
             if part.name == TESTS and (self.work / TEST_REPORT).exists():
                 found["result"] = read_report(self.work / TEST_REPORT)
-            self.record.parts[part.name] = found
+            self.record.parts[part.name] = found | {"command": part.command[1:]}
             self.record.write(self.output)
             print(f"{part.name}: {found['state']}, {found['seconds']:.0f} s", flush=True)
         return self._base()
+
+    def _has(self, part: Part) -> bool:
+        """Whether this was done before, and with the same arguments."""
+        found = self.record.parts.get(part.name)
+        return found is not None and found.get("command") == part.command[1:]
 
     def _run(self, command: list[str], limit: float, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
         """What is kept of a process: its result, or the end of what it wrote."""
@@ -74,8 +81,8 @@ class Call:
         if found["state"] != "done":
             found["output"] = text[-SHOWN:]
         elif command[2] == "benchmarks.measure":
-            found["result"] = json.loads(text.splitlines()[-1])
-            found["result"].pop("difficulty", None)
+            result = last_object(text)
+            found |= {"state": "failed", "output": text[-SHOWN:]} if result is None else {"result": result}
         self.record.spent += found["seconds"]
         return found
 
@@ -124,7 +131,8 @@ class Call:
     def failed(self) -> list[str]:
         """Names of what ended in another way than it should."""
         parts = [name for name, part in self.record.parts.items() if part["state"] != "done"]
-        return [*parts, *(["base"] if self.record.base.get("state") == "failed" else [])]
+        base_failed = self.record.base.get("state") == "failed" or not self.record.base.get("fits", True)
+        return [*parts, *(["base"] if base_failed else [])]
 
 
 def parse() -> argparse.Namespace:

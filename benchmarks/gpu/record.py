@@ -1,5 +1,6 @@
 """What was found, in `gpu.json`, and the same as a Markdown table, `gpu.md`: written after each part."""
 
+import json
 import os
 import signal
 import subprocess
@@ -30,7 +31,7 @@ class Record:
         machine: name of the device, versions, and whether the sizes are those of a toy.
         total_minutes: that all calls together were planned for, fixed by the first one.
         spent: seconds that all parts took.
-        parts: for each that was started: its `state`, `seconds`, `result`, and `output` where it failed.
+        parts: for each that was started: its `command`, `state`, `seconds`, `result`, and `output` where it failed.
         base: of the base: the `plan`, its `state`, its size in bytes; empty before that.
     """
 
@@ -91,6 +92,21 @@ def _end(process: "subprocess.Popen[str]") -> None:
     except ProcessLookupError:
         return
     process.wait()
+
+
+def last_object(text: str) -> dict[str, Any] | None:
+    """The result that a process of `benchmarks.measure` printed: libraries may warn behind it, as they end.
+
+    Difficulties are left out. None: there is no such line.
+    """
+    for line in reversed(text.splitlines()):
+        if line.startswith("{"):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            return {name: value for name, value in found.items() if name != "difficulty"}
+    return None
 
 
 def read_report(path: Path) -> dict[str, Any]:

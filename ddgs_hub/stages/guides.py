@@ -9,6 +9,7 @@ from datasets import Dataset
 from scipy.special import logit
 
 from ddgs_hub.core.errors import InputError
+from ddgs_hub.core.histogram import as_difficulties
 from ddgs_hub.core.processes import run_on_main
 from ddgs_hub.core.rows import read_rows, require_columns
 from ddgs_hub.recipe import Recipe
@@ -69,7 +70,8 @@ def make_guide(
         latents: folder of encoded images, which fine-tuning shares.
 
     Raises:
-        InputError: the original lacks a column or a class of the pool, an image cannot be decoded, or the scorer cannot
+        InputError: the original lacks a column or a class of the pool or has no difficulty in 0 … 1 where it
+            is followed, an image cannot be decoded, or the scorer cannot
             be loaded, does not know a class, or is not of timm.
     """
     if recipe.pool.guide == "none":
@@ -117,8 +119,12 @@ def wanted_margins(rows: Dataset, where: list[Any]) -> list[Any]:
     Args:
         rows: with `difficulty`.
         where: the numbers of the rows of each class.
+
+    Raises:
+        InputError: a difficulty is missing, no number or outside 0 … 1.
     """
-    difficulties = np.asarray(rows["difficulty"], dtype=np.float64).clip(MOST_CERTAIN, 1 - MOST_CERTAIN)
+    given = np.array(rows["difficulty"], dtype=np.float64)  # a missing one is NaN, and refused
+    difficulties = as_difficulties(given, "difficulty of the original images").clip(MOST_CERTAIN, 1 - MOST_CERTAIN)
     return [logit(difficulties[own]) for own in where]
 
 

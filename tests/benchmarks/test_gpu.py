@@ -9,7 +9,7 @@ import pytest
 from benchmarks.gpu import base
 from benchmarks.gpu.__main__ import Call
 from benchmarks.gpu.parts import GPU, TOY, all_parts
-from benchmarks.gpu.record import RESULTS, TABLE, Record, read_report, run
+from benchmarks.gpu.record import RESULTS, TABLE, Record, last_object, read_report, run
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows
 from ddgs_hub.diffusion import load_dit
@@ -47,15 +47,23 @@ def test_report_of_the_tests_counts_them_and_keeps_the_failures(tmp_path):
     assert found == {"passed": 1, "failed": 1, "skipped": 1, "failures": {"a::z": "assert 1 == 2"}}
 
 
+def plan_here(original, call):
+    """What the process that plans comes back with, without the seconds that its start takes."""
+    folder = str(call.work / "original")
+    return base.plan(str(original), folder, 60.0, call.sizes.timed_steps, list(call.sizes.recipe))
+
+
 def test_second_call_skips_what_is_done_and_goes_on_with_the_base(tmp_path):
     call = Call(TOY, tmp_path, None, 5, 25)
     result = {"state": "done", "seconds": 1.0, "result": {"seconds": 0.5, "peak_memory": 1.0}}
-    call.record.parts = {part.name: dict(result) for part in all_parts(TOY, "cpu", call.work)}
+    parts = all_parts(TOY, "cpu", call.work)
+    call.record.parts = {part.name: result | {"command": part.command[1:]} for part in parts}
     call.record.parts["tests"]["result"] = {"passed": 3, "failed": 0, "skipped": 1, "failures": {}}
-    call.record.parts["finetuning/compiled"] = {"state": "too slow", "seconds": 60.0, "output": "…"}
-    call.record.write(tmp_path)
+    call.record.parts["finetuning/compiled"] |= {"state": "too slow", "seconds": 60.0, "output": "…", "result": None}
     original = tmp_path / "made-up"
     base.make_up(original)
+    call.record.base = {"plan": plan_here(original, call), "state": "planned"}
+    call.record.write(tmp_path)
     again = Call(TOY, tmp_path, str(original), 5, 99)
     assert again.work_off()
     found = json.loads((tmp_path / RESULTS).read_text())
@@ -72,6 +80,32 @@ def test_second_call_skips_what_is_done_and_goes_on_with_the_base(tmp_path):
     with pytest.raises(InputError, match="choose another --output"):
         Call(GPU, tmp_path, None, 5, 25)
     assert Record.of(tmp_path) == again.record
+
+
+def test_part_of_other_arguments_is_not_kept(tmp_path):
+    call = Call(TOY, tmp_path, None, 5, 25)
+    part = all_parts(TOY, "cpu", call.work)[-1]
+    call.record.parts[part.name] = {"state": "done", "seconds": 1.0, "command": part.command[1:]}
+    assert call._has(part)
+    call.record.parts[part.name]["command"] = [*part.command[1:-1], "{}"]
+    assert not call._has(part)
+
+
+def test_folder_that_is_not_there_is_refused_before_the_benchmarks(tmp_path):
+    with pytest.raises(InputError, match="is no folder: give one"):
+        Call(TOY, tmp_path / "out", str(tmp_path / "none"), 5, 25)
+    assert not (tmp_path / "out").exists()
+
+
+def test_result_is_found_before_what_libraries_print_at_their_end():
+    assert last_object('warning\n{"seconds": 1.5, "difficulty": [0.1]}\n{leaked}\nbye\n') == {"seconds": 1.5}
+    assert last_object("bye\n") is None
+
+
+def test_base_above_the_limit_counts_as_failed(tmp_path):
+    call = Call(TOY, tmp_path, None, 5, 25)
+    call.record.base = {"state": "done", "bytes": base.MOST_BYTES + 1, "fits": False}
+    assert call.failed == ["base"]
 
 
 def test_weights_of_the_recipe_are_brought_below_the_limit():

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from threads import one_thread
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, undecoded, write_rows
 from ddgs_hub.recipe import load_recipe
-from ddgs_hub.stages.guides import require_guided_by
+from ddgs_hub.stages.guides import require_guided_by, wanted_margins
 from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.pool_stages import BASE_POOL, DIT, ORIGINAL, POOL, SCORED_ORIGINAL, SCORER, pool_stages
 from ddgs_hub.stages.run_folder import RunFolder
@@ -100,3 +101,9 @@ def test_an_original_without_a_class_of_the_pool_is_refused(scored, tmp_path):
     recipe = load_recipe("digits", [*TINY, "pool.guide=modes"])
     with pytest.raises(InputError, match="has no image of the class '4', so nothing can steer its images"):
         make_pool(recipe, "digits", tmp_path / "pool", per_class=1, original=tmp_path / "without")
+
+
+@pytest.mark.parametrize("wrong", [None, float("nan"), 1.5, -0.1])
+def test_an_original_whose_difficulty_is_none_steers_nothing(wrong):
+    with pytest.raises(InputError, match="difficulty of the original images"):
+        wanted_margins(Dataset.from_dict({"difficulty": [0.5, wrong]}), [[0, 1]])
