@@ -71,7 +71,9 @@ def pool_stages(recipe: Recipe, run: RunFolder, *, per_class: int, plain_per_cla
     if trained_base:
         add(BASE, run.base, (ORIGINAL,), make_base, recipe, run.original, run.base)
     add(DIT, run.dit, (ORIGINAL, *trained_base), make_dit, recipe, run.original, base, run.dit, command=command)
-    scoring: dict[str, Any] = {"revision": scorer_revision, "batch_size": recipe.score.batch_size}
+    score = recipe.score
+    scoring: dict[str, Any] = {"revision": scorer_revision, "batch_size": score.batch_size}
+    scoring["soft_labels"] = score.soft_labels
     originals = SCORED_ORIGINAL, run.original, (ORIGINAL, *trained_scorer), score_in_place, run.original, scorer
     guided, guide_of = guiding(recipe, run)
     if SCORED_ORIGINAL in guide_of:

@@ -1,7 +1,7 @@
 """The tiny original-format DiT of the golden vectors, and a tiny one of our own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiTTransformer2DModel
+from threads import one_thread
 from tiny_dit import tiny_autoencoder, tiny_dit
 
 from benchmarks.published import PlainDiT
-from ddgs_hub.diffusion import Codec
+from ddgs_hub.diffusion import Codec, load_dit
+from ddgs_hub.diffusion.bases import base_path
 
 
 @pytest.fixture
@@ -22,6 +24,19 @@ def golden_minimax(golden: Callable[[str], Path]) -> dict[str, Any]:
     state_dict = {k[3:]: torch.from_numpy(arrays[k]).double() for k in arrays.files if k.startswith("sd/")}
     log = json.loads(golden("minimax.json").read_text())["runs"]["A64"]["log"]
     return {"arrays": arrays, "state_dict": state_dict, "log": log}
+
+
+@pytest.fixture(scope="module")
+def in_one_thread() -> Iterator[None]:
+    """The numbers of torch depend on how many threads there are."""
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[DiTTransformer2DModel, Codec]:
+    """The DiT of the shipped digits' base, frozen, and its autoencoder."""
+    return load_dit(base_path("digits")).requires_grad_(False), Codec.from_pretrained(base_path("digits"))
 
 
 @pytest.fixture(name="tiny_dit")

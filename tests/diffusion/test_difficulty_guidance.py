@@ -1,26 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from threads import one_thread
 
 from ddgs_hub.core.rows import read_rows, undecoded
-from ddgs_hub.diffusion import Codec, DenoisingStep, DifficultyGuide, PoolClasses, generate_pool, load_dit
+from ddgs_hub.diffusion import Codec, DenoisingStep, DifficultyGuide, PoolClasses, generate_pool
 from ddgs_hub.diffusion.bases import base_path
 from ddgs_hub.diffusion.difficulty_guidance import limited
 
+pytestmark = pytest.mark.usefixtures("in_one_thread")
 CLASSES = PoolClasses(names=["3", "1"], wnids=[None, None], dit_ids=[3, 1])
 WANTED = [np.array([2.0, -6.0, -2.0]), np.array([-1.0])]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def in_one_thread():
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_dit(base_path("digits")).requires_grad_(False), Codec.from_pretrained(base_path("digits"))
 
 
 def darkness(images, labels):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from threads import one_thread
 
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.rows import read_rows, undecoded
@@ -12,11 +11,11 @@ from ddgs_hub.diffusion import (
     PoolClasses,
     find_modes,
     generate_pool,
-    load_dit,
     sample_latents,
 )
 from ddgs_hub.diffusion.bases import base_path
 
+pytestmark = pytest.mark.usefixtures("in_one_thread")
 CLASSES = PoolClasses(names=["a", "b"], wnids=[None, None], dit_ids=[2, 0])
 SETTINGS = {"per_class": 3, "seed": 4, "num_steps": 4, "batch_size": 4}
 SHAPE = (4, 4, 4)
@@ -47,17 +46,6 @@ def test_only_the_first_steps_are_guided_as_the_published_sampler_does(guide):
     assert [i for i in range(50) if shift(step(i)) is not None] == list(range(26, 50))
     whole = ModeGuide(guide.modes, share=1.0).of([0, 1], [0, 0])
     assert [i for i in range(4) if whole(step(i, 4)) is not None] == [1, 2, 3]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def in_one_thread():
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_dit(base_path("digits")).requires_grad_(False), Codec.from_pretrained(base_path("digits"))
 
 
 def test_guided_images_lie_nearer_to_their_modes(digits):

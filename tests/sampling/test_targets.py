@@ -32,8 +32,8 @@ def taken(name, *arguments, **options):
     return rows.tolist()
 
 
-def test_a_recipe_has_the_same_names():
-    assert get_args(Distribution) == tuple(TARGETS)
+def test_a_recipe_has_the_same_names_and_auto_which_chooses_one():
+    assert get_args(Distribution) == (*TARGETS, "auto")
 
 
 class TestQuantile:

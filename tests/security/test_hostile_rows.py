@@ -294,7 +294,10 @@ def test_a_column_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
 def test_all_columns_of_ours_pass(tmp_path: Path) -> None:
     values = {"wnid": ["n1"] * 4, "source_index": range(4), "pool_index": range(4), "seed": range(4)}
     values |= {"difficulty": [0.5] * 4, "selected": [True] * 4, "difficulty_log": [0.5] * 4, "difficulty_bin": [3] * 4}
-    rows = load_rows(write(tmp_path / "in", table(**{name: pa.array(list(part)) for name, part in values.items()})))
+    columns = {name: pa.array(list(part)) for name, part in values.items()}
+    columns["soft_label_classes"] = pa.array([[1, 0]] * 4, pa.list_(pa.int32()))
+    columns["soft_label_probabilities"] = pa.array([[0.75, 0.25]] * 4, pa.list_(pa.float32()))
+    rows = load_rows(write(tmp_path / "in", table(**columns)))
     assert set(rows.column_names) == set(COLUMNS)
     write_rows(rows, tmp_path / "out")
     assert read_rows(tmp_path / "out").features == rows.features

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 from importlib.metadata import PackageNotFoundError
@@ -64,11 +65,16 @@ class Watched(io.StringIO):
 
 
 def test_the_command_says_where_the_page_is_until_it_is_interrupted(run, free_port, monkeypatch, capsys):
+    # A program in the background may ignore it by what its shell said, and would show the page for ever.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     printed = Watched()
     monkeypatch.setattr(sys, "argv", ["ddgs-hub", "explore", str(run), "--port", str(free_port)])
     monkeypatch.setattr(sys, "stdout", printed)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not ended.value.code
     assert "interrupted" not in capsys.readouterr().err
     said = rf"http://127\.0\.0\.1:{free_port}/\?key=[\w-]{{22}} shows {re.escape(str(run))}; Ctrl-C ends it\n"
