@@ -25,7 +25,7 @@ from ddgs_hub.hub import OpenedPool, open_pool
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling import draw_keys
 from ddgs_hub.sampling.datasets import Scores, distill_columns, read_scores
-from ddgs_hub.stages.auto_target import TRIAL, Trial, train_proxies
+from ddgs_hub.stages.auto_target import TRIAL, Trial, train_proxies, trend
 
 BINS, QUANTILES, TILTS = (-1.0, -0.5, 0.5, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0), (-4.0, -2.0, 2.0, 4.0)
 POOL = ("pool", 0.0)
@@ -116,8 +116,14 @@ def main() -> None:
     print(f"pool, at random: {of_pool.mean():.1f} %\n\n| design | α | over the pool (points) |\n|:---|---:|---:|")
     for (design, alpha), accuracies in found.items():
         gaps = np.array(accuracies) - of_pool
-        if design != "pool":
+        if design != POOL[0]:
             print(f"| {design} | {alpha:g} | {gaps.mean():+.2f} ± {gaps.std(ddof=1) / gaps.size**0.5:.2f} |")
+    print("\n| design | trend (points per unit of α) |\n|:---|---:|")
+    for design in ("bins", "quantiles", "tilt"):
+        kinds = (design,) if design == "quantiles" else (design, POOL[0])  # there, 0 is no random draw
+        rows = {alpha: accuracies for (name, alpha), accuracies in found.items() if name in kinds}
+        slope, error = trend(list(rows), list(rows.values()))
+        print(f"| {design} | {slope:+.2f} ± {error:.2f} |")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL.Image import Image
 
 from ddgs_hub.core.decoding import decode_image, encoded_bytes
@@ -207,6 +207,20 @@ def _folder_with_images(originals: str | Path | None) -> Path:
     return folder
 
 
+def trend(mixtures: ArrayLike, accuracies: ArrayLike) -> tuple[float, float]:
+    """How accuracies change with α: the slope of a straight line, by least squares, fitted to each repeat.
+
+    Args:
+        mixtures: α, `(A,)`, two or more.
+        accuracies: `(A, R)`, %, of R ≥ 2 repeats.
+
+    Returns:
+        The mean slope, in points per unit of α, and its standard error.
+    """
+    slopes = np.polyfit(np.asarray(mixtures, np.float64), np.asarray(accuracies, np.float64), 1)[0]
+    return float(slopes.mean()), float(slopes.std(ddof=1) / np.sqrt(slopes.size))
+
+
 def _tried(alpha: float | None, accuracies: NDArray[np.float64], of_pool: NDArray[np.float64]) -> Tried:
     gaps = accuracies - of_pool
     error = float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
@@ -264,7 +278,7 @@ def _held_out(folder: Path, pool: _PoolImages, seed: int, trial: Trial) -> "Exam
     labels = checked_labels(rows_of_folder, str(folder))
     of_classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     chosen = np.sort(
-        np.concatenate([rows[np.argsort(draw_keys(seed, 0, rows))[: trial.held_out]] for rows in of_classes])
+        np.concatenate([rows[np.argsort(draw_keys(seed, len(pool.names), rows))[: trial.held_out]] for rows in of_classes])
     )
     cells = undecoded(read_selected(folder, chosen, names=["image"]))
     left = [k for k, cell in enumerate(cells) if _digest(cell["image"], int(chosen[k])) not in pool.digests]
