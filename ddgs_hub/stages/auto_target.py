@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL.Image import Image
+from scipy.stats import t as student_t
 
 from ddgs_hub.core.decoding import decode_image, encoded_bytes
 from ddgs_hub.core.errors import InputError
@@ -52,17 +53,17 @@ class Trial:
     """How candidates are tried.
 
     Attributes:
-        mixtures: α that are compared with the pool itself, each −1 … 1.
+        mixtures: α that are compared with the pool itself, one or more, each −1 … 1 and not 0.
         repeats: draws of each candidate, a proxy on each; at least 2.
         held_out: original images a class that the proxies are tested on, at most.
-        noise: standard errors of the paired difference that a candidate must be better by than the pool.
+        level: how often, at most, something else than the pool is taken although accuracy does not change with α.
         proxy: how a proxy is trained.
     """
 
     mixtures: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
-    repeats: int = 8
+    repeats: int = 16
     held_out: int = 50
-    noise: float = 2.0
+    level: float = 0.05
     proxy: Protocol = PROXY
 
 
@@ -91,14 +92,17 @@ class Choice:
     """What `auto` has come to.
 
     Attributes:
-        settings: what to sample with; of `auto` the distribution `mixture`, or `pool` where no candidate is clearly
-            better.
+        settings: what to sample with; of `auto` the distribution `mixture`, or `pool` where none is clearly better.
         tried: the pool, and each candidate; empty where nothing was to be chosen.
+        slope: of accuracy over α, in points per unit, and
+        slope_error: its standard error.
         held_out: on how many original images they were tested.
     """
 
     settings: SampleSettings
     tried: Sequence[Tried] = ()
+    slope: float = 0.0
+    slope_error: float = 0.0
     held_out: int = 0
 
     @property
@@ -113,14 +117,15 @@ class Choice:
         name = f"mixture, α = {chosen.mixture:g}" if chosen.distribution == "mixture" else "pool, at random"
         count = len(self.tried[0].accuracies)
         return (
-            f"auto: {name}; {count} proxies each, tested on {self.held_out} originals that none has seen, points over "
-            f"the pool: {', '.join(parts)}"
+            f"auto: {name}; {count} proxies each, tested on {self.held_out} originals that none has seen: "
+            f"{self.slope:+.1f} ± {self.slope_error:.1f} points per unit of α; over the pool {', '.join(parts)}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         chosen = {"distribution": self.settings.distribution, "mixture": self.settings.mixture}
-        return {"chosen": chosen, "held_out": self.held_out, "tried": [asdict(one) for one in self.tried]}
+        tried = {"held_out": self.held_out, "tried": [asdict(one) for one in self.tried]}
+        return {"chosen": chosen, "slope": self.slope, "slope_error": self.slope_error, **tried}
 
 
 def choose_target(
@@ -128,9 +133,11 @@ def choose_target(
 ) -> Choice:
     """Trains proxies on candidate selections of a pool, and chooses among mixtures and the pool itself.
 
-    A candidate must be better than the pool by `Trial.noise` standard errors; of several the one with the highest mean
-    is taken. Draw r and network r have the seed `seed` + r for every candidate, so differences are paired. The same
-    arguments give the same choice, on one machine with one number of threads.
+    All candidates answer one question: does accuracy rise, or fall, with α? A straight line is fitted to each repeat
+    (`trend`). If its slope differs from 0 (Student's t, two-sided, `Trial.level`), the α with the highest mean is taken
+    on the side where accuracy rises; else, or where the pool is higher, the pool. The pool itself has α = 0. Draw r and
+    network r have the seed `seed` + r for every candidate, so differences are paired. The same arguments give the same
+    choice, on one machine with one number of threads.
 
     Args:
         opened: the scored pool.
@@ -156,7 +163,10 @@ def choose_target(
     found, held_out = train_proxies(opened, folder, drawn, trial, ipc=sample.ipc, seed=seed)
     of_pool = np.array(found[None])
     tried = [_tried(alpha, np.array(accuracies), of_pool) for alpha, accuracies in found.items()]
-    return Choice(targets[_best(tried, trial.noise)], tried, held_out)
+    slope, error = trend([one.mixture or 0.0 for one in tried], [one.accuracies for one in tried])
+    clear = abs(slope) > error * student_t.ppf(1 - trial.level / 2, trial.repeats - 1)
+    best = best_mixture(tried, rises=slope > 0) if clear else None
+    return Choice(targets[best], tried, slope, error, held_out)
 
 
 def train_proxies(
@@ -227,10 +237,11 @@ def _tried(alpha: float | None, accuracies: NDArray[np.float64], of_pool: NDArra
     return Tried(alpha, accuracies.tolist(), float(gaps.mean()), error)
 
 
-def _best(tried: Sequence[Tried], noise: float) -> float | None:
-    """α of the best candidate that is clearly better than the pool; None where none is."""
-    better = [one for one in tried if one.mixture is not None and one.difference > noise * one.standard_error]
-    return max(better, key=lambda one: one.difference).mixture if better else None
+def best_mixture(tried: Sequence[Tried], *, rises: bool) -> float | None:
+    """α with the highest mean, of the pool's 0 and of those towards which accuracy rises; None is the pool."""
+    return max(
+        (one for one in tried if one.mixture is None or (one.mixture > 0) == rises), key=lambda one: one.difference
+    ).mixture
 
 
 @dataclass(frozen=True)

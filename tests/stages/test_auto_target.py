@@ -13,7 +13,7 @@ from ddgs_hub.hub import open_pool
 from ddgs_hub.original.digits import digits_split
 from ddgs_hub.recipe import Protocol, SampleSettings
 from ddgs_hub.stages import auto_target
-from ddgs_hub.stages.auto_target import Trial, choose_target
+from ddgs_hub.stages.auto_target import Trial, Tried, best_mixture, choose_target, train_proxies, trend
 from ddgs_hub.stages.sample import make_distilled
 
 IPC, POOL, CLASSES = 4, 20, 4  # images a class
@@ -97,6 +97,21 @@ def test_what_is_clearly_better_is_chosen(choice):
     assert mixed.standard_error == pytest.approx(gaps.std(ddof=1) / 3**0.5)
 
 
+def test_the_trend_is_the_mean_slope_of_the_repeats():
+    slope, error = trend([-1, 0, 1], [[30, 32, 28], [31, 30, 29], [32, 34, 36]])
+    assert slope == pytest.approx(2)  # 1, 1 and 4
+    assert error == pytest.approx(1)
+    shifted = trend([-1, 0, 1], [[40, 2, 28], [41, 0, 29], [42, 4, 36]])
+    assert shifted == pytest.approx((slope, error))  # what repeats differ in as a whole does not count
+
+
+def test_of_the_side_where_accuracy_rises_the_best_is_taken():
+    tried = [Tried(alpha, [], gain, 0.1) for alpha, gain in ((None, 0.0), (-1.0, 2.0), (-0.5, 3.0), (0.5, 0.4))]
+    assert best_mixture(tried, rises=False) == -0.5
+    assert best_mixture(tried, rises=True) == 0.5
+    assert best_mixture(tried[:3], rises=True) is None  # nothing there: the pool
+
+
 def test_the_same_arguments_give_the_same_choice(choice, spoilt):
     assert choose_target(open_pool(*spoilt), spoilt[1], AUTO, 0, QUICK) == choice
 
@@ -119,18 +134,13 @@ def test_a_pool_without_choice_takes_one_network_a_repeat(spoilt, monkeypatch):
 
 def test_originals_that_are_in_a_selection_are_not_tested_on(spoilt):
     pool, _ = spoilt  # the pool as its own original: each image may be trained on
-    trial = replace(QUICK, mixtures=(), held_out=POOL)
-    found = choose_target(open_pool(pool, pool), pool, AUTO, 0, trial)
-    drawn = {
-        index
-        for seed in range(trial.repeats)
-        for index in auto_target.distill_columns(
-            open_pool(pool, pool).columns, read_rows(pool), replace(AUTO, distribution="pool"), seed=seed
-        ).indices.tolist()
-    }
+    drawn = np.array([label * POOL + place for label in range(CLASSES) for place in range(IPC)])
+    _, held_out = train_proxies(
+        open_pool(pool, pool), pool, {("first", 0): drawn}, replace(QUICK, held_out=POOL), ipc=IPC, seed=0
+    )
     images = [row["bytes"] for row in read_rows(pool).cast_column("image", Image(decode=False))["image"]]
     taken = {images[index] for index in drawn}
-    assert found.held_out == sum(image not in taken for image in images) < len(images)
+    assert held_out == sum(image not in taken for image in images) < len(images)
 
 
 def test_a_set_tells_what_was_tried(spoilt, tmp_path, monkeypatch):
