@@ -47,7 +47,12 @@ DistributionOption = Annotated[
     ),
 ]
 MixtureOption = Annotated[
-    float, typer.Option(min=-1, max=1, help="α of mixture: 0 is the pool's difficulties, 1 the original's.")
+    float | None,
+    typer.Option(
+        min=-1,
+        max=1,
+        help=f"α of --distribution mixture: 0 is the pool's difficulties, 1 the original's. Default: {SAMPLE.mixture}.",
+    ),
 ]
 
 
@@ -188,7 +193,7 @@ def sample(
         str, typer.Option(metavar="N[,N...]", help="Images per class; of several, each set is a folder in --output.")
     ] = str(SAMPLE.ipc),
     distribution: DistributionOption = SAMPLE.distribution,
-    mixture: MixtureOption = SAMPLE.mixture,
+    mixture: MixtureOption = None,
     divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = SAMPLE.divergence,
     weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = SAMPLE.weight,
     pool_size: Annotated[
@@ -224,7 +229,11 @@ def sample(
     """
     from ddgs_hub.stages import sample_sets
 
-    how = {"distribution": distribution, "mixture": mixture, "divergence": divergence, "weight": weight}
+    how = {"distribution": distribution, "divergence": divergence, "weight": weight}
+    if mixture is not None:
+        if distribution != "mixture":
+            raise InputError(f"--mixture {mixture:g} has no effect on {distribution}: add --distribution mixture")
+        how["mixture"] = mixture
     sizes = [{"ipc": number, "pool_size": pool_size} for number in several_ipcs(ipc)]
     samples = [parse_section(SampleSettings, {**how, **size}, "sample") for size in sizes]
     work = partial(sample_sets, samples, pool, original, output, seed=seed)
