@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -229,17 +229,22 @@ def sample(
     """
     from ddgs_hub.stages import sample_sets
 
-    how = {"distribution": distribution, "divergence": divergence, "weight": weight}
-    if mixture is not None:
-        if distribution != "mixture":
-            raise InputError(f"--mixture {mixture:g} has no effect on {distribution}: add --distribution mixture")
-        how["mixture"] = mixture
+    how = {**_target(distribution, mixture), "divergence": divergence, "weight": weight}
     sizes = [{"ipc": number, "pool_size": pool_size} for number in several_ipcs(ipc)]
     samples = [parse_section(SampleSettings, {**how, **size}, "sample") for size in sizes]
     work = partial(sample_sets, samples, pool, original, output, seed=seed)
     work = partial(work, generator=generator, license=license_id, pretty_name=pretty_name)
     with locked_for_launch(output):
         show(run_on_main(work), as_json)
+
+
+def _target(distribution: Distribution, mixture: float | None) -> dict[str, Any]:
+    """The target's values of a recipe's section `sample`."""
+    if mixture is None:
+        return {"distribution": distribution}
+    if distribution != "mixture":
+        raise InputError(f"--mixture {mixture:g} has no effect on {distribution}: add --distribution mixture")
+    return {"distribution": distribution, "mixture": mixture}
 
 
 def baseline(
