@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.measure import exit_after
 from ddgs_hub.hub import OpenedPool, open_pool
 from ddgs_hub.recipe import SampleSettings
 from ddgs_hub.sampling import draw_keys
@@ -101,13 +102,17 @@ def try_designs(
 
 def main() -> None:
     """Prints a line for each candidate."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.auto_targets", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.auto_targets",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # the table of designs keeps its lines
+    )
     parser.add_argument("original", type=Path, help="folder of the original images")
     parser.add_argument("scores", type=Path, help="their difficulties, row for row; may be the same folder")
     parser.add_argument("pools", type=Path, nargs="+", help="scored pools with pool_index")
-    parser.add_argument("--ipc", type=int, default=10)
-    parser.add_argument("--pool-size", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--ipc", type=int, default=10, help="images a class (%(default)s)")
+    parser.add_argument("--pool-size", type=int, default=5, help="n: of the first n × IPC of the pool (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=20, help="draws, and networks, of each candidate (%(default)s)")
     given = parser.parse_args()
     sample = SampleSettings(ipc=given.ipc, pool_size=given.pool_size)
     trial = replace(TRIAL, repeats=given.repeats)
@@ -127,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exit_after(main)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr, wasserstein_distance
 
+from benchmarks.measure import exit_after
 from ddgs_hub.core.rows import read_rows, undecoded
 from ddgs_hub.difficulty import BatchScorer, Scorer
 from ddgs_hub.diffusion import DifficultyGuide, LatentCache, PoolClasses, find_modes, load_codec
@@ -160,11 +161,13 @@ def working_in(folder: Path | None) -> Iterator[Path]:
 def main() -> None:
     """Prints a line for each way."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guides", description=__doc__)
-    parser.add_argument("--per-class", type=int, default=10, help="images a class")
-    parser.add_argument("--seeds", type=int, default=3, help="pools of each way, which are averaged")
+    parser.add_argument("--per-class", type=int, default=10, help="images a class (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="pools of each way, which are averaged (%(default)s)")
     parser.add_argument("--folder", type=Path, help="where originals and scorers are kept for the next call")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe digits")
     given = parser.parse_args()
+    for way in WAYS:
+        load_recipe("digits", [f"pool.guide={way}", *given.set])  # refused now, not when the scorers are trained
     with working_in(given.folder) as folder:
         digits = Digits(folder, given.per_class)
         print(f"{10 * given.per_class} images of real digits, mean of {given.seeds} seeds", flush=True)
@@ -176,4 +179,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exit_after(main)

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from ddgs_hub.core.errors import InputError
 
 SIDES = {"cuda": 8192, "cpu": 2048}  # of the square matrices: large enough that nothing but the product takes time
 REPEATS = 5
@@ -92,6 +94,15 @@ def in_subprocess(module: str, function: str, **arguments: Any) -> dict[str, Any
 def call_of(module: str, function: str, arguments: Mapping[str, Any]) -> list[str]:
     """The command of such a process: it ends its output with a line of JSON."""
     return [sys.executable, "-m", "benchmarks.measure", module, function, json.dumps(arguments)]
+
+
+def exit_after(work: Callable[[], int | None]) -> NoReturn:
+    """Ends the process with what a benchmark returns; a user's mistake is one sentence on stderr, and 2."""
+    try:
+        sys.exit(work())
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def main() -> None:

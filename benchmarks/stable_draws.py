@@ -1,5 +1,6 @@
 """How many picks two samplings share when scores, pool or IPC change a little: `python -m benchmarks.stable_draws`."""
 
+import argparse
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -17,7 +18,7 @@ NOISE = 0.003  # mean change of a difficulty
 IPC, CLASSES, FACTOR, ORIGINALS, REPEATS = 10, 10, 5, 500, 10
 # Mean and standard deviation of the logits of difficulties, of pool and original: medians and quartiles of a pool of
 # the digits' recipe, and of an easy-biased pool of ImageNette's images.
-SCORES = {"as the digits": ((-4.5, 1.2), (-3.4, 1.6)), "as ImageNette": ((-2.1, 2.2), (-1.0, 1.9))}
+SCORES = {"as the digits'": ((-4.5, 1.2), (-3.4, 1.6)), "as ImageNette's": ((-2.1, 2.2), (-1.0, 1.9))}
 
 
 def moved_logits(values: Values, rng: np.random.Generator) -> Values:
@@ -37,6 +38,9 @@ def some_moved(values: Values, rng: np.random.Generator) -> Values:
 def added(values: Values, rng: np.random.Generator) -> Values:
     """Normal noise on the difficulties themselves, cut off at 0 and 1: hardest on images that are very easy."""
     return np.clip(values + rng.normal(0, NOISE * np.sqrt(np.pi / 2), values.shape), 0, 1)
+
+
+CHANGES = {"every logit": moved_logits, "a fifth of the images": some_moved, "added, cut off at 0": added}
 
 
 def draw_scores(name: str, rng: np.random.Generator, size: int = FACTOR * IPC) -> list[tuple[Values, Values]]:
@@ -97,12 +101,14 @@ def compare(name: str, noise: Callable[[Values, np.random.Generator], Values]) -
 
 def main() -> None:
     """Prints shared picks of 100, under noise and with another pool or IPC, and what a draw costs."""
+    argparse.ArgumentParser(prog="python -m benchmarks.stable_draws", description=__doc__).parse_args()
     print(f"picks of {CLASSES * IPC} that two samplings share, `scale`, n = {FACTOR}, mean of {REPEATS}")
-    print("| scores | mean change 0.003 | other seed | sharp bins | at most | ours |\n|---|---|---:|---:|---:|---:|")
+    print("| difficulties | their change, 0.003 on average | another seed | sharp edges | these at most | ours |")
+    print("|---|---|---:|---:|---:|---:|")
     for name in SCORES:
-        for noise in (moved_logits, some_moved, added):
+        for change, noise in CHANGES.items():
             cells = " | ".join(f"{count:.0f}" for count in compare(name, noise))
-            print(f"| {name} | {noise.__name__.replace('_', ' ')} | {cells} |")
+            print(f"| {name} | {change} | {cells} |")
     for name in SCORES:
         larger, nested = [], []
         for seed in range(REPEATS):
@@ -112,7 +118,7 @@ def main() -> None:
             larger.append(shared(five, six))
             nested.append(shared(all_of_it, [one.indices for one in sampled(scores, seed, 50)]))
         print(f"{name}: n = 5 and n = 6 share {np.mean(larger):.0f}; IPC 50 has {np.mean(nested):.0f} of IPC 10's")
-    scores = draw_scores("as ImageNette", np.random.default_rng(0), 5000)
+    scores = draw_scores("as ImageNette's", np.random.default_rng(0), 5000)
     start = time.perf_counter()
     sampled(scores, 0, 1000)
     print(f"ten classes of 5,000 images, IPC 1,000, thresholds and draw: {time.perf_counter() - start:.1f} s")

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
+from benchmarks import gpu
 from benchmarks.gpu import base
 from benchmarks.gpu.parts import GPU, TEST_REPORT, TESTS, TOY, Part, Sizes, all_parts
 from benchmarks.gpu.record import SHOWN, Record, last_object, read_report, run
-from benchmarks.measure import best_device, call_of
+from benchmarks.measure import best_device, call_of, exit_after
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.text import quoted
 
@@ -136,11 +137,15 @@ class Call:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=gpu.__doc__)
     parser.add_argument("--toy", action="store_true", help="tiny models and few images: whether it works at all")
-    parser.add_argument("--minutes", type=float, default=25.0, help="of this call; another one goes on behind it")
-    parser.add_argument("--total", type=float, default=25.0, help="minutes of all calls; the first one decides")
-    parser.add_argument("--output", type=Path, default=Path("runs/gpu"), help="folder of the results")
+    parser.add_argument(
+        "--minutes", type=float, default=25.0, help="of this call; another one goes on behind it (%(default)g)"
+    )
+    parser.add_argument(
+        "--total", type=float, default=25.0, help="minutes of all calls; the first one decides (%(default)g)"
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs/gpu"), help="folder of the results (%(default)s)")
     parser.add_argument("--original", help="folder of ImageNette's images, which the base is trained on")
     parser.add_argument("--pack", metavar="FOLDER", help="write ImageNette of FOLDER in small to --original, no more")
     options = parser.parse_args()
@@ -172,8 +177,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    exit_after(main)

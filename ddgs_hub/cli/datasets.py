@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -47,7 +47,12 @@ DistributionOption = Annotated[
     ),
 ]
 MixtureOption = Annotated[
-    float, typer.Option(min=-1, max=1, help="α of mixture: 0 is the pool's difficulties, 1 the original's.")
+    float | None,
+    typer.Option(
+        min=-1,
+        max=1,
+        help=f"α of --distribution mixture: 0 is the pool's difficulties, 1 the original's. Default: {SAMPLE.mixture}.",
+    ),
 ]
 
 
@@ -188,7 +193,7 @@ def sample(
         str, typer.Option(metavar="N[,N...]", help="Images per class; of several, each set is a folder in --output.")
     ] = str(SAMPLE.ipc),
     distribution: DistributionOption = SAMPLE.distribution,
-    mixture: MixtureOption = SAMPLE.mixture,
+    mixture: MixtureOption = None,
     divergence: Annotated[Literal["paper", "reference"], typer.Option(help="Direction of Eq. 9.")] = SAMPLE.divergence,
     weight: Annotated[float, typer.Option(min=0, max=1, help="λ of Eq. 9.")] = SAMPLE.weight,
     pool_size: Annotated[
@@ -224,13 +229,22 @@ def sample(
     """
     from ddgs_hub.stages import sample_sets
 
-    how = {"distribution": distribution, "mixture": mixture, "divergence": divergence, "weight": weight}
+    how = {**_target(distribution, mixture), "divergence": divergence, "weight": weight}
     sizes = [{"ipc": number, "pool_size": pool_size} for number in several_ipcs(ipc)]
     samples = [parse_section(SampleSettings, {**how, **size}, "sample") for size in sizes]
     work = partial(sample_sets, samples, pool, original, output, seed=seed)
     work = partial(work, generator=generator, license=license_id, pretty_name=pretty_name)
     with locked_for_launch(output):
         show(run_on_main(work), as_json)
+
+
+def _target(distribution: Distribution, mixture: float | None) -> dict[str, Any]:
+    """The target's values of a recipe's section `sample`."""
+    if mixture is None:
+        return {"distribution": distribution}
+    if distribution != "mixture":
+        raise InputError(f"--mixture {mixture:g} has no effect on {distribution}: add --distribution mixture")
+    return {"distribution": distribution, "mixture": mixture}
 
 
 def baseline(

@@ -6,6 +6,7 @@ import sys
 from typing import Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 
 from ddgs_hub.cli.verbosity import add_verbosity, saying
 from ddgs_hub.core.errors import InputError
@@ -63,7 +64,7 @@ def _explain(error: Exception) -> tuple[int, str | None]:
     if isinstance(error, InputError):
         return 2, str(error)
     if isinstance(error, UsageError):
-        return 2, one_line(error.format_message())
+        return 2, one_line(_with_value(error))
     if isinstance(error, RuntimeError) and lost_a_process(error):
         return 1, "another process of this launch has ended: start the same command again, it goes on where it was"
     if isinstance(error, UnicodeEncodeError):  # of a file name: stdout replaces characters, texts are UTF-8
@@ -73,6 +74,15 @@ def _explain(error: Exception) -> tuple[int, str | None]:
     if isinstance(error, RuntimeError) and "Symlink loop" in str(error):  # of Python below 3.13
         return 2, f"{one_line(error, 200)}: give another name"
     return 2, why_not_written(error)
+
+
+def _with_value(error: Any) -> str:
+    """What is wrong with an argument, and its value, which pydantic's reasons lack that typer passes on."""
+    message = error.format_message().replace(": Value error, ", ": ")
+    if not isinstance(error.__cause__, ValidationError):
+        return message
+    value = quoted(str(error.__cause__.errors()[0]["input"]))
+    return message if value in message else f"{message.removesuffix('.')}, got {value}"
 
 
 def _stdout_is_closed() -> bool:

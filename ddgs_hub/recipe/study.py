@@ -58,7 +58,7 @@ class Method:
     method: MethodName
     distribution: Distribution | None = None  # of `ours`; None: the recipe's, as with all that follows
     divergence: Literal["paper", "reference"] | None = None  # direction of Eq. 9's KL divergences
-    mixture: Mixture | None = None  # α of the distribution `mixture`
+    mixture: Mixture | None = None  # α of the distribution `mixture`, and of no other
     pool: PoolName | None = None  # what it samples from; None: that of the fine-tuned DiT, `minimax`
     pool_size: Count | None = None  # n
 
@@ -66,6 +66,10 @@ class Method:
         given = [key for key in SETTINGS if getattr(self, key) is not None]
         if self.method != "ours" and given:
             raise ValueError(f"{', '.join(given)}: settings of ours, not of {self.method}")
+        if self.mixture is not None and self.distribution != "mixture":
+            raise ValueError(
+                f"mixture {self.mixture:g} decides nothing here: add distribution: mixture, or leave it away"
+            )
 
     @property
     def label(self) -> str:
@@ -184,7 +188,7 @@ class Study:
             if needed[axis] and axis not in axes:
                 raise ValueError(f"{axis} must be in rows or in columns")
         if self.reference not in labels:
-            raise ValueError(f"the reference {self.reference} is none of {', '.join(labels)}")
+            raise ValueError(f"the reference {self.reference} is none of its methods: choose of {', '.join(labels)}")
 
     def for_recipe(self, name: str) -> "Study":
         """The study as it is carried out with the recipe of this name."""

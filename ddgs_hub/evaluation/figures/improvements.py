@@ -21,7 +21,7 @@ from ddgs_hub.evaluation.improvement import Improvement
 LINE = 10  # points: height of a method
 COLUMNS = 2  # of panels
 GAPS = (7, 38)  # points between panels
-TOP, BOTTOM = 26, 30  # points above the first row and below the last
+TOP, BOTTOM = 26, 40  # points above the first row and below the last
 NAME_CHARACTERS = 30  # most of a method's name
 LETTER = 0.52  # width of a letter, of the font's size: the names' margin
 
@@ -70,6 +70,9 @@ def improvements_figure(cells: Mapping[str, Mapping[str, Improvement]], referenc
     limits = [ax.get_xlim() for ax in shown]
     for ax in shown:
         ax.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
-    label = f"improvement over {reference} (points), 95 % interval"
-    write(figure, 36 * WIDTH, 72 * figure.get_figheight() - 8, label)
+    for above, text in (
+        (18, f"improvement over {reference} (points), 95 % interval"),
+        (8, "thick: the interval does not touch 0"),
+    ):
+        write(figure, 36 * WIDTH, 72 * figure.get_figheight() - above, text)
     return figure
