@@ -61,8 +61,9 @@ def soft_targets(rows: Dataset, where: str) -> NDArray[np.float32]:
                 "score --soft-labels K` (those of a pool before `sample`), or train on hard labels"
             )
     count, table = len(class_names(rows)), rows.select_columns(list(SOFT_LABEL_COLUMNS)).with_format("arrow")[:]
-    classes, probabilities = (_cells(table, name, where) for name in SOFT_LABEL_COLUMNS)
-    owners, sizes = _owners(classes, probabilities, where)
+    classes, probabilities = (_cells(table.column(name), name, where) for name in SOFT_LABEL_COLUMNS)
+    sizes = _sizes(classes, probabilities, where)
+    owners = np.repeat(np.arange(len(sizes)), sizes)
     labels = _numbers(classes, CLASSES, pa.int64(), where)
     values = _numbers(probabilities, PROBABILITIES, pa.float32(), where)
     _refuse((labels < 0) | (labels >= count), owners, where, f"a soft label outside its {count} classes")
@@ -75,36 +76,43 @@ def soft_targets(rows: Dataset, where: str) -> NDArray[np.float32]:
     sums = np.bincount(owners, values, minlength=len(sizes))
     everything = np.arange(len(sizes))
     _refuse(~((sums > 0) & (sums <= MOST_SUM)), everything, where, "probabilities whose sum is 0, or above 1")
-    others = np.maximum(count - sizes, 1)
-    targets = np.repeat((np.maximum(1 - sums, 0) / others)[:, None], count, axis=1)
-    targets.ravel()[places] = values
-    return (targets / targets.sum(1, keepdims=True)).astype(np.float32)
+    # Of 50,000 rows and 1,000 classes this is 200 MB, and nothing else of its size is made.
+    left = np.where(sizes < count, np.maximum(1 - sums, 0), 0)
+    targets = np.empty((len(sizes), count), dtype=np.float32)
+    targets[:] = (left / np.maximum(count - sizes, 1) / (sums + left))[:, None]
+    targets.ravel()[places] = values / (sums + left)[owners]
+    return targets
 
 
-def map_classes(column: pa.ChunkedArray, places: NDArray[np.int64], where: str) -> pa.Array:
-    """The column of classes with `places[k]` instead of each class k.
+def map_classes(column: pa.ChunkedArray, places: NDArray[np.int64], where: str, *, first: int = 0) -> pa.Array:
+    """The column of classes with `places[k]` instead of each class k; a missing cell names none.
+
+    Args:
+        column: of some rows, lists of labels.
+        places: the new label of each, `(classes,)`.
+        where: what the rows are, for messages.
+        first: the number of the first row.
 
     Raises:
         InputError: there is no such class.
     """
-    cells = column.combine_chunks()
-    labels = _numbers(cells, CLASSES, pa.int64(), where)
-    owners = cells.value_parent_indices().to_numpy()
+    cells = _cells(column, CLASSES, where)
+    labels, sizes = _numbers(cells, CLASSES, pa.int64(), where), _lengths(cells)
+    owners = first + np.repeat(np.arange(len(sizes)), sizes)
     _refuse((labels < 0) | (labels >= len(places)), owners, where, f"a soft label outside its {len(places)} classes")
-    sizes = pc.fill_null(cells.value_lengths(), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
     return pa.ListArray.from_arrays(offsets, pa.array(places[labels].astype(np.int32)))
 
 
-def _cells(table: pa.Table, name: str, where: str) -> pa.ListArray:
-    cells = table.column(name).combine_chunks()
+def _cells(column: pa.ChunkedArray, name: str, where: str) -> pa.ListArray:
+    cells = column.combine_chunks()
     if not is_list(cells.type):
         raise InputError(f"column '{name}' of {where} holds no lists: score its images again with --soft-labels")
     return cells.cast(pa.list_(cells.type.value_type))
 
 
 def _numbers(cells: pa.ListArray, name: str, kind: pa.DataType, where: str) -> NDArray[Any]:
-    """The values of all lists one after the other; a missing one is NaN, or −1 where numbers are whole."""
+    """The values of all lists one after the other; a missing one is −1, which is neither a class nor a probability."""
     try:
         values = cells.flatten().cast(kind)
     except pa.ArrowException as error:
@@ -112,15 +120,20 @@ def _numbers(cells: pa.ListArray, name: str, kind: pa.DataType, where: str) -> N
     return values.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
-def _owners(classes: pa.ListArray, probabilities: pa.ListArray, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The row of each value, and how many values each row has."""
-    sizes, others = (pc.fill_null(cells.value_lengths(), 0).to_numpy() for cells in (classes, probabilities))
+def _lengths(cells: pa.ListArray) -> NDArray[Any]:
+    """How many values each list has; a missing one has none."""
+    return pc.fill_null(cells.value_lengths(), 0).to_numpy(zero_copy_only=False)
+
+
+def _sizes(classes: pa.ListArray, probabilities: pa.ListArray, where: str) -> NDArray[Any]:
+    """How many soft labels each row has."""
+    sizes, others = _lengths(classes), _lengths(probabilities)
     for row in np.flatnonzero((sizes != others) | (sizes == 0))[:1]:
         raise InputError(
             f"row {row} of {where} has {sizes[row]} soft label classes and {others[row]} probabilities: give as many "
             "of both, at least one"
         )
-    return np.repeat(np.arange(len(sizes)), sizes), sizes
+    return sizes
 
 
 def _refuse(wrong: NDArray[np.bool_], owners: NDArray[np.int64], where: str, what: str) -> None:

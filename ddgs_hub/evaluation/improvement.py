@@ -18,7 +18,9 @@ class Improvement:
     What belongs to one draw of the sets is no independent observation: the networks of one set, and the cells (IPC,
     network), share what chance gave them. So the differences of a draw are averaged first, over cells and repeats, and
     the interval is Student's t over the draws. Where there is one draw only, it is over the seeds: then it says what
-    other networks would give, and nothing on other draws.
+    other networks would give, and nothing on other draws. A method of one set against several draws of its control is
+    between the two: the interval has the chance of the control's draws and of the networks, not that of another set of
+    the method. K-Center, herding and the full dataset have no other; a set that was learnt or drawn once does.
 
     Attributes:
         mean: points; positive where the method is better.

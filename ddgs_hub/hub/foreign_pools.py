@@ -44,7 +44,7 @@ class PoolColumns:
 
     def of(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """The rows, table by table, from the first on."""
-        following = np.zeros(len(self._names), dtype=np.int64)
+        following, first = np.zeros(len(self._names), dtype=np.int64), 0
         for table in tables:
             schema, labels = self.schema(table.schema), self._places[table.column("label").to_numpy()]
             index = np.empty(len(labels), dtype=np.int64)
@@ -54,7 +54,8 @@ class PoolColumns:
                 following[label] += len(of_class)
             made = {"label": pa.array(labels), "pool_index": pa.array(index)}
             if CLASSES in table.column_names:
-                made[CLASSES] = map_classes(table.column(CLASSES), self._places, "the pool")
+                made[CLASSES] = map_classes(table.column(CLASSES), self._places, "the pool", first=first)
+            first += len(table)
             columns = {name: table.column(name) for name in schema.names if name in table.column_names} | made
             missing = {field.name: pa.nulls(len(table), field.type) for field in schema if field.name not in columns}
             yield pa.table({**columns, **missing}).select(schema.names).cast(schema)

@@ -20,7 +20,7 @@ from ddgs_hub.core.decoding import decode_image, encoded_bytes
 from ddgs_hub.core.errors import InputError
 from ddgs_hub.core.files import expanded
 from ddgs_hub.core.progress import Progress
-from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, undecoded
+from ddgs_hub.core.rows import checked_labels, class_names, read_rows, read_selected, read_tables, undecoded
 from ddgs_hub.hub import OpenedPool
 from ddgs_hub.hub.layout import ORIGINAL, POOL, config_files
 from ddgs_hub.recipe import Protocol, SampleSettings
@@ -200,7 +200,9 @@ def _folder_with_images(originals: str | Path | None) -> Path:
     way_out = "give --original, a folder of original images that `score` or a run wrote, or take another distribution"
     if originals is None or not (folder := expanded(originals)).is_dir():
         raise InputError(f"the distribution auto tests on original images, and {originals} is no folder: {way_out}")
-    if any(config_files(folder, config) for config in (ORIGINAL, POOL)):  # its images are the distilled ones
+    # The images of a set are the distilled ones; one that was published without its pool is known by its columns.
+    published = any(config_files(folder, config) for config in (ORIGINAL, POOL))
+    if published or "difficulty_bin" in read_tables(folder)[0].names:
         raise InputError(f"the distribution auto tests on original images, and {folder} is a distilled set: {way_out}")
     if not has_images(folder):
         raise InputError(f"the distribution auto tests on original images, and {folder} has none: {way_out}")

@@ -33,7 +33,7 @@ from ddgs_hub.hub import (
     read_provenance,
     write_dit,
 )
-from ddgs_hub.recipe import Recipe
+from ddgs_hub.recipe import Recipe, completed
 from ddgs_hub.stages.provenance import made_with, model_identity, original_ids
 from ddgs_hub.stages.run_folder import LATENTS, LOSSES, write_losses
 
@@ -215,7 +215,7 @@ def _is_finetuned(recipe: Recipe, original: Path, base: str, output: Path) -> bo
     except InputError:  # damaged, so it is not finished
         return False
     wanted = json.loads(json.dumps(public_values(made_with(recipe)["recipe"])))
-    if provenance.recipe != wanted or provenance.content is None:
+    if completed(provenance.recipe) != completed(wanted) or provenance.content is None:
         return False
     made_of, content = _made_of(read_rows(original), base, recipe.model.revision), provenance.content.to_dict()
     return made_of == {key: content.get(key) for key in made_of}

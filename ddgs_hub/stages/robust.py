@@ -119,7 +119,8 @@ def evaluate_robust(
         validation: likewise.
         original: a folder or a Hub dataset: the real images that random ones are drawn from, with soft labels by the
             same scorer where `labels` are soft.
-        full_accuracy: of networks trained on all of them, on hard labels, %; None: they are trained.
+        full_accuracy: of networks trained on all of them, on hard labels, %, above 1 (a fraction would be a mistake);
+            None: they are trained.
         output: a folder for the results; those that are in it already are not made again.
 
     Returns:
@@ -127,12 +128,15 @@ def evaluate_robust(
         of the last and of the best tests, all fractions.
 
     Raises:
-        InputError: there are fewer than three rounds, `full_accuracy` is no percentage, or as `evaluate_sources`.
+        InputError: there are fewer than three rounds, `full_accuracy` is no such percentage, or as `evaluate_sources`.
         ConnectionLostError: the Hub does not answer.
     """
     from ddgs_hub.evaluation import check_network, images_per_class
 
-    for protocol in protocols:  # all that is wrong is said before the first network is trained
+    # All that is wrong is said before the first network is trained. Written so that NaN is refused.
+    if full_accuracy is not None and not 1 < full_accuracy <= 100:
+        raise InputError(f"the accuracy of the full dataset is {full_accuracy:g}: give percent, such as 92.3")
+    for protocol in protocols:
         check_network(protocol)
         if protocol.repeats < LEAST_ROUNDS:
             raise InputError(

@@ -1,5 +1,6 @@
 """Soft labels of rows: what is written is read again, and what anybody wrote is checked before it is trained on."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,29 @@ def test_classes_of_a_pool_in_another_order_are_mapped() -> None:
     assert map_classes(column, np.array([5, 6, 7]), "the pool").to_pylist() == [[5, 7], [6], [7, 6, 5]]
     with pytest.raises(InputError, match="row 2 of the pool has a soft label outside its 2 classes"):
         map_classes(pa.chunked_array([[[0], [1], [1, 2]]], pa.list_(pa.int32())), np.array([1, 0]), "the pool")
+
+
+def test_cells_without_soft_labels_stay_empty_where_classes_are_mapped() -> None:
+    column = pa.chunked_array([pa.array([[0, 1], None, [1, 0]], pa.list_(pa.int32(), 2))])  # the null one has room, too
+    assert map_classes(column, np.array([3, 4]), "the pool").to_pylist() == [[3, 4], [], [4, 3]]
+    with pytest.raises(InputError, match="row 502 of the pool has a soft label outside its 1 classes"):
+        map_classes(pa.chunked_array([[None, [0], [1]]], pa.list_(pa.int32())), np.array([0]), "the pool", first=500)
+
+
+def test_targets_take_little_more_memory_than_they_are() -> None:
+    count, names = 2_000, [str(k) for k in range(1_000)]
+    columns = {
+        "label": [0] * count,
+        "soft_label_classes": [[3, 5]] * count,
+        "soft_label_probabilities": [[0.5, 0.25]] * count,
+    }
+    rows = Dataset.from_dict(columns, Features({**KINDS, "label": ClassLabel(names=names)}))
+    tracemalloc.start()
+    try:
+        targets = soft_targets(rows, "the rows")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert targets.nbytes == 8_000_000
+    assert peak < 1.5 * targets.nbytes
+    assert targets.sum(1) == pytest.approx(1, abs=1e-5)

@@ -173,3 +173,9 @@ def test_a_distilled_set_is_not_taken_for_its_original(spoilt, tmp_path):
     (tmp_path / "scores" / "data").rename(tmp_path / "set" / "original")
     with pytest.raises(InputError, match="is a distilled set: give --original"):
         choose_target(open_pool(spoilt[0], tmp_path / "set"), tmp_path / "set", AUTO, 0, QUICK)
+
+
+def test_a_set_without_its_pool_is_not_taken_for_its_original_either(spoilt, tmp_path):
+    make_distilled(replace(AUTO, distribution="pool"), *spoilt, tmp_path / "set", repository=False)
+    with pytest.raises(InputError, match="is a distilled set: give --original"):
+        choose_target(open_pool(*spoilt), tmp_path / "set", AUTO, 0, QUICK)

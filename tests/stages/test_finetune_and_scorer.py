@@ -22,7 +22,7 @@ from ddgs_hub.difficulty import Scorer, score
 from ddgs_hub.diffusion import loaded_commit
 from ddgs_hub.hub import hash_weights
 from ddgs_hub.hub.folders.repository_files import write_recipe
-from ddgs_hub.recipe import load_recipe, values_of_run
+from ddgs_hub.recipe import FinetuneSettings, load_recipe, values_of_run
 from ddgs_hub.stages import scorer as scorer_stage
 from ddgs_hub.stages.commands import command_line, run_command, training_command
 from ddgs_hub.stages.provenance import model_identity, scorer_identity
@@ -110,6 +110,18 @@ def test_finetune_and_push(hub, call, original, place):
     assert call(*arguments(original))[0] == 2
     assert (place / "dit/adapter.safetensors").stat().st_mtime_ns == before
     assert len(repository.tags) == 1
+
+
+def test_what_an_earlier_version_fine_tuned_is_known(hub, call, original, place):
+    at_default = ("--set", f"finetune.ema_decay={FinetuneSettings().ema_decay}")
+    assert call(*arguments(original, "--push", REPO, *at_default))[0] == 0
+    path = place / "dit/provenance.json"
+    values = json.loads(path.read_text())
+    del values["recipe"]["finetune"]["ema_decay"]  # as a version wrote it that had no such key
+    path.write_text(json.dumps(values))
+    code, out, _ = call(*arguments(original, "--push", REPO, *at_default))
+    assert (code, out.splitlines()[0]) == (0, "dit was fine-tuned before")
+    assert call(*arguments(original, "--push", REPO))[0] == 2  # the recipe's own is another
 
 
 def test_a_push_that_is_cut_off_costs_no_training(hub, call, original, place):

@@ -98,6 +98,13 @@ def test_mistakes_are_said_before_a_network_is_trained(recipe: Recipe, place: Pa
     few = dataclasses.replace(recipe.evaluate, repeats=2)
     with pytest.raises(InputError, match=r"evaluate\.repeats is 2, and robust scores are of 3 rounds at least"):
         evaluate_robust(recipe, [few], ["set"], ["original"], original="original")
+    for accuracy, shown in ((float("nan"), "nan"), (0.92, "0.92"), (101.0, "101"), (-1.0, "-1")):
+        with pytest.raises(
+            InputError, match=f"the accuracy of the full dataset is {shown}: give percent, such as 92.3"
+        ):
+            evaluate_robust(
+                recipe, [recipe.evaluate], ["set"], ["original"], original="original", full_accuracy=accuracy
+            )
     write_rows(read_rows("set").remove_columns("soft_label_classes"), place / "bare")
     for sources, original in ((["bare"], "original"), (["set"], "bare")):
         with pytest.raises(InputError, match="there are no soft labels in bare"):
