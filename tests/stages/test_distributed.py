@@ -82,8 +82,6 @@ def alone(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_processes_have_the_losses_the_pool_and_the_scores_of_one(count, alone, inputs, tmp_path, free_port):
     def start(arguments):
-        if count == 2 and arguments[0] == "finetune":  # and once by the launcher itself
-            return by(TORCHRUN)(arguments)
         return launch(count, [*ALONE, *arguments], env=environment(), cwd=ROOT, port=free_port)
 
     tuned, made, scored = make(start, inputs, tmp_path)
@@ -113,8 +111,9 @@ def test_accelerate_launch_with_the_shipped_configuration_does_the_same(alone, i
 
 
 def test_bfloat16_and_compilation_as_accelerate_is_told(alone, inputs, tmp_path):
-    told = ["--mixed_precision", "bf16", "--dynamo_backend", "eager"]  # as inductor, but for minutes of compiling
-    make(by([*LAUNCHED, *told, *ALONE]), inputs, tmp_path, stages=STAGES[:2])
+    # What `accelerate launch` tells; EAGER is as inductor, but for minutes of compiling.
+    told = environment(ACCELERATE_MIXED_PRECISION="bf16", ACCELERATE_DYNAMO_BACKEND="EAGER")
+    make(lambda arguments: run([*ALONE, *arguments], env=told, cwd=ROOT), inputs, tmp_path, stages=STAGES[:2])
     losses, expected = (json.loads((folder / "dit/losses.json").read_text()) for folder in (tmp_path, alone))
     assert losses["diffusion"] != expected["diffusion"]
     np.testing.assert_allclose(losses["diffusion"], expected["diffusion"], rtol=0.02)

@@ -16,8 +16,8 @@ from ddgs_hub.stages.pool import make_pool
 from ddgs_hub.stages.score import score_source
 from ddgs_hub.stages.score_request import ScoreRequest
 
-KILLS = 8
-IMAGES = 480  # of the digits: enough for some checkpoints, batches and parts of each stage
+KILLS = 5
+IMAGES = 240  # of the digits: enough for some checkpoints, batches and parts of each stage
 SETTINGS = ["finetune.epochs=1", "finetune.save_every=2", "pool.num_steps=10", "pool.batch_size=4"]
 # Children are forked from a process that has imported everything, so that little of a run is its start.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -47,7 +47,7 @@ def unbroken(original: Path, timm_folder: Path, tmp_path_factory: pytest.TempPat
     """The outputs of unbroken runs: `dit`, `pool` and `scored`."""
     folder, recipe = tmp_path_factory.mktemp("unbroken"), load_recipe("digits", SETTINGS)
     make_dit(recipe, original, "digits", folder / "dit")
-    make_pool(recipe, "digits", folder / "pool", per_class=6)
+    make_pool(recipe, "digits", folder / "pool", per_class=4)
     request = ScoreRequest(source=str(original), scorer=str(timm_folder), batch_size=16)
     score_source(request, folder / "scored")
     return folder
@@ -59,7 +59,7 @@ def test_kills_change_nothing(name, unbroken, original, timm_folder, tmp_path):
     request = ScoreRequest(source=str(original), scorer=str(timm_folder), batch_size=16)
     stage, arguments, settings = {
         "dit": (make_dit, (recipe, original, "digits", output), {}),
-        "pool": (make_pool, (recipe, "digits", output), {"per_class": 6}),
+        "pool": (make_pool, (recipe, "digits", output), {"per_class": 4}),
         "scored": (score_source, (request, output), {}),
     }[name]
     began = time.monotonic()
