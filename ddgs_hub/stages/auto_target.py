@@ -291,7 +291,9 @@ def _held_out(folder: Path, pool: _PoolImages, seed: int, trial: Trial) -> "Exam
     labels = checked_labels(rows_of_folder, str(folder))
     of_classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     chosen = np.sort(
-        np.concatenate([rows[np.argsort(draw_keys(seed, len(pool.names), rows))[: trial.held_out]] for rows in of_classes])
+        np.concatenate(
+            [rows[np.argsort(draw_keys(seed, len(pool.names), rows))[: trial.held_out]] for rows in of_classes]
+        )
     )
     cells = undecoded(read_selected(folder, chosen, names=["image"]))
     left = [k for k, cell in enumerate(cells) if _digest(cell["image"], int(chosen[k])) not in pool.digests]
