@@ -131,18 +131,10 @@ def evaluate_robust(
         InputError: there are fewer than three rounds, `full_accuracy` is no such percentage, or as `evaluate_sources`.
         ConnectionLostError: the Hub does not answer.
     """
-    from ddgs_hub.evaluation import check_network, images_per_class
+    from ddgs_hub.evaluation import images_per_class
 
-    # All that is wrong is said before the first network is trained. Written so that NaN is refused.
-    if full_accuracy is not None and not 1 < full_accuracy <= 100:
-        raise InputError(f"the accuracy of the full dataset is {full_accuracy:g}: give percent, such as 92.3")
-    for protocol in protocols:
-        check_network(protocol)
-        if protocol.repeats < LEAST_ROUNDS:
-            raise InputError(
-                f"evaluate.repeats is {protocol.repeats}, and robust scores are of {LEAST_ROUNDS} rounds at least, "
-                f"each with its own random images: --set evaluate.repeats={LEAST_ROUNDS}"
-            )
+    # All that is wrong is said before the first network is trained.
+    _check(protocols, full_accuracy)
     tests = validation_sets(recipe, validation)
     sets = open_sets([original, *sources], recipe.data.subset, [test.rows for test in tests], protocols)
     labels = list(sets[original].with_format(None)["label"])
@@ -163,6 +155,20 @@ def evaluate_robust(
     if output:
         write_json(output / ROBUST, {"robust": values})
     return Made("\n\n".join(texts), {"robust": values})
+
+
+def _check(protocols: Sequence[Protocol], full_accuracy: float | None) -> None:
+    from ddgs_hub.evaluation import check_network
+
+    if full_accuracy is not None and not 1 < full_accuracy <= 100:  # written so that NaN is refused
+        raise InputError(f"the accuracy of the full dataset is {full_accuracy:g}: give percent, such as 92.3")
+    for protocol in protocols:
+        check_network(protocol)
+        if protocol.repeats < LEAST_ROUNDS:
+            raise InputError(
+                f"evaluate.repeats is {protocol.repeats}, and robust scores are of {LEAST_ROUNDS} rounds at least, "
+                f"each with its own random images: --set evaluate.repeats={LEAST_ROUNDS}"
+            )
 
 
 def _scores(rounds: Rounds, rows: Dataset, source: str, tested_on: str) -> tuple[str, dict[str, Any]]:
