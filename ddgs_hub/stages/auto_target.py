@@ -62,7 +62,7 @@ class Trial:
 
     mixtures: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
     repeats: int = 16
-    held_out: int = 50
+    held_out: int = 200
     level: float = 0.05
     proxy: Protocol = PROXY
 
@@ -124,7 +124,7 @@ class Choice:
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         chosen = {"distribution": self.settings.distribution, "mixture": self.settings.mixture}
-        tried = {"held_out": self.held_out, "tried": [asdict(one) for one in self.tried]}
+        tried = {"text": self.text, "held_out": self.held_out, "tried": [asdict(one) for one in self.tried]}
         return {"chosen": chosen, "slope": self.slope, "slope_error": self.slope_error, **tried}
 
 

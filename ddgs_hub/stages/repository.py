@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ddgs_hub.core.made import Made
 from ddgs_hub.core.rows import read_rows
@@ -17,7 +18,7 @@ from ddgs_hub.hub import (
     hash_pool,
     model_index,
 )
-from ddgs_hub.hub.layout import public_name
+from ddgs_hub.hub.layout import SAMPLING, public_name
 from ddgs_hub.recipe import Recipe
 from ddgs_hub.stages.compare import METHODS, read_evaluation, read_table
 from ddgs_hub.stages.figure_rows import sampled_with
@@ -51,6 +52,7 @@ def make_repository(recipe: Recipe, run: RunFolder, *, command: str) -> Made:
         recipe=of_set,
         source_datasets=original_ids(recipe),
         classes=read_selections(run.distilled),
+        chosen=read_chosen(run.distilled),
         evaluation=f"{read_table(run.evaluation)}\n\n{METHODS}",
         results=model_index([(read_evaluation(run.evaluation), _evaluated_on(recipe))]),
         command=command,
@@ -70,6 +72,19 @@ def read_selections(distilled: Path) -> list[ClassSelection]:
         InputError: there is no such file, or it is damaged.
     """
     return read_json(distilled / SELECTIONS, list[ClassSelection], str(distilled / SELECTIONS))
+
+
+def read_chosen(distilled: Path) -> str:
+    """How the target `auto` came to the settings of a distilled set; empty where it did not.
+
+    Raises:
+        InputError: its `sampling.json` is missing or damaged.
+    """
+    path = distilled / SAMPLING
+    match read_json(path, dict[str, Any], str(path)).get("auto"):
+        case {"text": str(text)}:
+            return text
+    return ""
 
 
 def _evaluated_on(recipe: Recipe) -> EvaluatedOn:

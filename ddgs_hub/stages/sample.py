@@ -175,6 +175,7 @@ def _write_set(
             seed=seed,
             rows=rows,
             classes=result.classes,
+            chosen=settled.text if tried else "",
         )
         repository = write_sampled_repository(draw, folder)
         to_publish = str(output / repository.relative_to(folder))

@@ -42,6 +42,7 @@ class Draw:
         seed: of the draw.
         rows: the distilled rows.
         classes: how each class was selected, see `Distillation.classes`.
+        chosen: a sentence on how the target `auto` came to the settings; empty for the others.
     """
 
     opened: OpenedPool
@@ -51,6 +52,7 @@ class Draw:
     seed: int
     rows: Dataset
     classes: Sequence[Mapping[str, Any]]
+    chosen: str = ""
 
     @property
     def candidates(self) -> int:
@@ -116,6 +118,7 @@ def _write_of_recipe(draw: Draw, folder: Path, figures: Mapping[str, Path]) -> P
         recipe=recipe,
         source_datasets=original_ids(recipe),
         classes=draw.selections,
+        chosen=draw.chosen,
         command=sample_command(sample, draw.opened, draw.seed, of_run),
         versions=origin.versions,
         published_pool=taken,
@@ -146,6 +149,7 @@ def _write_of_others(draw: Draw, folder: Path, figures: Mapping[str, Path]) -> P
         seed=draw.seed,
         per_class=draw.candidates,
         classes=draw.selections,
+        chosen=draw.chosen,
         pool_id=source.id if source else None,
         pool_commit=source.commit if source else None,
         source=scored.get("id"),

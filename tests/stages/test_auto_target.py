@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from ddgs_hub.original.digits import digits_split
 from ddgs_hub.recipe import Protocol, SampleSettings
 from ddgs_hub.stages import auto_target
 from ddgs_hub.stages.auto_target import Trial, Tried, best_mixture, choose_target, train_proxies, trend
-from ddgs_hub.stages.sample import make_distilled
+from ddgs_hub.stages.repository import read_chosen
+from ddgs_hub.stages.sample import make_distilled, sample_sets
 
 IPC, POOL, CLASSES = 4, 20, 4  # images a class
 QUICK = Trial(
@@ -154,6 +156,18 @@ def test_a_set_tells_what_was_tried(spoilt, tmp_path, monkeypatch):
     again = make_distilled(replace(AUTO, distribution="mixture", mixture=1.0), *spoilt, tmp_path / "again")
     assert (read_rows(tmp_path / "set")["difficulty"]) == read_rows(tmp_path / "again")["difficulty"]
     assert "auto" not in again.values
+
+
+def test_a_card_tells_how_its_target_was_chosen(spoilt, tmp_path, monkeypatch):
+    monkeypatch.setattr(auto_target, "TRIAL", QUICK)
+    made = sample_sets([AUTO], *spoilt, tmp_path / "set", generator="a hand", license="mit", pretty_name="Digits")
+    card = (Path(made.values["repository"]) / "README.md").read_text(encoding="utf-8")
+    assert "\n| How that was chosen | auto: mixture, α = 1; 3 proxies each, tested on " in card
+    assert read_chosen(tmp_path / "set") in made.text
+    mixture = replace(AUTO, distribution="mixture", mixture=1.0)
+    made = sample_sets([mixture], *spoilt, tmp_path / "again", generator="a hand", license="mit", pretty_name="Digits")
+    assert "How that was chosen" not in (Path(made.values["repository"]) / "README.md").read_text(encoding="utf-8")
+    assert read_chosen(tmp_path / "again") == ""
 
 
 @pytest.mark.parametrize("originals", [None, "nowhere"])

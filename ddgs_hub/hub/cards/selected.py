@@ -49,6 +49,7 @@ class SelectedCard(Card):
 
     Attributes:
         classes: how each class was selected, in label order.
+        chosen: a sentence on how the target `auto` came to the settings; empty for the others.
         info: features, sizes and number of rows.
         rows_sha256: of the Parquet files.
         figures: names of the pictures `figures/<name>.png`. `sheet` comes first in the text, the others with the
@@ -56,6 +57,7 @@ class SelectedCard(Card):
     """
 
     classes: Sequence[ClassSelection] = ()
+    chosen: str = ""
     info: DatasetInfo | None = None
     rows_sha256: str = ""
     figures: Sequence[str] = ()
