@@ -70,9 +70,9 @@ def make_guide(
         latents: folder of encoded images, which fine-tuning shares.
 
     Raises:
-        InputError: the original lacks a column or a class of the pool or has no difficulty in 0 … 1 where it
-            is followed, an image cannot be decoded, or the scorer cannot
-            be loaded, does not know a class, or is not of timm.
+        InputError: the original lacks a column or a class of the pool or has no difficulty in 0 … 1 where it is
+            followed, an image cannot be decoded, or the scorer cannot be loaded, does not know a class, or is not of
+            timm.
     """
     if recipe.pool.guide == "none":
         return None
